@@ -1,0 +1,220 @@
+"""
+The one family of errors, each with its HTTP status.
+
+    SaltApiError                      500 internal
+    ├── BadRequest                    400 bad_request
+    │   ├── InvalidChunk              400 invalid_chunk       says which chunk and which key
+    │   └── ClientDisabled            400 client_disabled     says which line to add
+    ├── AuthenticationFailed          401 authentication
+    ├── AuthorizationFailed           401 authorization       401 as Salt's own netapi does
+    ├── AddressRefused                403 address_refused
+    ├── OriginRefused                 403 origin_refused
+    ├── CertificateRefused            403 certificate_refused
+    ├── NotFound                      404 not_found
+    │   └── NoMinionsMatched          404 no_minions_matched
+    ├── MethodNotAllowed              405 method_not_allowed
+    ├── NotAcceptable                 406 not_acceptable
+    ├── Conflict                      409 conflict
+    ├── BodyTooLarge                  413 body_too_large
+    ├── UpgradeRequired               426 upgrade_required    the URL speaks WebSocket
+    ├── TooManyRequests               429 too_many_requests   carries retry_after_seconds
+    ├── NotSupported                  501 not_supported
+    ├── MalformedAnswer               502 malformed_answer    the master said something odd
+    ├── MasterUnavailable             503 master_unavailable  carries retry_after_seconds
+    │   └── MasterBusy                503 master_busy
+    ├── CommandTimeout                504 timeout
+    └── WorkerFailed                  503 worker_failed       a function worker died or hung
+
+`CannotStart` stands apart: it is not an answer to a request but the reason why the daemon or
+a netapi module does not run.
+
+An error's text is a sentence for the person who sent the request. Details that could tell an
+attacker something, or that nobody can act on, belong into the log.
+"""
+
+from typing import Any, ClassVar
+
+
+class SaltApiError(Exception):
+    """Base of every error that a request can end with; its text is for the client."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal"
+    retry_after_seconds: int | None = None
+    index: int | None = None
+    """Position of the chunk that failed in its lowstate, from 0; None if it stood alone."""
+    completed: tuple[Any, ...] = ()
+    """The results of the chunks that had run before this error ended the lowstate."""
+
+    def __str__(self) -> str:
+        where = "" if self.index is None else f"Chunk {self.index + 1}: "
+        return f"{where}{super().__str__()}"
+
+
+class BadRequest(SaltApiError):
+    """The request cannot be understood; nothing was run."""
+
+    status = 400
+    code = "bad_request"
+
+
+class InvalidChunk(BadRequest):
+    """One chunk of the lowstate is wrong; the sentence says which one and what to change."""
+
+    code = "invalid_chunk"
+
+    def __init__(self, problem: str, *, key: str | None = None) -> None:
+        """
+        Args:
+            problem: What is wrong and what to change, as a sentence.
+            key: The offending key of the chunk, if there is one.
+        """
+        super().__init__(problem)
+        self.key = key
+
+
+class ClientDisabled(InvalidChunk):
+    """The chunk's client is not listed in `netapi_enable_clients`."""
+
+    code = "client_disabled"
+
+
+class AuthenticationFailed(SaltApiError):
+    """Nobody known: credentials are missing, wrong or expired."""
+
+    status = 401
+    code = "authentication"
+
+
+class AuthorizationFailed(SaltApiError):
+    """Somebody known who may not do this."""
+
+    status = 401
+    code = "authorization"
+
+
+class AddressRefused(SaltApiError):
+    """The module does not take requests from the peer's address (`authorized_ips`)."""
+
+    status = 403
+    code = "address_refused"
+
+
+class CertificateRefused(SaltApiError):
+    """The module does not take requests with the client's certificate (`ssl_allowed_cn`)."""
+
+    status = 403
+    code = "certificate_refused"
+
+
+class OriginRefused(SaltApiError):
+    """A page of another origin, which `cors_origin` does not list, opens a WebSocket."""
+
+    status = 403
+    code = "origin_refused"
+
+
+class NotFound(SaltApiError):
+    """There is nothing at this URL."""
+
+    status = 404
+    code = "not_found"
+
+
+class NoMinionsMatched(NotFound):
+    """The target matches no minion that the master knows; nothing was published."""
+
+    code = "no_minions_matched"
+
+
+class MethodNotAllowed(SaltApiError):
+    """This URL does not take this method."""
+
+    status = 405
+    code = "method_not_allowed"
+
+
+class NotAcceptable(SaltApiError):
+    """No format that the client accepts, or a body in a format that is not taken."""
+
+    status = 406
+    code = "not_acceptable"
+
+
+class Conflict(SaltApiError):
+    """What is asked for is there already, or does not go with what is."""
+
+    status = 409
+    code = "conflict"
+
+
+class BodyTooLarge(SaltApiError):
+    """The body is larger than the module's limit."""
+
+    status = 413
+    code = "body_too_large"
+
+
+class UpgradeRequired(SaltApiError):
+    """This URL takes WebSocket clients only (RFC 9110, section 15.5.22)."""
+
+    status = 426
+    code = "upgrade_required"
+
+
+class TooManyRequests(SaltApiError):
+    """The client asks too often; it may come back after `retry_after_seconds`."""
+
+    status = 429
+    code = "too_many_requests"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class NotSupported(SaltApiError):
+    """The server that the module runs under cannot do this."""
+
+    status = 501
+    code = "not_supported"
+
+
+class MalformedAnswer(SaltApiError):
+    """The master answered with something that is no answer to the request."""
+
+    status = 502
+    code = "malformed_answer"
+
+
+class MasterUnavailable(SaltApiError):
+    """The master does not answer."""
+
+    status = 503
+    code = "master_unavailable"
+    retry_after_seconds = 5
+
+
+class MasterBusy(MasterUnavailable):
+    """More requests wait for the master than the process may hold."""
+
+    code = "master_busy"
+    retry_after_seconds = 1
+
+
+class CommandTimeout(SaltApiError):
+    """The command was accepted, its result did not come in time."""
+
+    status = 504
+    code = "timeout"
+
+
+class WorkerFailed(SaltApiError):
+    """A function worker crashed, hung or grew over its memory limit."""
+
+    status = 503
+    code = "worker_failed"
+
+
+class CannotStart(Exception):
+    """The daemon or a netapi module cannot start; the text says why and what to do."""
