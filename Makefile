@@ -1,0 +1,53 @@
+# make demo            a private Salt master, minions and the API; Ctrl-C ends it
+# make test            all tests; SALT=3007 takes the other line of Salt
+# make lint            ruff and mypy
+# make clean           remove what these made
+# ARGS="…" hands arguments on: make demo ARGS="--minions 5", make test ARGS="-k lowstate"
+
+SALT ?= 3008
+ARGS ?=
+
+# The first of these that saltapi supports; PYTHON=… takes another.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo $$python && break; done)
+
+VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
+RUN := $(VENV)/bin/python
+PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+
+.PHONY: demo test lint clean pins
+
+demo: $(VENV)/.project
+	@$(RUN) -m saltapi demo $(ARGS)
+
+test: $(VENV)/.project
+	$(RUN) -m pytest $(ARGS)
+
+lint: $(VENV)/.project
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+
+clean:
+	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+$(VENV)/.requirements: requirements/salt-$(SALT).txt
+	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11, 3.12 or 3.13; name one with PYTHON=…" >&2; exit 1; }
+	@echo "Making $(VENV) with $(PYTHON) and Salt $(SALT); this takes a minute or two." >&2
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(PIP) install -r $<
+	@touch $@
+
+$(VENV)/.project: $(VENV)/.requirements pyproject.toml
+	@$(PIP) install --no-build-isolation --no-deps --editable .
+	@touch $@
+
+# The newest of everything that works together; needs all three interpreters.
+PYTHONS ?= python3.11 python3.12 python3.13
+
+pins:
+	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
+	mv requirements/salt-3008.new requirements/salt-3008.txt
+	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new
+	mv requirements/salt-3007.new requirements/salt-3007.txt

@@ -1,0 +1,59 @@
+"""
+Fixtures that all tests share: real masters with real and with simulated minions.
+
+- `master`: one for the whole session, with `minion-1` and `minion-2`. Leave it as you found it.
+- `private_master(**options)`: one of your own, to kill, or with other options.
+- `swarm`: simulated minions `sim-0` to `sim-19` at `master`, while the module runs.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from saltapi.demo import PrivateMaster
+from tests.swarm import Swarm
+from tests.waiting import scaled
+
+READY_SECONDS = 60.0
+SWARM_SIZE = 20
+
+USERS: dict[str, list[Any]] = {
+    "low": ["test.ping"],
+    "scoped": [{"minion-1": ["test.*"]}],
+    "runners": ["@runner"],
+    "wheels": ["@wheel"],
+}
+"""Users of `master` besides its `username`, who may run everything."""
+
+OPTIONS = {"nodegroups": {"first": "L@minion-1"}, "token_expire_user_override": True}
+"""What the config of `master` has beside what it needs."""
+
+
+@pytest.fixture(scope="session")
+def master() -> Iterator[PrivateMaster]:
+    """The master of the session, with two real minions."""
+    with PrivateMaster(users=USERS, options=OPTIONS) as master:
+        master.wait_ready(timeout=scaled(READY_SECONDS))
+        yield master
+
+
+@pytest.fixture
+def private_master() -> Iterator[Callable[..., PrivateMaster]]:
+    """Start masters of your own; takes the arguments of `PrivateMaster`."""
+    with ExitStack() as masters:
+
+        def start(**options: Any) -> PrivateMaster:
+            master = masters.enter_context(PrivateMaster(**options))
+            master.wait_ready(timeout=scaled(READY_SECONDS))
+            return master
+
+        yield start
+
+
+@pytest.fixture(scope="module")
+def swarm(master: PrivateMaster) -> Iterator[Swarm]:
+    """Simulated minions at the master of the session; they are gone after the module."""
+    with Swarm(master, SWARM_SIZE) as swarm:
+        yield swarm
