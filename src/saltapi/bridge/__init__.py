@@ -1,0 +1,1 @@
+"""The bridge to Salt: everything that talks to a running master."""

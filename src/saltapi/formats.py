@@ -1,0 +1,332 @@
+"""
+Bytes in and out: the formats of bodies, chosen by Content-Type and Accept.
+
+JSON is written as Salt writes it, for anything that Salt can return. What JSON cannot carry is
+written as the nearest thing that it can: bytes as text (as UTF-8, else base64), sets and tuples
+as lists, NaN and infinities as null, keys that are no strings as their text, dates in ISO 8601,
+anything else as its text. docs/compatibility.md says so to users.
+"""
+
+import base64
+import datetime
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+from urllib.parse import parse_qsl
+
+import yaml
+
+from saltapi.errors import BadRequest, NotAcceptable
+
+JSON_TYPE = "application/json"
+YAML_TYPE = "application/x-yaml"
+HTML_TYPE = "text/html"
+FORM_TYPE = "application/x-www-form-urlencoded"
+OUTPUT_TYPES = (JSON_TYPE, YAML_TYPE)
+DEPTH_LIMIT_LEVELS = 100
+OUTPUT_DEPTH_LIMIT_LEVELS = 200
+NODE_LIMIT = 1_000_000
+FORM_FIELD_LIMIT = 1000
+INTEGER_LIMIT_BITS = 10_000
+"""Longer integers are written in hexadecimal: Python refuses to make decimals of them."""
+
+
+def dump_json(value: Any) -> bytes:
+    """Return *value* as JSON in UTF-8, byte for byte as Salt's `salt.utils.json` writes it."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
+    except (TypeError, ValueError, RecursionError):
+        # It holds something that JSON cannot carry.
+        plain = _plain(value, OUTPUT_DEPTH_LIMIT_LEVELS)
+        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
+
+
+def load_json(body: bytes) -> Any:
+    """
+    Return the value in *body*.
+
+    Raises:
+        BadRequest: It is no JSON (RFC 8259: also NaN is none), is nested too deeply, or holds a
+            number that is too long or half of a character (a lone surrogate).
+    """
+    try:
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_refuse_constant)
+    except UnicodeDecodeError as error:
+        raise BadRequest("The body is not UTF-8.") from error
+    except json.JSONDecodeError as error:
+        raise BadRequest(
+            f"The body is no valid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
+        ) from error
+    except RecursionError:
+        raise _too_deep() from None
+    except ValueError as error:
+        raise BadRequest("The body holds a number that is too long.") from error
+    check_shape(value)
+    if b"\\ud" in body.lower():
+        _check_unicode(value)
+    return value
+
+
+def check_shape(value: Any) -> None:
+    """
+    Return if *value* is nested no deeper than `DEPTH_LIMIT_LEVELS` and not larger, with all that
+    it refers to more than once counted each time, than `NODE_LIMIT`.
+
+    Raises:
+        BadRequest: It is.
+    """
+    _measure(value, DEPTH_LIMIT_LEVELS, {})
+
+
+def _measure(value: Any, levels: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
+    """Return how many nodes *value* has and how many levels; *known* holds what was measured."""
+    if not isinstance(value, dict | list):
+        return 1, 0
+    if levels == 0:
+        raise _too_deep()
+    nodes, height = known.get(id(value), (0, 0))
+    if not nodes:
+        nodes = 1
+        for item in value.values() if isinstance(value, dict) else value:
+            item_nodes, item_height = _measure(item, levels - 1, known)
+            nodes += item_nodes
+            height = max(height, item_height + 1)
+        known[id(value)] = nodes, height
+    if height > levels:
+        raise _too_deep()
+    if nodes > NODE_LIMIT:
+        raise BadRequest("The body comes to too many values.")
+    return nodes, height
+
+
+def _check_unicode(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise BadRequest("The body holds a lone surrogate, which is no character.") from error
+
+
+def _refuse_constant(name: str) -> Any:
+    raise BadRequest(f"The body is no valid JSON: {name} is no JSON number.")
+
+
+def _too_deep() -> BadRequest:
+    return BadRequest(f"The body is nested deeper than {DEPTH_LIMIT_LEVELS} levels.")
+
+
+def _plain(value: Any, levels: int) -> Any:
+    """Return the nearest thing to *value* that JSON can carry."""
+    if value is None or isinstance(value, str | bool):
+        return value
+    if isinstance(value, int):
+        return _number(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, bytes | bytearray):
+        return _text_of(bytes(value))
+    if levels == 0:
+        return "…"
+    if isinstance(value, Mapping):
+        return {_key(k): _plain(v, levels - 1) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, levels - 1) for item in value]
+    if isinstance(value, set | frozenset):
+        return [_plain(item, levels - 1) for item in sorted(value, key=repr)]
+    if isinstance(value, datetime.date | datetime.time):
+        return value.isoformat()
+    return str(value)
+
+
+def _key(key: Any) -> Any:
+    if isinstance(key, bytes):
+        return _text_of(key)
+    if key is None or isinstance(key, str):
+        return key
+    return _number(key) if isinstance(key, int) else str(key)
+
+
+def _number(value: int) -> int | str:
+    return value if value.bit_length() < INTEGER_LIMIT_BITS else hex(value)
+
+
+def _text_of(data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError:
+        return base64.b64encode(data).decode("ascii")
+
+
+def dump_yaml(value: Any, *, flow_leaves: bool = False) -> bytes:
+    """
+    Return *value* as YAML in UTF-8, with sorted keys.
+
+    Args:
+        value: What to write.
+        flow_leaves: Whether what holds no further collection stands on one line, as Salt's
+            rest_tornado writes it; else everything is in block style, as its rest_cherrypy does.
+    """
+    plain = _plain(value, OUTPUT_DEPTH_LIMIT_LEVELS)
+    style: dict[str, Any] = {
+        "Dumper": _Dumper,
+        "default_flow_style": None if flow_leaves else False,
+        "allow_unicode": True,
+    }
+    try:
+        text = yaml.dump(plain, **style)
+    except TypeError:  # keys of several types cannot be sorted
+        text = yaml.dump(plain, **style, sort_keys=False)
+    return str(text).encode("utf-8", "replace")
+
+
+class _Dumper(yaml.CSafeDumper):
+    """Writes everything where it stands: many readers of YAML do not know aliases."""
+
+    def ignore_aliases(self, _data: Any) -> bool:
+        return True
+
+
+def load_yaml(body: bytes) -> Any:
+    """
+    Return the value in *body*, made of plain types only.
+
+    Raises:
+        BadRequest: It is no YAML, holds tags for other types, or aliases that refer to
+            themselves or multiply beyond measure.
+    """
+    try:
+        value = yaml.load(body, Loader=yaml.CSafeLoader)
+    except yaml.MarkedYAMLError as error:
+        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise BadRequest(f"The body is no valid YAML: {error.problem}{where}.") from error
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        raise BadRequest("The body is no valid YAML.") from error
+    check_shape(value)
+    return value
+
+
+def load_form(body: bytes, from_text: Callable[[str], Any]) -> dict[str, Any]:
+    """
+    Return the mapping in a form; 0.8.4, "x-www-form-urlencoded".
+
+    A name that comes more than once gives a list. Empty values are left out. `arg` is always a
+    list; its items, and `kwarg`, are read by *from_text*, as Salt's command line reads them.
+
+    Raises:
+        BadRequest: The form is not UTF-8 or has too many fields.
+    """
+    try:
+        pairs = parse_qsl(body.decode("utf-8"), max_num_fields=FORM_FIELD_LIMIT, errors="strict")
+    except ValueError as error:
+        raise BadRequest("The form is not UTF-8 or has too many fields.") from error
+    fields: dict[str, list[str]] = {}
+    for name, text in pairs:
+        fields.setdefault(name, []).append(text)
+    values: dict[str, Any] = {n: t[0] if len(t) == 1 else t for n, t in fields.items()}
+    if "arg" in fields:
+        values["arg"] = [from_text(text) for text in fields["arg"]]
+    if isinstance(values.get("kwarg"), str):
+        values["kwarg"] = from_text(values["kwarg"])
+    check_shape(values)
+    return values
+
+
+def load_text(body: bytes) -> Any:
+    """Return the JSON in a body that is labelled `text/plain`, or the text that it is."""
+    try:
+        return load_json(body)
+    except BadRequest:
+        text = body.decode("utf-8", "replace")
+        if text.lstrip()[:1] in {"{", "["}:
+            raise  # it was meant to be JSON
+        return text
+
+
+def decode(content_type: str, body: bytes, from_text: Callable[[str], Any]) -> Any:
+    """
+    Return the value in *body*.
+
+    Args:
+        content_type: The header; its parameters are ignored.
+        body: What was sent.
+        from_text: Reads `arg` and `kwarg` of a form.
+
+    Raises:
+        NotAcceptable: Bodies of this type are not taken (406, as in 0.8.4).
+        BadRequest: The body is not what it says it is.
+    """
+    loaders: dict[str, Callable[[bytes], Any]] = {
+        FORM_TYPE: lambda form: load_form(form, from_text),
+        JSON_TYPE: load_json,
+        YAML_TYPE: load_yaml,
+        "application/yaml": load_yaml,
+        "text/yaml": load_yaml,
+        "text/plain": load_text,
+    }
+    load = loaders.get(content_type.partition(";")[0].strip().lower())
+    if load is None:
+        raise NotAcceptable(
+            "Content type not supported: send the body as application/json, application/x-yaml,"
+            " application/x-www-form-urlencoded or text/plain, and say so in Content-Type."
+        )
+    return load(body)
+
+
+def encode(media_type: str, value: Any) -> bytes:
+    """Return *value* in one of `OUTPUT_TYPES`."""
+    return dump_yaml(value) if media_type == YAML_TYPE else dump_json(value)
+
+
+def quality(accept: str, media_type: str) -> float:
+    """Return how welcome *media_type* is to a client that sent *accept* (RFC 9110, 12.5.1)."""
+    return _preference(accept, media_type)[0]
+
+
+def negotiate(accept: str | None, offered: Sequence[str] = OUTPUT_TYPES) -> str:
+    """
+    Return the one of *offered* that the client likes best.
+
+    Of those that it likes the same, one that it names goes before one that it only does not
+    mind (`application/x-yaml, */*`), and then the first.
+
+    Raises:
+        NotAcceptable: It accepts none of them.
+    """
+    if not accept or not accept.strip():
+        return offered[0]
+    best = max(offered, key=lambda media_type: _preference(accept, media_type))
+    if not quality(accept, best):
+        raise NotAcceptable(
+            f"Nothing here is acceptable to you; accept one of {', '.join(offered)}."
+        )
+    return best
+
+
+def _preference(accept: str, media_type: str) -> tuple[float, int]:
+    """Return the quality of *media_type*, and how precisely *accept* names it."""
+    main = media_type.partition("/")[0]
+    best = (-1, 0.0)
+    for part in accept.split(","):
+        name, *parameters = (text.strip().lower() for text in part.split(";"))
+        if name == media_type:
+            precision = 2
+        elif name == f"{main}/*":
+            precision = 1
+        elif name in {"*/*", "*"}:
+            precision = 0
+        else:
+            continue
+        best = max(best, (precision, _q_value(parameters)))
+    return best[1], best[0]
+
+
+def _q_value(parameters: Sequence[str]) -> float:
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name.strip() == "q":
+            try:
+                number = float(value)
+            except ValueError:
+                return 0.0
+            return number if 0 <= number <= 1 else 0.0
+    return 1.0
