@@ -1,0 +1,50 @@
+"""Targets as the master takes them: nodegroups and ranges resolved on our side."""
+
+import importlib.util
+
+import salt.utils.minions
+
+from saltapi.errors import InvalidChunk
+from saltapi.types import Opts
+
+
+def resolve(opts: Opts, tgt: str | list[str], tgt_type: str) -> tuple[str | list[str], str]:
+    """
+    Return target and target type without nodegroups, as `LocalClient` sends them.
+
+    Raises:
+        InvalidChunk: There is no such nodegroup.
+    """
+    if tgt_type == "nodegroup":
+        return " ".join(_nodegroup(opts, str(tgt))), "compound"
+    if tgt_type == "compound":
+        words = tgt.split() if isinstance(tgt, str) else tgt
+        resolved: list[str] = []
+        for word in words:
+            if word.startswith("N@") and len(word) > 2:
+                resolved.extend(_nodegroup(opts, word[2:]))
+            else:
+                resolved.append(word)
+        return " ".join(resolved), "compound"
+    if tgt_type == "range" and importlib.util.find_spec("seco") is not None:
+        return _expand_range(opts, str(tgt)), "list"
+    return tgt, tgt_type
+
+
+def _nodegroup(opts: Opts, name: str) -> list[str]:
+    groups = opts.get("nodegroups") or {}
+    if name not in groups:
+        raise InvalidChunk(f"There is no nodegroup {name!r} in the master config.", key="tgt")
+    parts = salt.utils.minions.nodegroup_comp(name, groups)
+    return parts.split() if isinstance(parts, str) else [str(part) for part in parts]
+
+
+def _expand_range(opts: Opts, expression: str) -> list[str]:
+    import seco.range  # type: ignore[import-not-found, unused-ignore]
+
+    try:
+        return list(seco.range.Range(opts["range_server"]).expand(expression))
+    except seco.range.RangeException as error:
+        raise InvalidChunk(
+            f"The range server refuses {expression!r}: {error}", key="tgt"
+        ) from error
