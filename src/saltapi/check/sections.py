@@ -1,0 +1,192 @@
+"""The sections of netapi modules: which of them would run, where, and with which files."""
+
+import datetime
+import ipaddress
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+
+from saltapi import background, config, loader, tls
+from saltapi.check.line import Line
+from saltapi.errors import CannotStart
+from saltapi.types import Opts
+
+NETAPI_SECTIONS = {"rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"}
+SECTION_OPTIONS = {"api_acl", "authorized_ips"}
+"""Options of any netapi section that are shown with who may log in."""
+
+EXPIRES_SOON = datetime.timedelta(days=30)
+
+
+def modules(opts: Opts) -> Iterator[Line]:
+    """Tell which modules would run, and where."""
+    try:
+        loaded = loader.load(opts)
+    except CannotStart as error:
+        yield Line("error", str(error))
+        return
+    for module in loaded.modules:
+        yield from _module(module, opts)
+    for skipped in loaded.skipped:
+        level = "error" if skipped.configured else "note"
+        yield Line(level, f"{skipped.name} ({skipped.source}) would not run: {skipped.reason}")
+    found = {one.name for one in loaded.modules} | {one.name for one in loaded.skipped}
+    for name in sorted(NETAPI_SECTIONS - found):
+        if name in opts:
+            yield Line("warning", f"{name} has a section, but there is no such netapi module here.")
+    if not loaded.modules:
+        yield Line(
+            "error",
+            f"No netapi module would run. Add a section to {opts['conf_file']},"
+            " for example `rest_wsgi:` with `port: 8000`.",
+        )
+
+
+def _module(module: loader.Module, opts: Opts) -> Iterator[Line]:
+    section = opts.get(module.name)
+    options = dict(section) if isinstance(section, dict) else {}
+    is_ours = module.reports and module.name in config.SECTIONS
+    if is_ours:
+        try:
+            parsed = config.SECTIONS[module.name].parse(section)
+            if isinstance(parsed, config.TlsSection) and not parsed.disable_ssl:
+                tls.server_context(parsed, module.name)
+        except CannotStart:
+            return  # `sections` says what is wrong
+        options = parsed.model_dump()
+    host, port = options.get("host") or options.get("address"), options.get("port")
+    has_tls = bool(options.get("ssl_crt") or options.get("ssl_cert"))
+    has_tls = has_tls and not options.get("disable_ssl")
+    if port is None:
+        yield Line("ok", f"{module.name} would run ({module.source}).")
+        return
+    url = f"{'https' if has_tls else 'http'}://{_in_url(str(host or '*'))}:{port}"
+    yield Line("ok", f"{module.name} would run at {url} ({module.source}).")
+    if not has_tls and host is not None and not _is_loopback(str(host)):
+        yield Line(
+            "warning",
+            f"{module.name} would send passwords and tokens over plain HTTP to other machines."
+            " Use TLS, or `host: localhost` behind a proxy that does.",
+        )
+
+
+def sections(opts: Opts) -> Iterator[Line]:
+    """Look at the sections of our own modules, whether these run or not."""
+    for name, kind in config.SECTIONS.items():
+        if name not in opts:
+            continue
+        try:
+            section = kind.parse(opts[name])
+        except CannotStart as error:
+            yield Line("error", str(error))
+        else:
+            yield from _files(name, section, opts)
+        written = set(opts[name]) if isinstance(opts[name], dict) else set()
+        for option in sorted(written - set(kind.option_names()) - SECTION_OPTIONS):
+            like = config.nearest(option, kind.option_names())
+            meant = f" Did you mean {like}?" if like else ""
+            yield Line("warning", f"{name}.{option} is not an option.{meant}")
+
+
+def _files(name: str, section: config.Section, opts: Opts) -> Iterator[Line]:
+    """Tell which files of a section cannot be used, by the user whom the daemon runs as."""
+    if isinstance(section, config.TlsSection) and not section.disable_ssl:
+        try:
+            tls.server_context(section, name)
+        except CannotStart as error:
+            yield Line("error", str(error))
+        else:
+            yield from _certificate(name, section)
+    user = _account(opts)
+    for option in ("ssl_crt", "ssl_key", "ssl_chain", "ssl_ca_certs"):
+        path = getattr(section, option, None)
+        if path and user and Path(path).exists() and not _can_read(user, Path(path)):
+            yield Line(
+                "error",
+                f"{name}: user {user.name} cannot read {option} {path}. Give it to that user:"
+                f" chown {user.name} {path}",
+            )
+    for option, is_there in (
+        ("app", Path.is_file),
+        ("favicon", Path.is_file),
+        ("static", Path.is_dir),
+    ):
+        path = getattr(section, option, None)
+        if path and not is_there(Path(path)):
+            kind = "directory" if option == "static" else "file"
+            yield Line("warning", f"{name}.{option}: there is no {kind} {path}.")
+    for option in ("log_access_file", "log_error_file"):
+        path = getattr(section, option, None)
+        if path and not Path(path).absolute().parent.is_dir():
+            yield Line("error", f"{name}.{option}: there is no directory for {path}.")
+
+
+def _certificate(name: str, section: config.TlsSection) -> Iterator[Line]:
+    """Tell until when the certificate is valid."""
+    pem = Path(str(section.ssl_crt)).read_bytes()
+    ends = x509.load_pem_x509_certificate(pem).not_valid_after_utc
+    day = f"{ends:%Y-%m-%d}"
+    left = ends - datetime.datetime.now(datetime.UTC)
+    if left < datetime.timedelta():
+        yield Line("warning", f"{name}: the certificate {section.ssl_crt} expired on {day}.")
+    elif left < EXPIRES_SOON:
+        yield Line("warning", f"{name}: the certificate {section.ssl_crt} expires on {day}.")
+    else:
+        yield Line("ok", f"{name}: the certificate is valid until {day}.")
+
+
+def _account(opts: Opts) -> background.Account | None:
+    """Return the user whom the daemon becomes, if that is somebody else."""
+    try:
+        return background.account_for(opts["user"])
+    except CannotStart:
+        return None  # said already
+
+
+def _can_read(user: background.Account, path: Path) -> bool:
+    """Return whether *user*, who is not root, may read *path*, by the modes on the way to it."""
+    path = path.resolve()
+    needed = [(path, stat.S_IROTH), *((parent, stat.S_IXOTH) for parent in path.parents)]
+    groups = {user.gid, *os.getgrouplist(user.name, user.gid)}
+    for place, bit in needed:
+        status = place.stat()
+        if status.st_uid == user.uid:
+            bit <<= 6
+        elif status.st_gid in groups:
+            bit <<= 3
+        if not status.st_mode & bit:
+            return False
+    return True
+
+
+def limits(opts: Opts) -> Iterator[Line]:
+    """Tell which modules look at the address of whoever logs in."""
+    for name, section in opts.items():
+        if not isinstance(section, dict) or "port" not in section:
+            continue
+        users = (section.get("api_acl") or {}).get("users")
+        if users:
+            yield Line("ok", f"{name}: api_acl limits {_names(users)} to certain addresses.")
+        elif "api_acl" in section:
+            yield Line("error", f"{name}.api_acl has no `users`: it limits nobody.")
+        if section.get("authorized_ips"):
+            yield Line("ok", f"{name}: only {_names(section['authorized_ips'])} may connect.")
+
+
+def _names(values: Any) -> str:
+    return ", ".join(map(str, values)) if isinstance(values, list | dict | tuple) else str(values)
+
+
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
