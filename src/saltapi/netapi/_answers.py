@@ -1,0 +1,163 @@
+"""
+What requests and answers have in common, whichever server they go through.
+
+Functions of plain values: where the token of a request stands, what an error looks like, which
+headers a page of another origin gets.
+"""
+
+import gzip
+import html
+import http.cookies
+import io
+import tarfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from saltapi import errors, formats
+from saltapi.config import KIB
+
+COOKIE = "session_id"
+COMPRESSED_FROM_BYTES = 1 * KIB
+ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
+HTML_PAGE_TYPE = "text/html;charset=utf-8"
+UNEXPECTED = "An unexpected error occurred"
+STREAM_HEADERS = {
+    "Cache-Control": "no-cache",
+    "Connection": "keep-alive",
+    "X-Accel-Buffering": "no",  # nginx would keep events back
+}
+"""Headers of a stream of server-sent events, beside its Content-Type."""
+
+
+def session_token(headers: Mapping[str, str], cookie: str | None) -> str:
+    """Return the session token of a request, from a header before the cookie; "" without one."""
+    token = headers.get("X-Auth-Token", "").strip()
+    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
+    if not token and scheme.lower() == "bearer":
+        token = bearer.strip()
+    return token or cookie or ""
+
+
+def session_cookie(
+    token: str, expire: float | None, *, path: str, secure: bool
+) -> "http.cookies.Morsel[str]":
+    """
+    Return the cookie that hands a browser its session token, or takes it back.
+
+    Args:
+        token: The token.
+        expire: When it ends, in epoch seconds; None takes the cookie back.
+        path: The URL path that the module is at.
+        secure: Whether the connection has TLS.
+    """
+    age = 0 if expire is None else max(0, int(expire - time.time()))
+    cookie = http.cookies.SimpleCookie({COOKIE: token})[COOKIE]
+    cookie["path"] = path
+    cookie["max-age"] = age
+    cookie["expires"] = age if expire is not None else -TAKEN_BACK_SECONDS
+    cookie["httponly"] = True
+    cookie["samesite"] = "Lax"
+    if secure:
+        cookie["secure"] = True
+    return cookie
+
+
+TAKEN_BACK_SECONDS = 86_400
+"""So long ago a cookie ended that is taken back; clocks differ."""
+
+
+def cors_headers(origin: str | None, listed: Sequence[str]) -> dict[str, str]:
+    """Return the headers for a page of *origin*: none unless `cors_origin` lists it."""
+    if not origin:
+        return {}
+    if origin in listed:
+        allowed = {
+            "Access-Control-Allow-Origin": origin,
+            "Access-Control-Allow-Credentials": "true",
+        }
+    elif "*" in listed:
+        allowed = {"Access-Control-Allow-Origin": "*"}
+    else:
+        return {}
+    return {**allowed, "Access-Control-Expose-Headers": "X-Auth-Token, X-Request-Id"}
+
+
+def error_headers(status: int, error: errors.SaltApiError | None = None) -> dict[str, str]:
+    """Return the headers that belong to an error."""
+    headers = {}
+    if error is not None and error.retry_after_seconds is not None:
+        headers["Retry-After"] = str(error.retry_after_seconds)
+    if status == 401:
+        headers["WWW-Authenticate"] = "Session"
+    if status == 413:
+        headers["Connection"] = "close"
+    return headers
+
+
+def error_body(
+    accept: str | None, status: int, sentence: str, error: errors.SaltApiError | None = None
+) -> tuple[str, bytes]:
+    """Return type and bytes of an error in a format that the client accepts."""
+    try:
+        media_type = formats.negotiate(accept, ERROR_TYPES)
+    except errors.NotAcceptable:
+        media_type = formats.JSON_TYPE
+    if media_type == formats.HTML_TYPE:
+        return HTML_PAGE_TYPE, _error_page(status, sentence)
+    body: dict[str, Any] = {"status": status, "return": sentence}
+    if error is not None and error.completed:
+        body["completed"] = list(error.completed)
+    return media_type, formats.encode(media_type, body)
+
+
+def wants_gzip(accept_encoding: str | None, size_bytes: int) -> bool:
+    """Return whether a body of this size is to be compressed for this client."""
+    return (
+        size_bytes >= COMPRESSED_FROM_BYTES and formats.quality(accept_encoding or "", "gzip") > 0
+    )
+
+
+def compressed(body: bytes) -> bytes:
+    """Return *body* as `Content-Encoding: gzip` has it."""
+    return gzip.compress(body, compresslevel=5)
+
+
+def flattened(body: Any, results: list[Any]) -> list[Any]:
+    """Return *results* with those of each `local_batch` spread out, as Salt's module has them."""
+    chunks = body if isinstance(body, list) else [body]
+    flat: list[Any] = []
+    for chunk, result in zip(chunks, results, strict=True):
+        flat.extend(result if chunk.get("client") == "local_batch" else [result])
+    return flat
+
+
+def key_archive(mid: str, public: bytes, private: bytes) -> tuple[dict[str, str], bytes]:
+    """Return headers and bytes of the tar archive with a minion's new keys."""
+    archive = _tar([("minion.pub", public, 0o644), ("minion.pem", private, 0o400)])
+    headers = {
+        "Content-Type": "application/x-tar",
+        "Content-Disposition": f'attachment; filename="saltkeys-{mid}.tar"',
+        "Cache-Control": "no-cache",
+        "Content-Length": str(len(archive)),
+    }
+    return headers, archive
+
+
+def _tar(files: Iterable[tuple[str, bytes, int]]) -> bytes:
+    """Return a tar archive of names, contents and modes."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, content, mode in files:
+            info = tarfile.TarInfo(name)
+            info.size, info.mode = len(content), mode
+            archive.addfile(info, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _error_page(status: int, sentence: str) -> bytes:
+    text = html.escape(sentence)
+    return (
+        f"<!DOCTYPE html><html><head><title>{status}</title></head>"
+        f"<body><h2>{status}</h2><p>{text}</p></body></html>"
+    ).encode()

@@ -1,0 +1,221 @@
+"""
+The URLs of rest_cherrypy (0.8.4, "REST URI Reference", and Salt's own module).
+
+Nothing about Salt is decided here.
+"""
+
+from typing import Any
+
+import cherrypy
+
+from saltapi.config import RestCherrypyConfig
+from saltapi.netapi._answers import flattened, key_archive
+from saltapi.netapi.rest_cherrypy.application import application
+from saltapi.netapi.rest_cherrypy.door import Door, endpoint
+from saltapi.netapi.rest_cherrypy.files import App, Favicon, Static
+from saltapi.netapi.rest_cherrypy.listening import Events, WebsocketEndpoint
+from saltapi.netapi.rest_cherrypy.resource import Nowhere, Resource
+from saltapi.netapi.rest_cherrypy.router import Router
+from saltapi.netapi.rest_cherrypy.stats import Stats
+from saltapi.types import Opts
+
+SECTION = "rest_cherrypy"
+
+
+class LowDataAdapter(Resource):
+    """`/`: the entry point."""
+
+    @endpoint
+    def GET(self) -> Any:
+        """Say what is here."""
+        return {"return": "Welcome", "clients": self._clients()}
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Run a lowstate with the session's token."""
+        (token, peer), body = self._session(), self.door.body()
+        results = self.door.call(lambda api: api.run(body, peer=peer, token=token))
+        return {"return": flattened(body, results)}
+
+    def _clients(self) -> list[str]:
+        enabled: list[str] = self.door.client.config.netapi_enable_clients
+        return sorted(enabled)
+
+
+class Login(Resource):
+    """`/login`: get a session token."""
+
+    @endpoint
+    def GET(self) -> Any:
+        """Say how to log in."""
+        cherrypy.response.headers["WWW-Authenticate"] = "Session"
+        return {"status": None, "return": "Please log in"}
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Log in; the token comes in the body, in a header and as a cookie."""
+        body, peer = self.door.body(), self.door.peer
+        session = self.door.call(lambda api: api.login(body, peer=peer))
+        cherrypy.response.headers["X-Auth-Token"] = session["token"]
+        cherrypy.response.headers["Cache-Control"] = "no-store"
+        self.door.set_cookie(session["token"], session["expire"])
+        return {"return": [session]}
+
+
+class Logout(Resource):
+    """`/logout`: end the session everywhere."""
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Revoke the token, take the cookie back, end the session's streams."""
+        token, peer = self._session()
+        self.door.call(lambda api: api.logout(token, peer=peer))
+        self.door.set_cookie("", None)
+        return {"return": "Your token has been cleared"}
+
+
+class Token(Resource):
+    """`/token`: tokens to send inside chunks to `/run`."""
+
+    @endpoint
+    def GET(self) -> Any:
+        """Same as `/`."""
+        return {
+            "return": "Welcome",
+            "clients": sorted(self.door.client.config.netapi_enable_clients),
+        }
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Return a bare list with a token for each set of credentials."""
+        body, peer = self.door.body(), self.door.peer
+        cherrypy.response.headers["Cache-Control"] = "no-store"
+        return self.door.call(lambda api: api.make_tokens(body, peer=peer))
+
+
+class Run(LowDataAdapter):
+    """`/run`: commands with credentials in each chunk; header and cookie are not looked at."""
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Run a lowstate."""
+        body, peer = self.door.body(), self.door.peer
+        results = self.door.call(lambda api: api.run(body, peer=peer))
+        return {"return": flattened(body, results)}
+
+
+class Minions(Resource):
+    """`/minions`: look at minions, start jobs."""
+
+    @endpoint
+    def GET(self, *path: str, mid: str | None = None) -> Any:
+        """Return the grains of the minions."""
+        name = self._path_argument(path, "minion id") or mid
+        token, peer = self._session()
+        found = self.door.call(lambda api: api.minions(name, token=token, peer=peer))
+        return {"return": [found]}
+
+    @endpoint
+    def POST(self, *path: str, **_query: Any) -> Any:
+        """Start jobs and return at once, with links to them (202)."""
+        self._path_argument(tuple(filter(None, path)), "minion id")
+        (token, peer), body = self._session(), self.door.body()
+        jobs = self.door.call(lambda api: api.start(body, token=token, peer=peer))
+        cherrypy.response.status = 202
+        links = [{"href": self.door.path(f"/jobs/{job['jid']}")} for job in jobs if job]
+        return {"return": jobs, "_links": {"jobs": links}}
+
+
+class Jobs(Resource):
+    """`/jobs`: the job cache."""
+
+    @endpoint
+    def GET(self, *path: str, jid: str | None = None, timeout: str = "") -> Any:  # noqa: ARG002
+        """List jobs, or show one; `timeout` is taken and not used, as in Salt's module."""
+        wanted = self._path_argument(path, "job id") or jid
+        token, peer = self._session()
+        if wanted is None:
+            return {"return": [self.door.call(lambda api: api.jobs(token=token, peer=peer))]}
+        info = self.door.call(lambda api: api.job(wanted, token=token, peer=peer))
+        results = info.get("Result") or {}
+        returns = {
+            mid: result.get("return") if isinstance(result, dict) else result
+            for mid, result in results.items()
+        }
+        return {"info": [info], "return": [returns]}
+
+
+class Keys(Resource):
+    """`/keys`: look at minion keys, make new ones."""
+
+    @endpoint
+    def GET(self, *path: str, mid: str | None = None) -> Any:
+        """List the keys, or show the fingerprints of one."""
+        name = self._path_argument(path, "minion id") or mid
+        token, peer = self._session()
+        if name is None:
+            return {"return": self.door.call(lambda api: api.keys(token=token, peer=peer))}
+        return {"return": self.door.call(lambda api: api.key(name, token=token, peer=peer))}
+
+    @endpoint
+    def POST(self, **_query: Any) -> Any:
+        """Make and accept a key pair; the answer is a tar archive of it."""
+        body, peer = self.door.body(), self.door.peer
+        mid, public, private = self.door.call(lambda api: api.make_key(body, peer=peer))
+        headers, archive = key_archive(mid, public, private)
+        cherrypy.response.headers.update(headers)
+        return archive
+
+
+class Webhook(Resource):
+    """`/hook`: fire an event."""
+
+    @endpoint
+    def POST(self, *path: str, **_query: Any) -> Any:
+        """Fire `salt/netapi/hook/…` with what was sent."""
+        token, peer = None, self.door.peer
+        if not self.door.section.webhook_disable_auth:
+            token, peer = self._session()
+        tag = [part for part in path if part]
+        post = self.door.body()
+        body = cherrypy.request.saltapi_body.decode("utf-8", "replace")
+        headers = {**dict(cherrypy.request.headers), "Remote-Addr": peer}
+        data = {"body": body, "post": {} if post is None else post, "headers": headers}
+        self.door.call(lambda api: api.hook(tag, data, token=token, peer=peer))
+        return {"success": True}
+
+
+def get_app(opts: Opts, name: str = SECTION) -> Door:
+    """
+    Return the module as a WSGI application for the section *name* of the master config.
+
+    Raises:
+        CannotStart: An option is wrong.
+    """
+    # The port is the server's affair, and an external server has it elsewhere.
+    section = RestCherrypyConfig.parse({"port": 1, **(opts.get(name) or {})})
+    door = Door(opts, section)
+    table = {path: resource(door) for path, resource in urls(section).items()}
+    router = Router(section.root_prefix, table, Nowhere(door))
+    door.application = application(door, router)
+    return door
+
+
+def urls(section: RestCherrypyConfig) -> dict[str, type[Resource]]:
+    """Return the classes by URL path, as the options want them."""
+    found: dict[str, type[Resource]] = {
+        "/run": Run,
+        "/token": Token,
+        "/keys": Keys,
+        "/events": Events,
+        "/ws": WebsocketEndpoint,
+        "/stats": Stats,
+        "/favicon.ico": Favicon,
+        section.app_path: App,
+        section.webhook_url: Webhook,
+    }
+    if section.static:
+        found[section.static_path] = Static
+    if section.enable_sessions:
+        found |= {"/login": Login, "/logout": Logout, "/minions": Minions, "/jobs": Jobs}
+    return {**found, "/": LowDataAdapter}

@@ -1,0 +1,243 @@
+"""
+One request through CherryPy: what stands around every handler.
+
+The address is checked, the answer's format chosen, the handler called, and what it returns, or
+the error that it raises, written in that format. Handlers take and return plain values.
+"""
+
+import functools
+import inspect
+import logging
+import time
+import traceback
+from collections.abc import Callable, Coroutine, Iterable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import cherrypy
+
+from saltapi import errors, formats, tls, trace
+from saltapi import log as logs
+from saltapi.access import check_address
+from saltapi.api import Api, value_from_text
+from saltapi.blocking import APIClient
+from saltapi.client import AsyncAPIClient
+from saltapi.config import RestCherrypyConfig
+from saltapi.netapi import _answers
+from saltapi.netapi._bodies import read_body
+from saltapi.netapi._logs import log_access, one_line, without_token
+from saltapi.netapi._sockets import wait_served
+from saltapi.types import Opts
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIEnvironment
+
+T = TypeVar("T")
+Handler = Callable[..., Any]
+
+log = logging.getLogger(__name__)
+
+FAREWELL_SECONDS = 3.0
+"""How long streams may take to end when the service stops."""
+PREFLIGHT_SECONDS = 1400
+
+
+class Door:
+    """The module of one master config as a WSGI application."""
+
+    def __init__(self, opts: Opts, section: RestCherrypyConfig) -> None:
+        self.section = section
+        self.client = APIClient(opts)
+        self.application: Callable[..., Iterable[bytes]] | None = None
+        """CherryPy's application around the handlers; set by `app.get_app`."""
+
+    def __call__(
+        self, environ: "WSGIEnvironment", start_response: "StartResponse"
+    ) -> Iterable[bytes]:
+        """Answer one request and log it, without the tokens that its URL may hold."""
+        current = trace.Trace()
+        trace.current.set(current)
+        started = time.monotonic()
+        status = "-"
+
+        def noting_start_response(line: str, headers: Any, *rest: Any) -> Any:
+            nonlocal status
+            status = line.partition(" ")[0]
+            return start_response(line, [*headers, ("X-Request-Id", current.request_id)], *rest)
+
+        assert self.application is not None  # noqa: S101 - set before anybody is let in
+        try:
+            return self.application(environ, noting_start_response)
+        finally:
+            log_access(environ, status, time.monotonic() - started)
+
+    def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
+        """Return what *operation* of the engine's `Api` returns."""
+        return self.client.call(lambda client: operation(Api(client, self.section)))
+
+    def close(self) -> None:
+        """End the streams and let go of the master."""
+        if self.client.started:
+            self.client.call(_end_streams)
+        self.client.close()
+
+    def path(self, path: str) -> str:
+        """Return the URL path of *path* below where the WSGI server has put us."""
+        mounted = str(cherrypy.request.script_name)
+        prefix = self.section.root_prefix.rstrip("/")
+        return (mounted if mounted == prefix else mounted + prefix) + path
+
+    # What a request has
+
+    @property
+    def peer(self) -> str:
+        """The address of whoever holds the connection."""
+        return str(cherrypy.request.remote.ip)
+
+    @property
+    def token(self) -> str:
+        """The session token of the request: from a header before the cookie; "" without one."""
+        cookie = None
+        if self.section.enable_sessions and _answers.COOKIE in cherrypy.request.cookie:
+            cookie = cherrypy.request.cookie[_answers.COOKIE].value
+        return _answers.session_token(cherrypy.request.headers, cookie)
+
+    def body(self) -> Any:
+        """
+        Return the request's body, decoded by its Content-Type; None if there is none.
+
+        Raises:
+            BodyTooLarge, NotAcceptable, BadRequest
+        """
+        raw: bytes = cherrypy.request.saltapi_body
+        if not raw:
+            return None
+        return formats.decode(
+            cherrypy.request.headers.get("Content-Type", ""), raw, value_from_text
+        )
+
+    # What an answer has
+
+    def answer(self, handler: Handler, resource: Any, path: Any, query: Any) -> Any:
+        """Return the bytes of what *handler* returns, or of the error that it raises."""
+        accept = cherrypy.request.headers.get("Accept")
+        try:
+            environ = {**cherrypy.request.wsgi_environ, "wsgi.input": cherrypy.request.rfile}
+            cherrypy.request.saltapi_body = read_body(environ, self.section.max_request_body_size)
+            check_address(self.section.authorized_ips, self.peer)
+            tls.check_common_name(self.section, environ)
+            self._add_cors_headers()
+            arguments = _bound(handler, resource, path, query)
+            if getattr(handler, "is_raw", False):
+                return handler(*arguments.args, **arguments.kwargs)
+            if self.wants_app():
+                return self.serve_app()
+            media_type = formats.negotiate(accept)
+            value = handler(*arguments.args, **arguments.kwargs)
+        except errors.SaltApiError as error:
+            return self.error(error.status, str(error), error)
+        except cherrypy.CherryPyException:
+            raise
+        except Exception:
+            log.exception("An unexpected error occurred. %s", trace.current.get())
+            sentence = traceback.format_exc() if self.section.debug else _answers.UNEXPECTED
+            return self.error(500, logs.redact(sentence))
+        if isinstance(value, bytes):
+            return value
+        return self._written(media_type, formats.encode(media_type, value))
+
+    def error(self, status: int, sentence: str, error: errors.SaltApiError | None = None) -> bytes:
+        """Return an error's body in a format that the client accepts, HTML only if it asks."""
+        level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
+        log.log(level, "%d %s %s", status, one_line(without_token(sentence)), trace.current.get())
+        cherrypy.response.status = status
+        cherrypy.response.headers.update(_answers.error_headers(status, error))
+        # CherryPy may have stopped reading headers before it came to this one.
+        accept = cherrypy.request.wsgi_environ.get("HTTP_ACCEPT")
+        return self._written(*_answers.error_body(accept, status, sentence, error))
+
+    def set_cookie(self, token: str, expire: float | None) -> None:
+        """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
+        secure = cherrypy.request.scheme == "https"
+        morsel = _answers.session_cookie(token, expire, path=self.path("") or "/", secure=secure)
+        cherrypy.response.cookie[_answers.COOKIE] = morsel
+
+    def serve_app(self) -> Any:
+        """Return the page of the single-page app; it is never stored, so that its streams end."""
+        if not self.section.app:
+            raise errors.NotFound(not_found())
+        cherrypy.response.headers["Cache-Control"] = "no-store"
+        return cherrypy.lib.static.serve_file(self.section.app, content_type="text/html")
+
+    def preflight(self) -> bytes:
+        """Answer an OPTIONS request: what may be sent here, and from where."""
+        headers = cherrypy.response.headers
+        request = cherrypy.request.headers
+        asked = request.get("Access-Control-Request-Method")
+        if asked and headers.get("Access-Control-Allow-Origin"):
+            headers["Access-Control-Allow-Methods"] = "GET, POST"
+            headers["Access-Control-Allow-Headers"] = "Content-Type, X-Auth-Token, X-Requested-With"
+            headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
+        headers.pop("Content-Type", None)
+        return b""
+
+    def _add_cors_headers(self) -> None:
+        headers = cherrypy.response.headers
+        origin = cherrypy.request.headers.get("Origin")
+        headers["Vary"] = "Accept, Accept-Encoding, Origin"
+        headers.update(_answers.cors_headers(origin, self.section.cors_origins))
+
+    def wants_app(self) -> bool:
+        """Return whether a browser asks for a page where there is a single-page app."""
+        accept = cherrypy.request.headers.get("Accept")
+        return bool(
+            self.section.app
+            and accept
+            and cherrypy.request.method in {"GET", "HEAD"}
+            and formats.quality(accept, formats.HTML_TYPE)
+            > max(formats.quality(accept, name) for name in formats.OUTPUT_TYPES)
+        )
+
+    def _written(self, content_type: str, body: bytes) -> bytes:
+        headers = cherrypy.response.headers
+        headers["Content-Type"] = content_type
+        headers["X-Content-Type-Options"] = "nosniff"
+        if _answers.wants_gzip(cherrypy.request.headers.get("Accept-Encoding"), len(body)):
+            body = _answers.compressed(body)
+            headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(body))
+        return body
+
+
+async def _end_streams(client: AsyncAPIClient) -> None:
+    client.end_streams()
+    await wait_served(FAREWELL_SECONDS)
+
+
+def endpoint(handler: Handler) -> Handler:
+    """Make a handler of plain values one that CherryPy can call."""
+
+    @functools.wraps(handler)
+    def called(resource: Any, /, *path: str, **query: Any) -> Any:
+        door: Door = resource.door
+        return door.answer(handler, resource, path, query)
+
+    return called
+
+
+def raw(handler: Handler) -> Handler:
+    """Mark a handler that writes its response itself: files and streams."""
+    handler.is_raw = True  # type: ignore[attr-defined]
+    return handler
+
+
+def _bound(handler: Handler, resource: Any, path: Any, query: Any) -> inspect.BoundArguments:
+    try:
+        return inspect.signature(handler).bind(resource, *path, **query)
+    except TypeError:
+        raise errors.NotFound(not_found()) from None
+
+
+def not_found() -> str:
+    """Return the sentence for a path at which there is nothing."""
+    path = cherrypy.request.script_name + cherrypy.request.path_info
+    return f"The path '{path}' was not found."

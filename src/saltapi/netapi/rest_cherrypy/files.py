@@ -1,0 +1,60 @@
+"""Files that are served as they are: the single-page app, its assets, and the icon."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cherrypy
+from cherrypy.lib.static import serve_file
+
+from saltapi import errors
+from saltapi.netapi.rest_cherrypy.door import endpoint, not_found, raw
+from saltapi.netapi.rest_cherrypy.resource import Resource
+
+
+class Static(Resource):
+    """`static_path`: the files below `static`."""
+
+    @endpoint
+    @raw
+    def GET(self, *path: str, **_query: Any) -> Any:
+        """Return a file; directories are not listed."""
+        file = file_below(self.door.section.static or "", path)
+        if file is None:
+            raise errors.NotFound(not_found())
+        cherrypy.response.headers["X-Content-Type-Options"] = "nosniff"
+        return serve_file(str(file))
+
+
+class App(Resource):
+    """`app_path`: the single-page app, whatever follows in the URL."""
+
+    @endpoint
+    @raw
+    def GET(self, *_path: str, **_query: Any) -> Any:
+        """Return the page."""
+        return self.door.serve_app()
+
+
+class Favicon(Resource):
+    """`/favicon.ico`."""
+
+    @endpoint
+    @raw
+    def GET(self, **_query: Any) -> Any:
+        """Return the icon that `favicon` names."""
+        if not self.door.section.favicon:
+            raise errors.NotFound("There is no icon: set favicon.")
+        return serve_file(self.door.section.favicon)
+
+
+def file_below(directory: str, segments: Sequence[str]) -> Path | None:
+    """Return the readable file that *segments* name below *directory*, or None."""
+    if not segments or any(s in {".", ".."} or "/" in s or "\0" in s for s in segments):
+        return None
+    path = Path(directory, *segments)
+    try:
+        return path if path.is_file() and os.access(path, os.R_OK) else None
+    except OSError:  # for example a name that is too long
+        return None

@@ -1,0 +1,121 @@
+"""The URLs that go on: `/events` and `/ws` (0.8.4)."""
+
+from collections.abc import Callable
+from typing import Any
+
+import cherrypy
+
+from saltapi import errors
+from saltapi.netapi import _answers
+from saltapi.netapi import _websockets as websockets
+from saltapi.netapi._events import serve_events
+from saltapi.netapi.rest_cherrypy.door import endpoint, raw
+from saltapi.netapi.rest_cherrypy.events import EventIterator
+from saltapi.netapi.rest_cherrypy.resource import Resource
+from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
+from saltapi.streams import SSE_TYPE, EventStream, ViewStream
+
+STREAM_HEADERS = {"Content-Type": f"{SSE_TYPE};charset=utf-8", **_answers.STREAM_HEADERS}
+
+
+class _Listening(Resource):
+    """What both have in common: where the token comes from."""
+
+    def _token(self, path: tuple[str, ...], query: dict[str, Any]) -> str:
+        """
+        Return the session token: of the headers or cookie, else of the URL if that is allowed.
+
+        Raises:
+            BadRequest: The URL has a parameter that is not known here.
+        """
+        in_path = self._path_argument(path, "token")
+        in_query = [query.pop(name, None) for name in ("token", "salt_token")]
+        if query:
+            raise errors.BadRequest(f"Unknown parameter {next(iter(query))!r} in the URL.")
+        in_url = next((text for text in (in_path, *in_query) if isinstance(text, str)), "")
+        return self.door.token or (in_url if self.door.section.token_in_url else "")
+
+    @property
+    def _handover(self) -> Handover | None:
+        """The way to the socket; None under a server that does not give it away."""
+        handover: Handover | None = cherrypy.request.wsgi_environ.get(HANDOVER)
+        return handover
+
+    def _open(self, stream: EventStream | ViewStream, use: Callable[[], Any]) -> Any:
+        """Return what *use* returns; close *stream*, which was just opened, if that fails."""
+        try:
+            return use()
+        except BaseException:
+            self.door.client.call(lambda _: stream.aclose())
+            raise
+
+
+class Events(_Listening):
+    """`/events`: the bus as server-sent events."""
+
+    @endpoint
+    @raw
+    def GET(self, *path: str, since: str | None = None, **query: Any) -> Any:
+        """
+        Send every event of the bus from now on.
+
+        With `?since=<id>`, or the header `Last-Event-ID`, each event has an id, and what came
+        after that id is sent first; with an empty id they begin now.
+        """
+        token, peer = self._token(path, query), self.door.peer
+        since = cherrypy.request.headers.get("Last-Event-ID", since)
+        if cherrypy.request.method == "HEAD":
+            self.door.call(lambda api: api.session(token, peer=peer))
+            cherrypy.response.headers.update(STREAM_HEADERS)
+            return b""
+        stream = self.door.call(lambda api: api.listen(token, peer=peer, since=since or None))
+        return self._open(stream, lambda: self._send(stream, ids=since is not None))
+
+    def _send(self, stream: EventStream, *, ids: bool) -> Any:
+        cherrypy.response.headers.update(STREAM_HEADERS)
+        handover, loop = self._handover, self.door.client.loop
+        if handover is None:
+            cherrypy.response.stream = True
+            return EventIterator(stream, loop, ids=ids)
+        chunked = handover.chunked
+        handover.take(lambda socket: serve_events(stream, socket, ids=ids, chunked=chunked), loop)
+        return b""
+
+
+class WebsocketEndpoint(_Listening):
+    """`/ws`: the bus, or with `format_events` a view of jobs and minions, as a WebSocket."""
+
+    @endpoint
+    @raw
+    def GET(self, *path: str, **query: Any) -> Any:
+        """Open the WebSocket (101); it begins when the client says that it is ready."""
+        formatted = query.pop("format_events", None) is not None
+        token, peer = self._token(path, query), self.door.peer
+        handover = self._handover
+        if handover is None:
+            raise errors.NotSupported(
+                "This server cannot open a WebSocket: run the module by saltapi, or use /events."
+            )
+        try:
+            protocol, headers = websockets.accept(
+                cherrypy.request.wsgi_environ, cors_origins=self.door.section.cors_origins
+            )
+        except errors.UpgradeRequired:
+            cherrypy.response.headers.update(websockets.UPGRADE_HEADERS)
+            raise
+        stream: EventStream | ViewStream
+        if formatted:
+            stream = self.door.call(lambda api: api.view(token, peer=peer))
+        else:
+            stream = self.door.call(lambda api: api.listen(token, peer=peer))
+        cherrypy.response.status = 101
+        cherrypy.response.headers.pop("Content-Type", None)
+        cherrypy.response.headers.update(dict(headers))
+        self._open(
+            stream,
+            lambda: handover.take(
+                lambda socket: websockets.serve_websocket(stream, protocol, socket),
+                self.door.client.loop,
+            ),
+        )
+        return b""

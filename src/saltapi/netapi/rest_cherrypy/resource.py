@@ -1,0 +1,59 @@
+"""What all URLs have in common."""
+
+from typing import Any, NoReturn
+
+import cherrypy
+
+from saltapi import errors
+from saltapi.netapi.rest_cherrypy.door import Door, endpoint, not_found, raw
+
+
+class Resource:
+    """Base of all URLs: a class is a URL, its methods are named after HTTP's."""
+
+    def __init__(self, door: Door) -> None:
+        self.door = door
+
+    @endpoint
+    @raw
+    def OPTIONS(self, *_path: str, **_query: Any) -> Any:
+        """Say what may be sent here (the Fetch standard's preflight)."""
+        return self.door.preflight()
+
+    @endpoint
+    @raw
+    def refuse(self, *_path: str, **_query: Any) -> NoReturn:
+        """Answer a method that there is not."""
+        raise errors.MethodNotAllowed("Specified method is invalid for this resource.")
+
+    def _path_argument(self, values: tuple[str, ...], name: str) -> str | None:
+        """Return the one segment that may follow the URL, or None."""
+        if len(values) > 1:
+            raise errors.NotFound(f"There is at most one {name} in this URL.")
+        return values[0] if values else None
+
+    def _session(self) -> tuple[str, str]:
+        """
+        Return token and address of a request whose answer is for this user alone.
+
+        To be called before the body is looked at: to strangers all requests are 401.
+
+        Raises:
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        cherrypy.response.headers["Cache-Control"] = "private"
+        token, peer = self.door.token, self.door.peer
+        self.door.call(lambda api: api.session(token, peer=peer))
+        return token, peer
+
+
+class Nowhere(Resource):
+    """Every URL that there is not; a single-page app may have it for itself."""
+
+    @endpoint
+    @raw
+    def refuse(self, *_path: str, **_query: Any) -> Any:
+        """Answer any method: 404 also to those who accept nothing that we have."""
+        if self.door.wants_app():
+            return self.door.serve_app()
+        raise errors.NotFound(not_found())
