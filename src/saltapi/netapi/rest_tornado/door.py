@@ -1,0 +1,381 @@
+"""
+One request through Tornado: what stands around every handler.
+
+The address is checked, the body collected, the answer's format chosen, the handler called, and
+what it returns, or the error that it raises, written in that format. Handlers take and return
+plain values, on the event loop; nothing here waits for anything but the network.
+"""
+
+import asyncio
+import contextlib
+import functools
+import logging
+import time
+import traceback
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NoReturn
+
+from tornado.httputil import HTTPServerRequest
+from tornado.iostream import StreamClosedError
+from tornado.web import Application as TornadoApplication
+from tornado.web import HTTPError, RequestHandler, stream_request_body
+
+from saltapi import errors, formats, tls, trace
+from saltapi import log as logs
+from saltapi.api import Api
+from saltapi.client import AsyncAPIClient
+from saltapi.config import KIB, RestTornadoConfig
+from saltapi.netapi import _answers
+from saltapi.netapi._bodies import DRAINED_BYTES
+from saltapi.netapi._logs import log_access, one_line, without_token
+from saltapi.netapi._sockets import DetachedSocket
+from saltapi.netapi.rest_tornado.requests import environ_of
+from saltapi.netapi.rest_tornado.streams import detached_socket
+from saltapi.types import Opts
+
+log = logging.getLogger(__name__)
+
+Handler = Callable[..., Awaitable[Any]]
+
+IN_THREAD_FROM_BYTES = 64 * KIB
+"""Larger bodies are read, and compressed, in a thread: the loop serves others meanwhile."""
+METHODS = ("GET", "HEAD", "OPTIONS", "POST")
+
+
+class NotLoggedIn(errors.AuthenticationFailed):
+    """The URL is for sessions; who has none is sent to `/login` (302), as Salt's module does."""
+
+
+class Application(TornadoApplication):  # type: ignore[misc]
+    """The module of one master config as a Tornado application."""
+
+    def __init__(
+        self,
+        handlers: list[Any],
+        opts: Opts,
+        section: RestTornadoConfig,
+        *,
+        nowhere: type[RequestHandler],
+    ) -> None:
+        """
+        Args:
+            handlers: URL patterns with their handlers.
+            opts: The master's options.
+            section: The module's options.
+            nowhere: The handler of every other URL.
+        """
+        super().__init__(handlers, default_handler_class=nowhere)
+        self.opts = opts
+        self.section = section
+        self.client = AsyncAPIClient(opts)
+        """To be started on the loop that serves."""
+        self.api = Api(self.client, section)
+        self.in_flight: set[BaseSaltAPIHandler] = set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.statuses: Counter[int] = Counter()
+        self.started_at = time.time()
+
+    def begin(self, handler: "BaseSaltAPIHandler") -> None:
+        """Note that a request is being answered."""
+        self.in_flight.add(handler)
+        self._idle.clear()
+
+    def end(self, handler: "BaseSaltAPIHandler") -> None:
+        """Note that a request has been answered, or is a stream now; idempotent."""
+        self.in_flight.discard(handler)
+        if not self.in_flight:
+            self._idle.set()
+
+    async def wait_idle(self) -> None:
+        """Return when no request is being answered."""
+        await self._idle.wait()
+
+    def log_request(self, handler: RequestHandler) -> None:
+        """Write the line that a request ends with, without the tokens that its URL may hold."""
+        assert isinstance(handler, BaseSaltAPIHandler)  # noqa: S101 - there are no others
+        handler.log_end()
+
+
+def endpoint(handler: Handler) -> Callable[..., Awaitable[None]]:
+    """Make a handler of plain values one that Tornado can call."""
+
+    @functools.wraps(handler)
+    async def called(resource: Any, *path: str) -> None:
+        await resource.answer(handler, path)
+
+    return called
+
+
+def raw(handler: Handler) -> Handler:
+    """Mark a handler that writes its response itself."""
+    handler.is_raw = True  # type: ignore[attr-defined]
+    return handler
+
+
+@stream_request_body
+class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
+    """Base of all URLs: a class is a URL, its methods are named after HTTP's."""
+
+    application: Application
+
+    def __init__(
+        self, application: Application, request: HTTPServerRequest, **options: Any
+    ) -> None:
+        """Same as Tornado's."""
+        self.trace = trace.Trace()
+        self._began_at = time.monotonic()
+        self._parts: list[bytes] = []
+        self._size_bytes = 0
+        super().__init__(application, request, **options)
+
+    # What a request has
+
+    @property
+    def section(self) -> RestTornadoConfig:
+        """The module's options."""
+        return self.application.section
+
+    @property
+    def api(self) -> Api:
+        """The operations."""
+        return self.application.api
+
+    @property
+    def peer(self) -> str:
+        """The address of whoever holds the connection."""
+        return str(self.request.remote_ip)
+
+    @property
+    def token(self) -> str:
+        """The session token of the request: from a header before the cookie; "" without one."""
+        return _answers.session_token(
+            dict(self.request.headers.items()), self.get_cookie(_answers.COOKIE)
+        )
+
+    @property
+    def accept(self) -> str | None:
+        """The header `Accept`."""
+        value: str | None = self.request.headers.get("Accept")
+        return value
+
+    def query(self, name: str) -> str | None:
+        """Return the first value of a parameter in the URL; None without it."""
+        values = self.request.query_arguments.get(name)
+        return values[0].decode("utf-8", "replace") if values else None
+
+    async def body(self) -> Any:
+        """
+        Return the request's body, decoded by its Content-Type; None if there is none.
+
+        Forms are taken as they are: their values stay texts.
+
+        Raises:
+            NotAcceptable, BadRequest
+        """
+        raw = b"".join(self._parts)
+        if not raw:
+            return None
+        content_type = self.request.headers.get("Content-Type", "")
+        if len(raw) < IN_THREAD_FROM_BYTES:
+            return formats.decode(content_type, raw, str)
+        return await asyncio.to_thread(formats.decode, content_type, raw, str)
+
+    async def session(self) -> tuple[str, str]:
+        """
+        Return token and address of a request whose answer is for this user alone.
+
+        Raises:
+            NotLoggedIn: There is no session.
+            AddressRefused, MasterUnavailable
+        """
+        self.set_header("Cache-Control", "private")
+        try:
+            await self.api.session(self.token, peer=self.peer)
+        except errors.AuthenticationFailed as error:
+            raise NotLoggedIn(str(error)) from error
+        return self.token, self.peer
+
+    # What happens around a handler
+
+    def set_default_headers(self) -> None:
+        """Set what every answer has."""
+        self.set_header("X-Request-Id", self.trace.request_id)
+        self.set_header("Vary", "Accept, Accept-Encoding, Origin")
+        self.set_header("X-Content-Type-Options", "nosniff")
+        origin = self.request.headers.get("Origin")
+        for name, value in _answers.cors_headers(origin, self.section.cors_origins).items():
+            self.set_header(name, value)
+
+    def prepare(self) -> None:
+        """Begin, before the body has come; one that is far too large is not waited for."""
+        trace.current.set(self.trace)
+        self.application.begin(self)
+        length = self.request.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > self._limit_bytes + DRAINED_BYTES:
+            self.fail(413, str(self._too_large()))
+
+    def data_received(self, chunk: bytes) -> None:
+        """Collect the body; of one that is too large no more than is worth draining."""
+        self._size_bytes += len(chunk)
+        if self._size_bytes <= self._limit_bytes:
+            self._parts.append(chunk)
+            return
+        self._parts.clear()
+        if self._size_bytes > self._limit_bytes + DRAINED_BYTES and not self._finished:
+            self.fail(413, str(self._too_large()))
+
+    @property
+    def _limit_bytes(self) -> int:
+        return self.section.max_request_body_size
+
+    def _check_size(self) -> None:
+        if self._size_bytes > self._limit_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> errors.BodyTooLarge:
+        return errors.BodyTooLarge(f"The body is larger than {self._limit_bytes} bytes.")
+
+    async def answer(self, handler: Handler, path: tuple[str, ...]) -> None:
+        """Write what *handler* returns, or the error that it raises."""
+        try:
+            self._check_size()
+            self.api.check_address(self.peer)
+            tls.check_common_name(self.section, environ_of(self.request))
+            if getattr(handler, "is_raw", False):
+                await handler(self, *path)
+                return
+            media_type = formats.negotiate(self.accept, _in_order(self.accept))
+            value = await handler(self, *path)
+            if isinstance(value, bytes):
+                self.finish(value)
+            else:
+                await self._write(media_type, await _encoded(media_type, value))
+        except NotLoggedIn:
+            self.redirect("/login")
+        except errors.SaltApiError as error:
+            self.fail(error.status, str(error), error)
+        except Exception:
+            log.exception("An unexpected error occurred. %s", self.trace)
+            sentence = traceback.format_exc() if self.section.debug else _answers.UNEXPECTED
+            self.fail(500, logs.redact(sentence))
+
+    def hand_cookie(self, token: str, expire: float | None) -> None:
+        """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
+        secure = self.request.protocol == "https"
+        cookie = _answers.session_cookie(token, expire, path="/", secure=secure)
+        self.add_header("Set-Cookie", cookie.OutputString())
+
+    def fail(self, status: int, sentence: str, error: errors.SaltApiError | None = None) -> None:
+        """Answer with an error in a format that the client accepts, HTML only if it asks."""
+        level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
+        log.log(level, "%d %s %s", status, one_line(without_token(sentence)), self.trace)
+        self.set_status(status)
+        for name, value in _answers.error_headers(status, error).items():
+            self.set_header(name, value)
+        if status == 405:
+            self.set_header("Allow", ", ".join(self._allowed()))
+        content_type, body = _answers.error_body(self.accept, status, sentence, error)
+        self.set_header("Content-Type", content_type)
+        self.finish(body)
+
+    def write_error(self, status_code: int, **_: Any) -> None:
+        """Write Tornado's own errors (a method that there is not) as ours."""
+        sentences = {
+            400: "The request is malformed.",
+            405: "Specified method is invalid for this resource.",
+        }
+        self.fail(status_code, sentences.get(status_code, _answers.UNEXPECTED))
+
+    def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
+        """Log errors of ours; Tornado's own text would show the URL, with the token in it."""
+        if not isinstance(value, HTTPError):
+            log.error("An unexpected error occurred. %s", self.trace, exc_info=(typ, value, tb))
+
+    def on_finish(self) -> None:
+        """Let go of what the request held."""
+        self.application.end(self)
+
+    def on_connection_close(self) -> None:
+        """Note that nobody waits for the answer."""
+        super().on_connection_close()
+        self.application.end(self)
+
+    def log_end(self) -> None:
+        """Write the line that the request ends with, and count it."""
+        status = self.get_status()
+        self.application.statuses[status] += 1
+        log_access(environ_of(self.request), str(status), time.monotonic() - self._began_at)
+
+    async def hand_over(self) -> DetachedSocket | None:
+        """
+        Send status and headers, and return the connection, which is the caller's then.
+
+        It returns None if the client has gone already.
+        """
+        self.log_end()
+        self.on_finish()
+        with contextlib.suppress(StreamClosedError):
+            await self.flush()
+        return detached_socket(self.detach())
+
+    async def _write(self, content_type: str, body: bytes) -> None:
+        self.set_header("Content-Type", content_type)
+        if _answers.wants_gzip(self.request.headers.get("Accept-Encoding"), len(body)):
+            self.set_header("Content-Encoding", "gzip")
+            if len(body) < IN_THREAD_FROM_BYTES:
+                body = _answers.compressed(body)
+            else:
+                body = await asyncio.to_thread(_answers.compressed, body)
+        self.finish(body)
+
+    def _allowed(self) -> list[str]:
+        kind, none = type(self), BaseSaltAPIHandler.refuse
+        has = {"GET": kind.get is not none, "POST": kind.post is not none, "OPTIONS": True}
+        return [name for name in METHODS if has[name if name != "HEAD" else "GET"]]
+
+    # Methods
+
+    @endpoint
+    @raw
+    async def refuse(self, *_path: str) -> NoReturn:
+        """Answer a method that there is not."""
+        raise errors.MethodNotAllowed("Specified method is invalid for this resource.")
+
+    get = post = put = delete = patch = refuse
+
+    async def head(self, *path: str) -> None:
+        """Answer as GET does, without the body."""
+        await self.get(*path)
+
+    @endpoint
+    @raw
+    async def options(self, *_path: str) -> None:
+        """Say what may be sent here (the Fetch standard's preflight)."""
+        self.clear_header("Content-Type")
+        wanted = self.request.headers.get("Access-Control-Request-Headers")
+        if wanted:
+            self.set_header("Access-Control-Allow-Headers", wanted)
+        self.set_header("Access-Control-Expose-Headers", "X-Auth-Token, X-Request-Id")
+        self.set_header("Access-Control-Allow-Methods", "OPTIONS, GET, POST")
+        self.set_header("Allow", ", ".join(self._allowed()))
+        self.set_status(204)
+        self.finish()
+
+
+def _in_order(accept: str | None) -> Sequence[str]:
+    """Return the output types, those first that the client names first, as Salt's module does."""
+    ranges = [part.partition(";")[0].strip().lower() for part in (accept or "").split(",")]
+
+    def position(media_type: str) -> int:
+        names = {media_type, f"{media_type.partition('/')[0]}/*", "*/*"}
+        return next((i for i, name in enumerate(ranges) if name in names), len(ranges))
+
+    return sorted(formats.OUTPUT_TYPES, key=position)
+
+
+async def _encoded(media_type: str, value: Any) -> bytes:
+    if media_type == formats.YAML_TYPE:  # slow, and in Python: the loop must go on meanwhile
+        return await asyncio.to_thread(formats.dump_yaml, value, flow_leaves=True)
+    return formats.dump_json(value)

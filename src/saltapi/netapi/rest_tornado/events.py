@@ -1,0 +1,42 @@
+"""`/events`: the bus as server-sent events (0.8.4, "/events")."""
+
+from saltapi import errors
+from saltapi.netapi import _answers
+from saltapi.netapi._events import serve_events
+from saltapi.netapi.rest_tornado.door import NotLoggedIn, endpoint, raw
+from saltapi.netapi.rest_tornado.listening import Listening
+from saltapi.streams import SSE_TYPE
+
+
+class EventsSaltAPIHandler(Listening):
+    """`/events`: the bus as server-sent events."""
+
+    @endpoint
+    @raw
+    async def get(self, in_path: str | None = None) -> None:
+        """
+        Send every event of the bus from now on.
+
+        With `?since=<id>`, or the header `Last-Event-ID`, each event has an id, and what came
+        after that id is sent first; with an empty id they begin now.
+        """
+        since = self.request.headers.get("Last-Event-ID", self.query("since"))
+        token = self.listener_token(in_path)
+        try:
+            await self.api.session(token, peer=self.peer)
+        except errors.AuthenticationFailed as error:
+            raise NotLoggedIn(str(error)) from error
+        self.set_header("Content-Type", SSE_TYPE)
+        for name, value in _answers.STREAM_HEADERS.items():
+            self.set_header(name, value)
+        if self.request.method == "HEAD":
+            self.finish()
+            return
+        chunked = self.request.version == "HTTP/1.1"
+        if not chunked:
+            self.clear_header("Connection")
+        stream = await self.api.listen(token, peer=self.peer, since=since or None)
+        await self.go_on(
+            stream,
+            lambda socket: serve_events(stream, socket, ids=since is not None, chunked=chunked),
+        )

@@ -1,0 +1,37 @@
+"""What the URLs that go on have in common: where the token comes from, and the connection."""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from saltapi.netapi._sockets import DetachedSocket, start_serving
+from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler
+from saltapi.streams import EventStream, ViewStream
+
+TOKEN_PARAMETERS = ("token", "salt_token")
+
+
+class Listening(BaseSaltAPIHandler):
+    """Base of the URLs that go on."""
+
+    def listener_token(self, in_path: str | None) -> str:
+        """Return the token: of the headers or cookie, else of the URL if that is allowed."""
+        if self.token or not self.section.token_in_url:
+            return self.token
+        in_query = (self.query(name) for name in TOKEN_PARAMETERS)
+        return in_path or next((token for token in in_query if token), "")
+
+    async def go_on(
+        self,
+        stream: EventStream | ViewStream,
+        serve: Callable[[DetachedSocket], Coroutine[Any, Any, None]],
+    ) -> None:
+        """Let *serve* have the connection when the headers have been sent; it closes *stream*."""
+        try:
+            socket = await self.hand_over()
+        except BaseException:
+            await stream.aclose()
+            raise
+        if socket is None:
+            await stream.aclose()
+        else:
+            start_serving(serve, socket)

@@ -1,0 +1,34 @@
+"""A request as Tornado has it, in the words of CGI (RFC 3875) that the shared helpers know."""
+
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from tornado.httputil import HTTPServerRequest
+
+
+def environ_of(request: HTTPServerRequest) -> dict[str, Any]:
+    """Return what a WSGI server's environ says about *request*, without its body."""
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": request.method or "",
+        "SCRIPT_NAME": "",
+        "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
+        "REMOTE_ADDR": request.remote_ip,
+        "SERVER_PROTOCOL": request.version,
+        "wsgi.url_scheme": request.protocol,
+        "SSL_CLIENT_S_DN_CN": _common_name(request),
+    }
+    for name, value in request.headers.items():
+        environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+    return environ
+
+
+def _common_name(request: HTTPServerRequest) -> str | None:
+    """Return the common name in the client's certificate, if it has sent one."""
+    if request.protocol != "https":
+        return None
+    certificate = request.get_ssl_certificate()
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return None

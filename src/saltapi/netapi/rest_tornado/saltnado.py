@@ -1,0 +1,260 @@
+"""
+The URLs of rest_tornado (0.8.4, "rest_tornado", and Salt's own module).
+
+Nothing about Salt is decided here.
+"""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from saltapi import errors
+from saltapi.config import RestTornadoConfig
+from saltapi.lowstate import checked_jid
+from saltapi.netapi import _answers
+from saltapi.netapi.rest_tornado.door import Application, BaseSaltAPIHandler, endpoint, raw
+from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
+from saltapi.netapi.rest_tornado.stats import StatsSaltAPIHandler
+from saltapi.netapi.rest_tornado.websockets import (
+    AllEventsHandler,
+    FormattedEventsHandler,
+    WebsocketEndpoint,
+)
+from saltapi.types import Opts
+
+SECTION = "rest_tornado"
+CREDENTIALS = ("username", "password", "eauth")
+NO_MINIONS = "No minions matched the target. No command was sent, no jid was assigned."
+
+
+class SaltAPIHandler(BaseSaltAPIHandler):
+    """`/`: the entry point."""
+
+    @endpoint
+    async def get(self) -> Any:
+        """Say what is here."""
+        clients = sorted(self.application.client.config.netapi_enable_clients)
+        return {"clients": clients, "return": "Welcome"}
+
+    @endpoint
+    async def post(self) -> Any:
+        """Run a lowstate with the session's token."""
+        body = await self.body()
+        await self.session()
+        return await self._run(body)
+
+    async def _run(self, value: Any) -> dict[str, Any]:
+        """Return the results of a lowstate, with texts for those that there are not."""
+        outcomes = await self.api.run_each(value, peer=self.peer, token=self.token or None)
+        chunks = value if isinstance(value, list) else [value]
+        done = chunks[: len(outcomes)]
+        shown = [shown_as(*pair) for pair in zip(done, outcomes, strict=True)]
+        return {"return": _answers.flattened(done, shown)}
+
+
+class SaltAuthHandler(BaseSaltAPIHandler):
+    """`/login`: get a session token."""
+
+    @endpoint
+    async def get(self) -> Any:
+        """Say how to log in."""
+        self.set_status(401)
+        self.set_header("WWW-Authenticate", "Session")
+        return {"status": "401 Unauthorized", "return": "Please log in"}
+
+    @endpoint
+    async def post(self) -> Any:
+        """Log in; the token comes in the body and as a cookie."""
+        body = await self.body()
+        values = body[0] if isinstance(body, list) and body else body
+        if not isinstance(values, Mapping) or not all(name in values for name in CREDENTIALS):
+            raise errors.BadRequest("Send username, password and eauth to log in.")
+        session = await self.api.login(values, peer=self.peer)
+        self.set_header("Cache-Control", "no-store")
+        self.hand_cookie(session["token"], session["expire"])
+        return {"return": [session]}
+
+
+class LogoutSaltAPIHandler(BaseSaltAPIHandler):
+    """`/logout`: end the session everywhere."""
+
+    @endpoint
+    async def post(self) -> Any:
+        """Revoke the token, take the cookie back, end the session's streams."""
+        await self.api.logout(self.token, peer=self.peer)
+        self.hand_cookie("", None)
+        return {"return": "Your token has been cleared"}
+
+
+class TokenSaltAPIHandler(SaltAPIHandler):
+    """`/token`: tokens to send inside chunks to `/run`."""
+
+    @endpoint
+    async def post(self) -> Any:
+        """Return a bare list with a token for each set of credentials."""
+        self.set_header("Cache-Control", "no-store")
+        return await self.api.make_tokens(await self.body(), peer=self.peer)
+
+
+class RunSaltAPIHandler(SaltAPIHandler):
+    """`/run`: commands with credentials in each chunk, or else with the session's token."""
+
+    @endpoint
+    async def post(self) -> Any:
+        """Run a lowstate."""
+        return await self._run(await self.body())
+
+
+class MinionSaltAPIHandler(SaltAPIHandler):
+    """`/minions`: look at minions, start jobs."""
+
+    @endpoint
+    async def get(self, mid: str = "") -> Any:
+        """Return the grains of the minions."""
+        await self.session()
+        name = mid or self.query("mid") or "*"
+        return await self._run([{"client": "local", "tgt": name, "fun": "grains.items"}])
+
+    @endpoint
+    async def post(self, _path: str = "") -> Any:
+        """Start jobs and return at once."""
+        body = await self.body()
+        await self.session()
+        chunks = body if isinstance(body, list) else [body]
+        for chunk in chunks:
+            if isinstance(chunk, Mapping) and chunk.get("client", "local_async") != "local_async":
+                raise errors.BadRequest("We don't serve your kind here")
+        started = [
+            {**chunk, "client": "local_async"} if isinstance(chunk, Mapping) else chunk
+            for chunk in chunks
+        ]
+        return await self._run(body if body is None else started)
+
+
+class JobsSaltAPIHandler(SaltAPIHandler):
+    """`/jobs`: the job cache."""
+
+    post = BaseSaltAPIHandler.refuse
+
+    @endpoint
+    async def get(self, jid: str = "") -> Any:
+        """List jobs, or show one."""
+        await self.session()
+        wanted = jid or self.query("jid")
+        chunk = {"client": "runner", "fun": "jobs.list_jobs"}
+        if wanted is not None:
+            chunk = {"client": "runner", "fun": "jobs.list_job", "jid": checked_jid(wanted)}
+        return await self._run([chunk])
+
+
+class KeysSaltAPIHandler(BaseSaltAPIHandler):
+    """`/keys`: look at minion keys, make new ones."""
+
+    @endpoint
+    async def get(self, mid: str = "") -> Any:
+        """List the keys, or show the fingerprints of one."""
+        self.set_header("Cache-Control", "private")
+        token, peer = self.token, self.peer
+        await self.api.session(token, peer=peer)
+        name = mid or self.query("mid")
+        if name is None:
+            return {"return": await self.api.keys(token=token, peer=peer)}
+        return {"return": await self.api.key(name, token=token, peer=peer)}
+
+    @endpoint
+    async def post(self, _path: str = "") -> Any:
+        """Make and accept a key pair; the answer is a tar archive of it."""
+        pair = await self.api.make_key(await self.body(), peer=self.peer)
+        headers, archive = _answers.key_archive(*pair)
+        for header, value in headers.items():
+            self.set_header(header, value)
+        return archive
+
+
+class WebhookSaltAPIHandler(BaseSaltAPIHandler):
+    """`/hook`: fire an event."""
+
+    @endpoint
+    async def post(self, path: str | None = None) -> Any:
+        """Fire `salt/netapi/hook…` with what was sent."""
+        token = None
+        if not self.section.webhook_disable_auth:
+            token, _ = await self.session()
+        post = await self.body()
+        query = {
+            name: _one_or_all([value.decode("utf-8", "replace") for value in values])
+            for name, values in self.request.query_arguments.items()
+        }
+        data = {
+            "post": {} if post is None else post,
+            "get": query,
+            "headers": dict(self.request.headers.items()),
+        }
+        parts = path.split("/")[1:] if path else []
+        await self.api.hook(parts, data, token=token, peer=self.peer)
+        return {"success": True}
+
+
+class NowhereHandler(BaseSaltAPIHandler):
+    """Every URL that there is not."""
+
+    @endpoint
+    @raw
+    async def refuse(self, *_path: str) -> NoReturn:
+        """Answer any method."""
+        raise errors.NotFound(f"The path '{self.request.path}' was not found.")
+
+    get = post = put = delete = patch = options = refuse
+
+
+def shown_as(chunk: Any, outcome: Any) -> Any:
+    """Return what stands in `return` for a chunk: its result, or a text as in Salt's module."""
+    client = chunk.get("client")
+    if isinstance(outcome, errors.AuthenticationFailed | errors.AuthorizationFailed):
+        return "Failed to authenticate"
+    if isinstance(outcome, errors.CommandTimeout) and client == "runner":
+        return "Timeout waiting for runner to execute"
+    if isinstance(outcome, errors.SaltApiError):
+        return f"Unexpected exception while handling request: {outcome}"
+    if outcome == {} and client == "local":
+        return NO_MINIONS
+    return outcome
+
+
+def get_application(opts: Opts, name: str = SECTION) -> Application:
+    """
+    Return the module as a Tornado application for the section *name* of the master config.
+
+    Raises:
+        CannotStart: An option is wrong.
+    """
+    # The port is the server's affair, and an external server has it elsewhere.
+    section = RestTornadoConfig.parse({"port": 1, **(opts.get(name) or {})})
+    return Application(urls(section), opts, section, nowhere=NowhereHandler)
+
+
+def urls(section: RestTornadoConfig) -> list[Any]:
+    """Return URL patterns with their handlers, as the options want them."""
+    found: list[Any] = [
+        (r"/", SaltAPIHandler),
+        (r"/login/?", SaltAuthHandler),
+        (r"/logout/?", LogoutSaltAPIHandler),
+        (r"/token/?", TokenSaltAPIHandler),
+        (r"/minions(?:/(.*))?", MinionSaltAPIHandler),
+        (r"/jobs(?:/(.*))?", JobsSaltAPIHandler),
+        (r"/keys(?:/(.*))?", KeysSaltAPIHandler),
+        (r"/run/?", RunSaltAPIHandler),
+        (r"/events(?:/([^/]*))?", EventsSaltAPIHandler),
+        (r"/hook(/.*)?", WebhookSaltAPIHandler),
+        (r"/stats/?", StatsSaltAPIHandler),
+    ]
+    if section.websockets:
+        found += [
+            (r"/all_events(?:/([^/]*))?", AllEventsHandler),
+            (r"/formatted_events(?:/([^/]*))?", FormattedEventsHandler),
+            (r"/ws(?:/([^/]*))?", WebsocketEndpoint),
+        ]
+    return found
+
+
+def _one_or_all(values: list[str]) -> str | list[str]:
+    return values[0] if len(values) == 1 else values

@@ -1,0 +1,146 @@
+"""The server: Tornado's HTTP server on an asyncio loop, in one process or in several."""
+
+import asyncio
+import contextlib
+import os
+import socket
+import ssl
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from saltapi import service, tls
+from saltapi.config import EngineConfig, RestTornadoConfig
+from saltapi.errors import CannotStart
+from saltapi.netapi._logs import open_logs
+from saltapi.netapi._processes import run_processes
+from saltapi.netapi._sockets import allow_many_connections, wait_served
+from saltapi.netapi.rest_tornado.door import Application
+from saltapi.netapi.rest_tornado.saltnado import get_application
+from saltapi.types import Opts
+
+SOCKET_TIMEOUT_SECONDS = 15
+"""How long the head of a request may take, and a connection may wait for its next one."""
+BODY_TIMEOUT_SECONDS = 300
+NO_LIMIT_BYTES = 2**62
+"""For Tornado, which would end the connection without a word; our handlers keep the limit."""
+FAREWELL_SECONDS = 3.0
+"""How long streams may take to end when the service stops."""
+
+
+def serve(opts: Opts, name: str) -> None:
+    """
+    Serve the section *name* of the master config until the process is told to stop.
+
+    Raises:
+        CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
+    """
+    section = RestTornadoConfig.parse(opts.get(name) or {})
+    open_logs(section)
+    allow_many_connections()
+    if not section.disable_ssl:
+        tls.server_context(section, name)  # so that what is wrong is known before any fork
+    sockets = bind(section, name)
+
+    def work() -> None:
+        asyncio.run(serve_process(opts, name, sockets))
+
+    try:
+        count = section.num_processes or os.cpu_count() or 1
+        if count == 1:
+            work()
+        else:
+            timeout_seconds = EngineConfig.of(opts).api_shutdown_timeout + FAREWELL_SECONDS
+            run_processes(name, count, work, stop_timeout_seconds=timeout_seconds)
+    finally:
+        for listening in sockets:
+            listening.close()
+
+
+async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
+    """
+    Serve on *sockets*, which listen already, until this process is told to stop.
+
+    Raises:
+        CannotStart: An option is wrong or a certificate cannot be read.
+    """
+    async with Server(opts, name, sockets) as server:
+        await service.run_until_stopped_async(ready=server.url, reload=server.reload)
+
+
+class Server:
+    """The module on sockets that listen; `async with` starts and stops it."""
+
+    def __init__(self, opts: Opts, name: str, sockets: list[socket.socket]) -> None:
+        """
+        Args:
+            opts: The master's options.
+            name: The name of the section.
+            sockets: Bound and listening; other processes may have them too.
+
+        Raises:
+            CannotStart: An option is wrong or a certificate cannot be read.
+        """
+        self.application: Application = get_application(opts, name)
+        self._name = name
+        self._section = self.application.section
+        self._sockets = sockets
+        self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
+        self._http = HTTPServer(
+            self.application,
+            ssl_options=self._context(),
+            idle_connection_timeout=SOCKET_TIMEOUT_SECONDS,
+            body_timeout=BODY_TIMEOUT_SECONDS,
+            max_body_size=NO_LIMIT_BYTES,
+        )
+
+    @property
+    def url(self) -> str:
+        """Where the module answers."""
+        host, port = self._sockets[0].getsockname()[:2]
+        host = self._section.address or host
+        scheme = "http" if self._section.disable_ssl else "https"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+
+    async def __aenter__(self) -> "Server":
+        await self.application.client.start()
+        # Copies, so that ours can be closed while another process still listens.
+        self._http.add_sockets([listening.dup() for listening in self._sockets])
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._http.stop()
+        self.application.api.end_streams()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._stop_seconds):
+                await self.application.wait_idle()
+        await wait_served(FAREWELL_SECONDS)
+        await self._http.close_all_connections()
+        await self.application.client.close()
+
+    def reload(self) -> None:
+        """Read the certificates again; connections that are open keep the old ones."""
+        self._http.ssl_options = self._context()
+
+    def _context(self) -> ssl.SSLContext | None:
+        section = self._section
+        return None if section.disable_ssl else tls.server_context(section, self._name)
+
+
+def bind(section: RestTornadoConfig, name: str) -> list[socket.socket]:
+    """
+    Return sockets that listen on the address and port of *section*.
+
+    Raises:
+        CannotStart: The address cannot be bound.
+    """
+    try:
+        found: list[socket.socket] = bind_sockets(
+            section.port, address=section.address, backlog=section.backlog
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"{name} cannot listen on {section.address or '*'}:{section.port}:"
+            f" {error.strerror or error}. Choose another port or end what uses it."
+        ) from error
+    return found

@@ -1,0 +1,84 @@
+"""
+The URLs that speak WebSocket (0.8.4, "All Events", "Formatted Events", "/ws").
+
+What is said on the connection is in `saltapi.netapi._websockets`.
+"""
+
+from saltapi import errors
+from saltapi.netapi import _websockets
+from saltapi.netapi._websockets import Dialect
+from saltapi.netapi.rest_tornado.door import endpoint, raw
+from saltapi.netapi.rest_tornado.listening import Listening
+from saltapi.netapi.rest_tornado.requests import environ_of
+from saltapi.streams import EventStream, ViewStream
+
+ALL_EVENTS = Dialect("websocket-bare")
+FORMATTED_EVENTS = Dialect("view-bare", behind=b"\n\n")
+PREFIXED_EVENTS = Dialect("view-data", before=b"data: ", behind=b"\n\n")
+
+
+class _WebsocketHandler(Listening):
+    """Base of all three."""
+
+    @endpoint
+    @raw
+    async def get(self, in_path: str | None = None) -> None:
+        """Open the WebSocket (101); it begins when the client says that it is ready."""
+        try:
+            protocol, headers = _websockets.accept(
+                environ_of(self.request), cors_origins=self.section.cors_origins
+            )
+        except errors.UpgradeRequired:
+            for name, value in _websockets.UPGRADE_HEADERS.items():
+                self.set_header(name, value)
+            raise
+        dialect = self._dialect()
+        stream = await self._open(self.listener_token(in_path))
+        self.set_status(101)
+        self.clear_header("Content-Type")
+        for name, value in headers:
+            self.set_header(name, value)
+        await self.go_on(
+            stream,
+            lambda socket: _websockets.serve_websocket(stream, protocol, socket, dialect),
+        )
+
+    async def _open(self, token: str) -> EventStream | ViewStream:
+        return await self.api.listen(token, peer=self.peer)
+
+    def _dialect(self) -> Dialect:
+        raise NotImplementedError
+
+
+class AllEventsHandler(_WebsocketHandler):
+    """`/all_events/<token>`: each event as bare JSON."""
+
+    def _dialect(self) -> Dialect:
+        return ALL_EVENTS
+
+
+class FormattedEventsHandler(_WebsocketHandler):
+    """
+    `/formatted_events/<token>`: jobs and minions as they change.
+
+    With `?data` each message begins with `data: `, as the 0.8.4 documentation shows it.
+    """
+
+    async def _open(self, token: str) -> EventStream | ViewStream:
+        return await self.api.view(token, peer=self.peer, minions="dict")
+
+    def _dialect(self) -> Dialect:
+        return FORMATTED_EVENTS if self.query("data") is None else PREFIXED_EVENTS
+
+
+class WebsocketEndpoint(_WebsocketHandler):
+    """`/ws`: the bus, or with `format_events` the view, as in rest_cherrypy."""
+
+    async def _open(self, token: str) -> EventStream | ViewStream:
+        if self.query("format_events") is None:
+            return await self.api.listen(token, peer=self.peer)
+        return await self.api.view(token, peer=self.peer)
+
+    def _dialect(self) -> Dialect:
+        formatted = self.query("format_events") is not None
+        return _websockets.VIEW if formatted else _websockets.EVENTS
