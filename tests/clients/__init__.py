@@ -1,0 +1,1 @@
+"""Programs that people use against salt-api, run against ours."""

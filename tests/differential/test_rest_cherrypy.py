@@ -1,0 +1,162 @@
+"""rest_cherrypy and Salt's own module of this name, side by side."""
+
+import http.client
+import json
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack
+from urllib.parse import unquote
+
+import pytest
+
+from saltapi.demo import PrivateMaster
+from tests.apis import OURS, SALTS, ApiServer
+from tests.conftest import OPTIONS, USERS
+from tests.differential.compare import documented_ids, expected_differences, unexpected
+from tests.differential.corpus import FORM, JSON, YAML, Request, corpus
+from tests.differential.salt_api import Side, command, exchange_all
+from tests.waiting import scaled
+from tests.wire import Answer, encode_request
+
+SECTION = "rest_cherrypy"
+SECONDS = 60.0
+PATIENT = {"timeout": 60, "gather_job_timeout": 60}
+"""Minions that are slow, because this machine is, must not look silent."""
+
+pytestmark = pytest.mark.timeout(scaled(300))
+
+
+class Run:
+    """The corpus, sent to both sides."""
+
+    def __init__(self, sides: list[Side]) -> None:
+        self.requests: list[Request] = corpus()
+        self.expected = expected_differences()
+        self.salts: dict[str, Answer]
+        self.ours: dict[str, Answer]
+        self.salts, self.ours = exchange_all(sides, self.requests)
+        self.problems = {
+            request.name: unexpected(
+                request, self.salts[request.name], self.ours[request.name], self.expected
+            )
+            for request in self.requests
+        }
+
+
+@pytest.fixture(scope="module")
+def sides() -> Iterator[list[Side]]:
+    """
+    Salt's server and ours on the same master, with the same options.
+
+    The master is one for this module: what the corpus leaves in the job cache makes searches in
+    it fail (Salt's `jobs.list_jobs` does not know jobs of several functions).
+    """
+    with ExitStack() as stack:
+        master = stack.enter_context(PrivateMaster(users=USERS, options={**OPTIONS, **PATIENT}))
+        master.wait_ready(timeout=scaled(SECONDS))
+        salts, ours = (stack.enter_context(ApiServer(master, program)) for program in (SALTS, OURS))
+        chunk = {"client": "local", "tgt": "*", "fun": "test.fib", "arg": [3], "full_return": True}
+        jid = command(ours, ours.login(), **chunk)["minion-1"]["jid"]
+        yield [Side("salt", salts, jid), Side("ours", ours, jid)]
+
+
+@pytest.fixture(scope="module")
+def run(sides: list[Side]) -> Run:
+    """All answers."""
+    return Run(sides)
+
+
+def test_every_difference_is_meant(run: Run) -> None:
+    """Where we answer otherwise than Salt, `docs/compatibility.md` says why."""
+    lines = [
+        f"{name}\n    " + "\n    ".join(problems)
+        for name, problems in run.problems.items()
+        if problems
+    ]
+    assert not lines, f"{len(lines)} of {len(run.requests)} requests:\n" + "\n".join(lines)
+
+
+def test_every_expected_difference_is_used(run: Run) -> None:
+    """No line of `expected.yaml` is left over from a difference that is gone."""
+    assert [] == [(entry.id, entry.request.pattern) for entry in run.expected if not entry.used]
+
+
+def test_every_expected_difference_is_documented() -> None:
+    """Every difference that the suite lets pass has its line in `docs/compatibility.md`."""
+    assert set() == {entry.id for entry in expected_differences()} - documented_ids(SECTION)
+
+
+def test_job_lists(sides: list[Side]) -> None:
+    """The same job looks the same in both lists of jobs."""
+    listed = [
+        side.server.send("GET", "/jobs", headers={"X-Auth-Token": side.values["TOKEN"]}).value()
+        for side in sides
+    ]
+    theirs, mine = (found["return"][0][sides[0].values["JID"]] for found in listed)
+    assert "test.fib" == theirs["Function"]
+    assert theirs == mine
+
+
+class Stream:
+    """The stream of events of one side."""
+
+    def __init__(self, side: Side) -> None:
+        self._connection = socket.create_connection(("127.0.0.1", side.server.port), SECONDS)
+        headers = [("Host", "x"), ("X-Auth-Token", side.values["TOKEN"])]
+        self._connection.sendall(encode_request("GET", "/events", headers, None))
+        self._response = http.client.HTTPResponse(self._connection)
+        self._response.begin()
+        assert b"retry: 400\n" == self._response.readline()
+
+    def next(self, tag: str) -> str:
+        """Return the bytes of the next event with *tag*."""
+        while True:
+            lines = [self._response.readline().decode()]
+            while lines[-1] != "\n":
+                assert lines[-1], "the stream has ended"
+                lines.append(self._response.readline().decode())
+            if f"tag: {tag}\n" in lines:
+                return "".join(lines)
+
+    def close(self) -> None:
+        """Leave."""
+        self._response.close()
+        self._connection.close()
+
+
+HOOKS = {
+    "form": (FORM, b"foo=Foo%21&bar=a&bar=b&empty="),
+    "json": (JSON, '{"a": [1, null, "ü"]}'.encode()),
+    "yaml": (YAML, b"a: {b: [1, yes]}\n"),
+    "text": ("text/plain", b"just text"),
+    "list": (JSON, b"[1, 2]"),
+    "empty": (JSON, b""),
+}
+
+
+@pytest.mark.parametrize("name", HOOKS)
+@pytest.mark.parametrize("path", ["", "/", "/a/b/", "/%C3%BC?x=y"])
+def test_events_of_hooks(sides: list[Side], name: str, path: str) -> None:
+    """Both modules fire the same event for the same hook, and show an event in the same bytes."""
+    media_type, body = HOOKS[name]
+    tag = "/".join(["salt/netapi/hook", *filter(None, unquote(path.partition("?")[0]).split("/"))])
+    events = []
+    streams = [Stream(side) for side in sides]
+    for side in sides:
+        headers = {
+            "X-Auth-Token": side.values["TOKEN"],
+            "Content-Type": media_type,
+            "Host": "master.example",
+            "X-My-Secret-Key": "F0fAgoQjIT@W",
+        }
+        answer = side.server.send("POST", f"/hook{path}", headers=headers, body=body)
+        assert {"success": True} == answer.value()
+        theirs, mine = (stream.next(tag) for stream in streams)
+        assert theirs == mine
+        events.append(json.loads(theirs.partition("data: ")[2]))
+    for stream in streams:
+        stream.close()
+    for event in events:
+        assert event["data"].pop("_stamp")
+    assert events[0]["data"]["headers"].pop("X-Auth-Token")  # ours keeps it to itself
+    assert events[0] == events[1]
