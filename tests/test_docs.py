@@ -1,0 +1,235 @@
+"""The documentation: complete, agreeing with the code, and its examples run."""
+
+import argparse
+import importlib
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import saltapi
+from saltapi import cli, config, errors, lowstate
+from saltapi.bridge import ssh_options
+from saltapi.client import AsyncAPIClient
+from saltapi.config import EngineConfig, Section
+from saltapi.demo import PrivateMaster
+from saltapi.demo.instructions import curl, examples
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
+PARSER = cli._parser(["demo", "make-cert"])
+COMMANDS = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction)).choices
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+def text(name: str) -> str:
+    """Return a page: of `docs`, or of the project's directory."""
+    path = DOCS / name
+    return (path if path.exists() else ROOT / name).read_text()
+
+
+def rows(page: str) -> dict[str, list[str]]:
+    """Return the cells of the tables in *page*, by every name in the first cell of their row."""
+    found: dict[str, list[str]] = {}
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("|"):
+            found.update(dict.fromkeys(re.findall(r"`([^`]+)`", cells[0]), cells[1:]))
+    return found
+
+
+def part(page: str, heading: str) -> str:
+    """Return what stands below a heading of the second level."""
+    return page.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+# Completeness
+
+
+@pytest.mark.parametrize("option", EngineConfig.option_names())
+def test_engine_option(option: str) -> None:
+    """Every option of the engine is in the documentation, with its default."""
+    row = rows(text("configuration.md"))[option]
+    default = EngineConfig.model_fields[option].default
+    shown = "see below" if option == "fast_functions" else f"`{default}`"
+
+    assert shown == row[0]
+
+
+@pytest.mark.parametrize("function", config.FAST_FUNCTIONS)
+def test_fast_function(function: str) -> None:
+    """Every function that goes to the workers by default is named."""
+    assert f"`{function}`" in text("configuration.md")
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [(name, option) for name, kind in config.SECTIONS.items() for option in kind.option_names()],
+)
+def test_section_option(name: str, option: str) -> None:
+    """Every option of a module's section is in the documentation, with its default."""
+    page = text("configuration.md")
+    common = rows(part(page, "In the section of every module"))
+    found = rows(part(page, f"`{name}`")) | common
+
+    assert default_of(config.SECTIONS[name], option) in found[option][0]
+
+
+def default_of(kind: type[Section], option: str) -> str:
+    """Return the default of an option as the documentation writes it."""
+    for name, field in kind.model_fields.items():
+        if option in (name, *getattr(field.validation_alias, "choices", ())):
+            if field.is_required():
+                return "required"
+            return "none" if field.default in (None, "") else f"`{field.default}`"
+    raise KeyError(option)
+
+
+def flags() -> list[tuple[str, str]]:
+    """Return every flag of the command line, each with its subcommand."""
+    found: list[tuple[str, str]] = []
+
+    def collect(parser: argparse.ArgumentParser, command: str) -> None:
+        for action in parser._actions:
+            found.extend((command, flag) for flag in action.option_strings if flag != "-h")
+            if isinstance(action, argparse._SubParsersAction):
+                for name, inner in action.choices.items():
+                    collect(inner, name)
+
+    collect(PARSER, "")
+    return found
+
+
+@pytest.mark.parametrize(("command", "flag"), flags())
+def test_flag(command: str, flag: str) -> None:
+    """Every flag of the command line is in the documentation."""
+    page = text("demo.md" if command == "demo" else "daemon.md") + text("daemon.md")
+
+    assert re.search(rf"`{re.escape(flag)}[ `]", page)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command: str) -> None:
+    """Every command is in the documentation and in the manual page."""
+    assert f"`saltapi {command}`" in text("daemon.md")
+    assert f".B {command}".replace("-", r"\-") in (ROOT / "packaging" / "saltapi.1").read_text()
+
+
+def family(kind: type[errors.SaltApiError]) -> list[type[errors.SaltApiError]]:
+    """Return *kind* and what is derived from it in the same module; others may derive more."""
+    own = [child for child in kind.__subclasses__() if child.__module__ == errors.__name__]
+    return [kind, *(one for child in own for one in family(child))]
+
+
+@pytest.mark.parametrize("kind", family(errors.SaltApiError), ids=lambda kind: kind.code)
+def test_error(kind: type[errors.SaltApiError]) -> None:
+    """Every error is in the documentation with its code, class and status."""
+    row = rows(part(text("client.md"), "Errors"))[kind.code]
+
+    assert [f"`{kind.__name__}`", str(kind.status)] == row[:2]
+
+
+@pytest.mark.parametrize("client", lowstate.CLIENTS)
+def test_client_interface(client: str) -> None:
+    """Every client interface has a section of its own and a method of its name."""
+    assert f"\n### `{client}`\n" in text("client.md")
+    assert f"`{client}`" in rows(text("configuration.md"))["netapi_enable_clients"][1]
+    assert callable(getattr(AsyncAPIClient, client))
+    assert callable(getattr(saltapi.APIClient, client))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        *lowstate.TARGET_TYPES,
+        *lowstate.MASTER_KEYS,
+        *lowstate.REFUSED_LOCAL_KEYS,
+        *(lowstate.RESERVED_FUNCTION_KEYS - {"cmd"}),
+        *ssh_options.REFUSED,
+    ],
+)
+def test_key_of_a_chunk(key: str) -> None:
+    """Every target type, and every key that is handed on or refused, is in the documentation."""
+    assert f"`{key}`" in text("client.md")
+
+
+@pytest.mark.parametrize("requirement", PROJECT["dependencies"])
+def test_dependency(requirement: str) -> None:
+    """Every dependency has its reason."""
+    name = re.match(r"[\w-]+", requirement)
+
+    assert name is not None
+    assert f"\n| {name[0]} | " in text("dependencies.md")
+
+
+def test_limits() -> None:
+    """The limits in the documentation are those in the code."""
+    for name, (value, _meaning) in rows(part(text("architecture.md"), "Limits")).items():
+        module, _, constant = name.rpartition(".")
+
+        assert value == str(getattr(importlib.import_module(module), constant)), name
+
+
+def test_version() -> None:
+    """Package, project file and the top of the changelog name one version."""
+    top = re.search(r"^## \[(.+)\]", text("CHANGELOG.md"), re.MULTILINE)
+
+    assert top is not None
+    assert saltapi.__version__ == PROJECT["version"] == top[1]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links(page: Path) -> None:
+    """Links between pages lead somewhere."""
+    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
+    local = [target for target in targets if "://" not in target]
+
+    assert [] == [target for target in local if not (page.parent / target).exists()]
+
+
+# Examples
+
+
+def code_blocks(page: str, language: str) -> list[str]:
+    """Return the code in the blocks of *language*."""
+    return re.findall(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+
+
+def test_examples_of_the_client(master: PrivateMaster) -> None:
+    """The Python examples of docs/client.md run as they stand there, with another password."""
+    names: dict[str, Any] = {}
+    for block in code_blocks(text("client.md"), "python"):
+        source = block.replace("/etc/salt", str(master.config_dir))
+        exec(source.replace("PASSWORD", master.password), names)  # noqa: S102 - our own page
+
+    assert {"minion-1": True, "minion-2": True} == names["found"]
+
+
+README_COMMAND = re.compile(r"^\$ (curl .*? \\\n  -d '(\[\{.*?\}\])')\n(\{.*\})$", re.MULTILINE)
+
+
+def test_commands_of_the_readme(master: PrivateMaster) -> None:
+    """The first commands in the README are those that the demo prints, and the answers are real."""
+    found = README_COMMAND.findall(text("README.md"))
+    assert 3 == len(found)
+    with saltapi.APIClient(config.load(master.config_dir)) as client:
+        for command, body, answer in found:
+            (chunk,) = json.loads(body)
+            assert curl("http://127.0.0.1:8001", chunk) == command
+            real = client.run(chunk | master.credentials())
+            (shown,) = json.loads(answer)["return"]
+            if chunk["fun"] == "cmd.run":
+                real, shown = real.keys(), shown.keys()
+            assert real == shown
+
+
+def test_demo_prints_the_commands_of_the_readme() -> None:
+    """What the README shows is what the demo prints first."""
+    shown = [body for _, body, _ in README_COMMAND.findall(text("README.md"))]
+
+    for chunk, body in zip(examples("minion-1"), shown, strict=False):
+        assert chunk.items() <= json.loads(body)[0].items()
