@@ -422,6 +422,16 @@ class TestHosts:
 
         assert {} == await lane.run({**box, "tgt": "nobody*"}, user("full"))
 
+    async def test_roster_of_the_master(
+        self, make_lane: MakeLane, opts: Opts, box: Chunk, tmp_path: Path
+    ) -> None:
+        """`roster_file` in the master config is used, also without `rosters` beside it."""
+        named = Path(opts["conf_file"]).with_name("roster").rename(tmp_path / "elsewhere")
+        del opts["rosters"]
+        opts["roster_file"] = str(named)
+
+        assert ["box"] == list(await make_lane().run(box, user("full")))
+
     async def test_timeout(self, make_lane: MakeLane, box: Chunk) -> None:
         """A command that takes longer than `rest_timeout` is ended."""
         with pytest.raises(CommandTimeout):

@@ -191,7 +191,12 @@ class Ssh:
         os.register_at_fork(after_in_child=_die_with_parent)
         # Salt's own default is /etc/salt, wherever the config is.
         config_dir = os.path.dirname(opts["conf_file"])
-        self._opts = {"config_dir": config_dir, **opts, "__disable_custom_roster": True}
+        self._opts = {
+            "config_dir": config_dir,
+            **opts,
+            "__disable_custom_roster": True,
+            "rosters": opts.get("rosters") or [],  # Salt walks through it, set or not
+        }
 
     def __call__(self, request: Request) -> Reply:
         """
