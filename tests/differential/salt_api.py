@@ -79,11 +79,12 @@ def exchange_all(sides: Iterable[Side], requests: Iterable[Request]) -> list[dic
     """
     Send *requests* to all *sides*, several at a time, and return the answers of each by name.
 
-    No side gets a request of a higher order before all have answered the lower ones.
+    No side gets a request of a higher order before all have answered the lower ones. Who stayed
+    silent while the machine was busy is asked once more, alone.
     """
     by_order = attrgetter("order")
-    groups = [list(group) for _, group in groupby(sorted(requests, key=by_order), key=by_order)]
-    sides = list(sides)
+    sides, requests = list(sides), sorted(requests, key=by_order)
+    groups = [list(group) for _, group in groupby(requests, key=by_order)]
     found: list[dict[str, Answer]] = [{} for _ in sides]
     with ExitStack() as stack:
         pools = [stack.enter_context(ThreadPoolExecutor(CONCURRENCY)) for _ in sides]
@@ -94,6 +95,10 @@ def exchange_all(sides: Iterable[Side], requests: Iterable[Request]) -> list[dic
             ]
             for answers, futures in zip(found, pending, strict=True):
                 answers.update({name: future.result() for name, future in futures.items()})
+    for side, answers in zip(sides, found, strict=True):
+        for request in requests:
+            if not answers[request.name].status:
+                answers[request.name] = side.answer(request)
     return found
 
 
