@@ -6,6 +6,7 @@ Fixtures that all tests share: real masters with real and with simulated minions
 - `swarm`: simulated minions `sim-0` to `sim-19` at `master`, while the module runs.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import pytest
 
 from saltapi.demo import PrivateMaster
+from saltapi.demo import master as private
 from tests.swarm import Swarm
 from tests.waiting import scaled
 
@@ -29,6 +31,13 @@ USERS: dict[str, list[Any]] = {
 
 OPTIONS = {"nodegroups": {"first": "L@minion-1"}, "token_expire_user_override": True}
 """What the config of `master` has beside what it needs."""
+
+
+def pytest_configure() -> None:
+    """Let each process of pytest-xdist look for free ports where the others do not."""
+    name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
+    count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    private.PORTS = private.PORTS[int(name.removeprefix("gw")) :: count]
 
 
 @pytest.fixture(scope="session")

@@ -3,7 +3,6 @@
 import http.client
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import yaml
+
+from saltapi.demo.master import free_ports
 
 DEADLINE_SECONDS = 30.0
 COMMAND = [sys.executable, "-m", "saltapi"]
@@ -142,8 +143,8 @@ class Daemon:
 
 def free_port() -> int:
     """Return a port of the loopback interface that nobody uses."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    (port,) = free_ports(1)
+    return port
 
 
 def get(url: str) -> str | None:

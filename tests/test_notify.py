@@ -38,7 +38,11 @@ def test_without_a_manager(monkeypatch: pytest.MonkeyPatch) -> None:
     Notifier().ready()
 
 
-@pytest.mark.parametrize(("pid", "interval"), [("", 1.5), (str(os.getpid()), 1.5), ("1", None)])
+@pytest.mark.parametrize(
+    ("pid", "interval"),
+    [("", 1.5), (str(os.getpid()), 1.5), ("1", None)],
+    ids=["any", "ours", "another's"],
+)
 def test_watchdog_interval(
     pid: str, interval: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,7 +40,8 @@ def test_wrong_password(master: PrivateMaster) -> None:
 
 def test_passwords_are_not_written_down(master: PrivateMaster) -> None:
     """The directory, which only its owner may enter, holds hashes of the passwords."""
-    files = [*master.config_dir.iterdir(), master.directory / "users"]
+    written = [path for path in master.config_dir.rglob("*") if path.is_file()]
+    files = [*written, master.directory / "users"]
 
     assert 0o700 == master.directory.stat().st_mode & 0o777
     assert not [file for file in files if master.password in file.read_text()]

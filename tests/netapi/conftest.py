@@ -1,12 +1,16 @@
 """
-Which of the shared promises (`test_conformance.py`) a module makes in its own way.
+What tests of several modules share; and which promises a module keeps in its own way.
 
-These are not run for that module; its own tests say what is promised instead.
+`OWN_WAY` lists tests of `test_conformance.py` that are not run for a module; its own tests say
+what is promised instead.
 """
 
 import re
+from pathlib import Path
 
 import pytest
+
+from tests.netapi.certificates import Certificates
 
 OWN_WAY = {
     # tests/netapi/rest_tornado/test_saltnado.py
@@ -33,6 +37,12 @@ OWN_WAY = {
         r"test_unknown_parameters\[",
     ]
 }
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """Certificates in files."""
+    return Certificates(tmp_path)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

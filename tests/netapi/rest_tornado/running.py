@@ -1,167 +1,33 @@
-"""
-The module in this process, on a loop in a thread of its own, without a master.
+"""rest_tornado in this process, without a master."""
 
-Every token of 64 characters is a session until the test ends it; events are what the test fires.
-"""
-
-import asyncio
 import socket
-import threading
-import time
-from collections.abc import Coroutine, Iterable, Mapping
-from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any
 
-import yaml
-
-from saltapi import config
-from saltapi.config import MIB, RestTornadoConfig
-from saltapi.errors import AuthenticationFailed
+from saltapi.client import AsyncAPIClient
+from saltapi.config import RestTornadoConfig
 from saltapi.netapi.rest_tornado.server import Server, bind
-from saltapi.types import Session
-from tests.daemons import free_port
-from tests.fake_master import frame_body
-from tests.waiting import scaled
-from tests.wire import Answer, send
+from saltapi.types import Opts
+from tests.netapi import running
+from tests.netapi.running import HOST, TOKEN, read_all, read_until, request
 
-T = TypeVar("T")
-HOST = "127.0.0.1"
+__all__ = ["HOST", "NAME", "TOKEN", "RunningServer", "read_all", "read_until", "request"]
+
 NAME = "rest_tornado"
-TOKEN = "0123456789abcdef" * 4
-CLIENT_SECONDS = 20.0
 
 
-class FakeSessions:
-    """Sessions that end when a test says so."""
+class RunningServer(running.RunningServer):
+    """rest_tornado, running."""
 
-    def __init__(self) -> None:
-        self._ended: dict[str, asyncio.Future[str]] = {}
+    name = NAME
 
-    async def check(self, token: Any) -> Session:
-        """Answer as `Sessions.check`."""
-        if not isinstance(token, str) or len(token) != 64 or self._future(token).done():
-            raise AuthenticationFailed("The token is unknown or has expired; log in again.")
-        now = time.time()
-        return Session(token=token, name="somebody", eauth="file", start=now, expire=now + 1e6)
+    def bind(self, options: dict[str, Any]) -> list[socket.socket]:
+        """Return the sockets to listen on."""
+        return bind(RestTornadoConfig.parse(options), NAME)
 
-    async def ended(self, session: Session) -> str:
-        """Answer as `Sessions.ended`."""
-        return await asyncio.shield(self._future(session.token))
+    def make(self, opts: Opts, sockets: list[socket.socket]) -> Server:
+        """Return the module's server."""
+        return Server(opts, NAME, sockets)
 
-    async def close(self) -> None:
-        """Answer as `Sessions.close`."""
-
-    def end(self, token: str, reason: str = "The token was revoked.") -> None:
-        """End the sessions of *token*; on the loop."""
-        self._future(token).set_result(reason)
-
-    def _future(self, token: str) -> asyncio.Future[str]:
-        return self._ended.setdefault(token, asyncio.get_running_loop().create_future())
-
-
-class RunningServer:
-    """
-    A running server.
-
-    Attributes:
-        port: Where it listens, on loopback.
-        server: The server, on `loop`.
-        hub: What the events are fired on.
-    """
-
-    def __init__(self, directory: Path, *, queue_bytes: int = 8 * MIB, **section: Any) -> None:
-        """
-        Args:
-            directory: Where a config may be written.
-            queue_bytes: How much may wait for one listener.
-            section: Options of the module.
-        """
-        self.port = free_port()
-        options = {"port": self.port, "address": HOST, "disable_ssl": True, **section}
-        values = {
-            "root_dir": str(directory),
-            "netapi_enable_clients": ["local", "runner"],
-            "function_workers": 0,
-            "api_shutdown_timeout": 2,
-            "api_listener_queue_bytes": queue_bytes,
-            NAME: options,
-        }
-        path = directory / "master"
-        path.write_text(yaml.safe_dump(values))
-        self.opts = config.load(path)
-        self.sockets = bind(RestTornadoConfig.parse(options), NAME)
-        self.loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self.loop.run_forever, name="test-loop")
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        self.call(self._start())
-        return self
-
-    def __exit__(self, *_exc: object) -> None:
-        self.call(self.server.__aexit__(None, None, None))
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join()
-        self.loop.close()
-        for listening in self.sockets:
-            listening.close()
-
-    async def _start(self) -> None:
-        self.server = Server(self.opts, NAME, self.sockets)
-        client = self.server.application.client
-        self.sessions = FakeSessions()
-        client.sessions = self.sessions  # type: ignore[assignment]
-        self.hub = client.hub
-        await self.server.__aenter__()
-
-    def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return what *coroutine* returns on the server's loop."""
-        return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result()
-
-    def fire(self, tag: str, data: Any = None) -> None:
-        """Put an event on the bus."""
-        self.fire_all([(tag, {} if data is None else data)])
-
-    def fire_all(self, events: Iterable[tuple[str, Any]]) -> None:
-        """Put events on the bus, all in one turn of the loop."""
-        bodies = [frame_body(tag, data) for tag, data in events]
-        self.loop.call_soon_threadsafe(lambda: [self.hub.dispatch(body) for body in bodies])
-
-    def end_session(self, token: str = TOKEN) -> None:
-        """Let *token* expire."""
-        self.loop.call_soon_threadsafe(self.sessions.end, token)
-
-    def connect(
-        self, path: str = "", *, headers: Mapping[str, str] | None = None, version: str = "1.1"
-    ) -> socket.socket:
-        """Return a connection, on which *path* has been asked for if it is given."""
-        connection = socket.create_connection((HOST, self.port), timeout=scaled(CLIENT_SECONDS))
-        if path:
-            connection.sendall(request(path, headers, version))
-        return connection
-
-    def send(self, method: str, path: str, **options: Any) -> Answer:
-        """Send a request, as `tests.wire.send`."""
-        return send(self.port, method, path, **options)
-
-
-def request(path: str, headers: Mapping[str, str] | None = None, version: str = "1.1") -> bytes:
-    """Return the bytes of a GET request with a session."""
-    names = {"Host": f"{HOST}:1", "X-Auth-Token": TOKEN, **(headers or {})}
-    lines = "".join(f"{name}: {value}\r\n" for name, value in names.items())
-    return f"GET {path} HTTP/{version}\r\n{lines}\r\n".encode()
-
-
-def read_until(connection: socket.socket, end: bytes) -> bytes:
-    """Return what comes up to *end*, byte for byte; nothing behind it is read."""
-    data = b""
-    while not data.endswith(end):
-        byte = connection.recv(1)
-        assert byte, f"the connection ended after {data!r}"
-        data += byte
-    return data
-
-
-def read_all(connection: socket.socket) -> bytes:
-    """Return everything until the server ends the connection."""
-    return b"".join(iter(lambda: connection.recv(65536), b""))
+    def client_of(self, server: Server) -> AsyncAPIClient:
+        """Return the server's engine."""
+        return server.application.client

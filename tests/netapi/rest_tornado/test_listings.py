@@ -14,7 +14,7 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.netapi.rest_tornado.test_options import Certificates
+from tests.netapi.certificates import Certificates
 from tests.waiting import scaled
 
 SECONDS = 60.0
