@@ -1,0 +1,303 @@
+"""
+Small values that all processes of this machine share, each until it expires.
+
+One SQLite file for each netapi module: its worker processes see the same values without
+stickiness, and values outlive a restart. All calls go through one thread, so the loop never
+waits for the disk.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from saltapi.errors import StoreUnavailable
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+BUSY_TIMEOUT_SECONDS = 5.0
+"""How long a call waits while other processes write."""
+EXPIRED_ROWS_PER_WRITE = 100
+"""How many expired values a write removes at most; what it adds is one."""
+MAX_BYTES = 256 * 1024 * 1024
+"""How large the file may grow; what does not fit is refused like on a full disk."""
+PAGE_BYTES = 4096
+
+DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+SCHEMA_VERSION = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (
+    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expire REAL NOT NULL,
+    PRIMARY KEY (kind, key)
+);
+CREATE INDEX IF NOT EXISTS entries_by_expire ON entries (expire);
+"""
+
+
+class Store:
+    """
+    Values by kind and key, shared by the processes that open the same file.
+
+    Every method raises `StoreUnavailable` if the file cannot be read or written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """
+        Args:
+            path: The file, made when it is first needed (mode 0600, its directory 0700). One
+                that is damaged is renamed, and an empty one takes its place.
+        """
+        self.path = path
+        self._database: sqlite3.Connection | None = None
+        self._inode: int | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-store")
+
+    async def add(self, kind: str, key: str, value: bytes, *, expire: float) -> bytes | None:
+        """
+        Put *value* unless there is one, atomically; None if it was put, else what was there.
+
+        Args:
+            kind: Whose values these are; keys of different kinds never meet.
+            key: The name of the value.
+            value: Any bytes.
+            expire: When the value is gone, in seconds since the epoch.
+        """
+
+        def change(database: sqlite3.Connection) -> bytes | None:
+            found = _find(database, kind, key)
+            if found is None:
+                _write(database, kind, key, value, expire)
+            return found
+
+        return await self._change(change)
+
+    async def get(self, kind: str, key: str) -> bytes | None:
+        """Return the value; None if there is none, or it has expired."""
+        return await self._call(lambda database: _find(database, kind, key))
+
+    async def put(self, kind: str, key: str, value: bytes, *, expire: float) -> None:
+        """Put *value*, whatever was there; *expire* in seconds since the epoch."""
+        await self._change(lambda database: _write(database, kind, key, value, expire))
+
+    async def replace(
+        self, kind: str, key: str, old: bytes, new: bytes, *, expire: float
+    ) -> bytes | None:
+        """Put *new* if the value is *old*, atomically; return what was there before."""
+
+        def change(database: sqlite3.Connection) -> bytes | None:
+            found = _find(database, kind, key)
+            if found == old:
+                _write(database, kind, key, new, expire)
+            return found
+
+        return await self._change(change)
+
+    async def take(self, kind: str, key: str) -> bytes | None:
+        """Return the value and remove it, atomically: only one caller ever gets it."""
+
+        def change(database: sqlite3.Connection) -> bytes | None:
+            found = _find(database, kind, key)
+            _remove(database, kind, key)
+            return found
+
+        return await self._change(change)
+
+    async def remove(self, kind: str, key: str) -> None:
+        """Remove the value, if there is one."""
+        await self._change(lambda database: _remove(database, kind, key))
+
+    async def close(self) -> None:
+        """Close the file after the calls that wait, and give the thread back; idempotent."""
+        loop = asyncio.get_running_loop()
+        try:
+            closing = loop.run_in_executor(self._thread, self._disconnect)
+        except RuntimeError:  # the thread is gone
+            return
+        await closing
+        self._thread.shutdown(wait=False)
+
+    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        def in_transaction(database: sqlite3.Connection) -> T:
+            with _transaction(database):
+                database.execute(
+                    "DELETE FROM entries WHERE rowid IN"
+                    " (SELECT rowid FROM entries WHERE expire <= ? LIMIT ?)",
+                    (time.time(), EXPIRED_ROWS_PER_WRITE),
+                )
+                return function(database)
+
+        return await self._call(in_transaction)
+
+    async def _call(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        def in_thread() -> T:
+            try:
+                try:
+                    return function(self._connected())
+                except sqlite3.DatabaseError as error:
+                    if not _is_damage(error):
+                        raise
+                    self._begin_afresh(error)
+                    return function(self._connected())
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                log.error("The store %s cannot be used: %s", self.path, error)  # noqa: TRY400
+                raise StoreUnavailable(
+                    "The server cannot keep state now; its disk may be full. Try again later."
+                ) from error
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+        except RuntimeError as error:
+            raise StoreUnavailable("The server stops; try again.") from error
+
+    def _connected(self) -> sqlite3.Connection:
+        """Return the open database, of the file that has our name now."""
+        if self._database is not None and self._inode != _inode(self.path):
+            self._disconnect()  # another process renamed it, or somebody removed it
+        if self._database is None:
+            _make_directory(self.path.parent)
+            with _locked(self.path):
+                self._inode = _make_file(self.path)
+                self._database = _opened(self.path)
+        return self._database
+
+    def _disconnect(self) -> None:
+        database, self._database = self._database, None
+        if database is not None:
+            database.close()
+
+    def _begin_afresh(self, error: sqlite3.Error) -> None:
+        """Rename the damaged file, unless another process has done so already."""
+        self._disconnect()
+        with _locked(self.path):
+            if _is_sound(self.path):
+                return
+            away = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+            log.error(
+                "The store %s is damaged (%s); it is kept as %s, and an empty one takes its place.",
+                self.path,
+                error,
+                away,
+            )
+            for suffix in ("", "-wal", "-shm"):
+                found = self.path.with_name(self.path.name + suffix)
+                if found.exists():
+                    found.rename(away.with_name(away.name + suffix))
+
+
+def _find(database: sqlite3.Connection, kind: str, key: str) -> bytes | None:
+    row = database.execute(
+        "SELECT value FROM entries WHERE kind = ? AND key = ? AND expire > ?",
+        (kind, key, time.time()),
+    ).fetchone()
+    return None if row is None else bytes(row[0])
+
+
+def _write(database: sqlite3.Connection, kind: str, key: str, value: bytes, expire: float) -> None:
+    database.execute(
+        "INSERT OR REPLACE INTO entries (kind, key, value, expire) VALUES (?, ?, ?, ?)",
+        (kind, key, value, expire),
+    )
+
+
+def _remove(database: sqlite3.Connection, kind: str, key: str) -> None:
+    database.execute("DELETE FROM entries WHERE kind = ? AND key = ?", (kind, key))
+
+
+@contextmanager
+def _transaction(database: sqlite3.Connection) -> Iterator[None]:
+    """Hold the right to write; what is read inside is what other processes last wrote."""
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
+
+
+def _make_directory(path: Path) -> None:
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    if path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
+def _make_file(path: Path) -> int:
+    """Make the file, for us alone, unless it is there; return its inode."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    descriptor = os.open(path, flags, 0o600)
+    try:
+        os.fchmod(descriptor, 0o600)  # SQLite gives its other files the mode of this one
+        return os.fstat(descriptor).st_ino
+    finally:
+        os.close(descriptor)
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    database = sqlite3.connect(
+        path, timeout=BUSY_TIMEOUT_SECONDS, isolation_level=None, check_same_thread=False
+    )
+    try:
+        database.execute("PRAGMA journal_mode = WAL")
+        # What is committed outlives the process; a power cut may cost the last moments.
+        database.execute("PRAGMA synchronous = NORMAL")
+        database.execute(f"PRAGMA max_page_count = {MAX_BYTES // PAGE_BYTES}")
+        if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+            with _transaction(database):
+                for statement in SCHEMA.split(";")[:-1]:
+                    database.execute(statement)
+                database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+def _is_damage(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in DAMAGED
+
+
+def _is_sound(path: Path) -> bool:
+    """Tell whether the file of this name can be used: another process may have replaced it."""
+    try:
+        database = _opened(path)
+    except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            return False
+        raise
+    try:
+        return bool(database.execute("PRAGMA quick_check(1)").fetchone()[0] == "ok")
+    except sqlite3.DatabaseError as error:
+        if _is_damage(error):
+            return False
+        raise
+    finally:
+        database.close()
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Keep other processes from opening the file of this name: it is made, or replaced."""
+    lock = path.with_name(f"{path.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
