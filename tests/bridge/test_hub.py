@@ -1,6 +1,7 @@
 """The hub: one bus in, many listeners out."""
 
 import asyncio
+import datetime
 from typing import Any
 
 import pytest
@@ -348,6 +349,106 @@ async def test_a_long_absence_is_no_overflow() -> None:
     assert again.closed is None
     fire(hub, 51, 52, 53)
     assert OVERFLOW == again.closed
+
+
+# Other processes
+
+
+def stamped(*numbers: int, start: float = 1_000.0) -> list[bytes]:
+    """Return events that the master has fired, one each second."""
+    moments = [datetime.datetime.fromtimestamp(start + n, datetime.UTC) for n in numbers]
+    return [
+        frame_body(f"t/{number:02}", {"_stamp": moment.isoformat()})
+        for number, moment in zip(numbers, moments, strict=True)
+    ]
+
+
+def hub_with(*numbers: int, history_bytes: int = 100 * SIZE) -> Hub:
+    """Return the hub of a process that has seen these events."""
+    hub = new_hub(history_bytes=history_bytes)
+    for body in stamped(*numbers):
+        hub.dispatch(body)
+    return hub
+
+
+def id_of(hub: Hub, number: int) -> str:
+    """Return the id that *hub* has given the event."""
+    (found,) = (r for r in hub.missed("x-0") if isinstance(r, Event) and r.tag == f"t/{number:02}")
+    return found.id
+
+
+async def test_another_process_goes_on() -> None:
+    """A listener that comes to another process gets exactly what followed there, without a gap."""
+    first, second = hub_with(*range(10)), hub_with(*range(3, 12))
+    for number in range(3, 10):
+        expected = list(range(number + 1, 12))
+        assert expected == seen(second.listen(since=id_of(first, number)))
+
+
+async def test_another_process_that_began_later_says_so() -> None:
+    """What was before the other process began is a gap, and so is what it has forgotten."""
+    first, second = hub_with(*range(10)), hub_with(*range(5, 10))
+    assert [HISTORY_LOST, 5, 6, 7, 8, 9] == seen(second.listen(since=id_of(first, 2)))
+    small = hub_with(*range(10), history_bytes=3 * SIZE)
+    found = seen(small.listen(since=id_of(first, 1)))
+    assert HISTORY_LOST == found[0]
+    assert list(range(found[1], 10)) == found[1:]
+
+
+async def test_another_process_that_lacks_the_event_says_so() -> None:
+    """An event that the other process has not seen is a gap, before what came after its time."""
+    first, second = hub_with(*range(10)), hub_with(*range(4), *range(6, 10))
+    assert [UNKNOWN_ID, 6, 7, 8, 9] == seen(second.listen(since=id_of(first, 5)))
+
+
+async def test_a_place_can_be_resumed_from() -> None:
+    """The position of a listener that saw nothing leads on, here and in another process."""
+    hub, other = hub_with(*range(5)), hub_with(*range(10))
+    listener = hub.listen([tag_prefix("nothing")])
+    place = listener.position()
+    assert place is not None
+    for body in stamped(5, 6):
+        hub.dispatch(body)
+    assert [5, 6] == seen(hub.listen(since=place))
+    assert [4, 5, 6, 7, 8, 9] == seen(other.listen(since=place))  # a second of disorder
+
+
+async def test_a_place_behind_an_event_does_not_repeat_it() -> None:
+    """Who has seen an event and then rested gets in another process only what came later."""
+    hub, other = hub_with(*range(4)), hub_with(*range(10))
+    listener = hub.listen()
+    hub.dispatch(stamped(4)[0])
+    assert listener.position() is None  # it has not been taken
+    assert [4] == seen(listener)
+    assert [5, 6, 7, 8, 9] == seen(other.listen(since=listener.position()))
+
+
+async def test_a_gap_is_told_in_another_process() -> None:
+    """A lost bus in between is told, also to who comes from another process."""
+    first, second = hub_with(*range(5)), hub_with(*range(5))
+    second.gap()
+    second.dispatch(stamped(5)[0])
+    assert [BUS_LOST, 5] == seen(second.listen(since=id_of(first, 4)))
+
+
+async def test_waiting_for_what_another_process_has_seen_already() -> None:
+    """A process that is a moment behind catches up before it speaks of gaps."""
+    first, second = hub_with(*range(6)), hub_with(*range(5))
+    since = id_of(first, 5)
+    catching_up = asyncio.create_task(second.catch_up(since))
+    await asyncio.sleep(0)
+    assert not catching_up.done()
+    second.dispatch(stamped(5)[0])
+    await catching_up
+    assert [] == seen(second.listen(since=since))
+
+
+@pytest.mark.parametrize("since", ["", "x", "e-1", "ffff-e-1"])
+async def test_nothing_to_wait_for(since: str) -> None:
+    """What is no id, or not later than what is here, is not waited for."""
+    hub = hub_with(*range(5))
+    async with asyncio.timeout(0.5):
+        await hub.catch_up(since)
 
 
 # Jobs

@@ -36,8 +36,7 @@ class Event:
     def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
         """
         Args:
-            event_id: `epoch-offset`: random text made at the start of the process, and the
-                number of the event since then.
+            event_id: What to resume from (`saltapi.bridge.positions`).
             tag: The event's tag.
             payload: Its data as MessagePack bytes.
         """
@@ -92,7 +91,7 @@ def split(body: bytes) -> tuple[Tag, bytes]:
 def _decode(tag: Tag, payload: bytes) -> dict[str, Any]:
     try:
         data = salt.payload.loads(payload, encoding="utf-8")
-        if tag.startswith("salt/job/") and tag.endswith("/error"):
+        if tag.startswith(("salt/job/", "syndic/")) and tag.endswith("/error"):
             # The master fires the whole load of a publish that it refuses, credentials included.
             data = without_secrets(data)
     except (salt.exceptions.SaltDeserializationError, RecursionError):
