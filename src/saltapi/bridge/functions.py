@@ -57,6 +57,25 @@ class FunctionLane:
         """When the master's files are looked at next; None once they could be used."""
         self._probe_at = 0.0
         self._closed = False
+        self.calls_total = 0
+        """How many functions were run in a worker."""
+        self.fallbacks_total = 0
+        """How many could have been, and went through the master because no worker was free."""
+
+    @property
+    def workers(self) -> int:
+        """How many worker processes are alive."""
+        return sum(worker.alive for worker in self._workers)
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last attempt to start a worker has failed."""
+        return self._failures > 0
+
+    @property
+    def usable(self) -> bool:
+        """Whether functions may run here, as far as the config and the master's files go."""
+        return self._config.function_workers > 0 and self._may_use_files()
 
     async def start(self) -> None:
         """Find out whether the lane can be used; workers start with the first calls."""
@@ -122,9 +141,14 @@ class FunctionLane:
             "credentials": credentials.as_load(),
             "jid": jid or salt.utils.jid.gen_jid(self._opts),
         }
-        if not await self._master_listens():
-            raise LaneFull
-        worker = await self._acquire()
+        try:
+            if not await self._master_listens():
+                raise LaneFull  # noqa: TRY301 - it is counted like the other one
+            worker = await self._acquire()
+        except LaneFull:
+            self.fallbacks_total += 1
+            raise
+        self.calls_total += 1
         # A caller who leaves must not take the worker along: the function may be half way.
         running = _keep(self._run(worker, request), self._running)
         # That caller does not see its error, and the worker's fate is dealt with already.

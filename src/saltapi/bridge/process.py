@@ -51,7 +51,7 @@ class WorkerProcess:
     @classmethod
     async def start(cls, kind: str, opts: Opts, *, memory_limit_mib: int) -> Self:
         """
-        Return a new worker of *kind* ("functions" or "ssh") that is ready for requests.
+        Return a new worker of *kind* ("functions", "ssh", "targets") that is ready for requests.
 
         Raises:
             WorkerFailed: It did not become ready.

@@ -10,59 +10,23 @@ import ctypes
 import logging
 import os
 import pickle
-import re
 import signal
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TextIO
 
 from saltapi.bridge import frames
+from saltapi.bridge.gate import Gate, Refused
 from saltapi.types import Opts
 
 log = logging.getLogger("saltapi.worker")
 
-TOKEN = re.compile(r"[0-9a-f]{32,128}")
 PR_SET_PDEATHSIG = 1
 MAX_REPEATS = 3
 """How often one request may write the same message to the log."""
 
 Request = dict[str, Any]
 Reply = dict[str, Any]
-
-
-class Refused(Exception):
-    """A request that is not run; `kind` says which of our errors it becomes."""
-
-    def __init__(self, kind: str, message: str) -> None:
-        super().__init__(message)
-        self.kind = kind
-
-
-class Gate:
-    """The master's own checks: who asks, and may they."""
-
-    def __init__(self, opts: Opts) -> None:
-        import salt.auth
-        import salt.utils.minions
-
-        self._auth = salt.auth.LoadAuth(opts)
-        self.minions = salt.utils.minions.CkMinions(opts)
-
-    def identify(self, load: dict[str, Any]) -> tuple[str, list[Any], str]:
-        """
-        Return the name, the permissions and the kind of credentials behind *load*.
-
-        Raises:
-            Refused: The credentials are wrong.
-        """
-        kind = "token" if "token" in load else "eauth"
-        if kind == "token" and not TOKEN.fullmatch(load["token"]):
-            # Salt's store makes a file name of it, and on 3007 breaks on some.
-            raise Refused("authentication", 'Authentication failure of type "token" occurred.')
-        checked = self._auth.check_authentication(load, kind)
-        if checked.get("error"):
-            raise Refused("authentication", checked["error"]["message"])
-        return checked["username"], checked["auth_list"] or [], kind
 
 
 class Functions:
@@ -76,10 +40,6 @@ class Functions:
         runner = salt.runner.RunnerClient(opts)
         wheel = salt.wheel.WheelClient(opts)
         self._clients = {"runner": runner, "wheel": wheel}
-        self._permits = {
-            "runner": self._gate.minions.runner_check,
-            "wheel": self._gate.minions.wheel_check,
-        }
         for client in self._clients.values():
             client.functions.keys()  # loads all modules
         # Salt makes it at the first call; both clients can use the same one.
@@ -119,14 +79,11 @@ class Functions:
         args, kwargs = request["args"], request["kwargs"]
         if name == "runner" and fun in functions:
             args, kwargs = _fitting(functions[fun], args, kwargs)
-        verdict = self._permits[name](permissions, fun, {"arg": args, "kwarg": kwargs})
-        if not verdict:
+        if not self._gate.permits_function(name, permissions, fun, args, kwargs):
             raise Refused(
                 "authorization",
                 f'Authentication failure of type "{credentials}" occurred for user {user}.',
             )
-        if isinstance(verdict, dict):
-            raise Refused("chunk", verdict["error"]["message"])
         if fun not in functions:
             raise Refused("chunk", f"'{fun}' is not available.")
         return user, args, kwargs
@@ -234,9 +191,21 @@ class Ssh:
             raise Refused("authorization", "Authorization error occurred.")
 
 
+class Targets:
+    """Expands targets whose regular expressions may never end."""
+
+    def __init__(self, opts: Opts) -> None:
+        self._gate = Gate(opts)
+
+    def __call__(self, request: Request) -> Reply:
+        """Return `{"data": {"minions": [id, …], "missing": [id, …]}}`."""
+        return {"data": self._gate.expand(**request)}
+
+
 KINDS: dict[str, Callable[[Opts], Callable[[Request], Reply]]] = {
     "functions": Functions,
     "ssh": Ssh,
+    "targets": Targets,
 }
 
 
@@ -300,7 +269,7 @@ class _Log(logging.StreamHandler[TextIO]):
 
 def _secrets(request: Request) -> list[str]:
     """Return every credential of *request* that no log may show."""
-    found = [request["credentials"].get(key) for key in ("token", "password")]
+    found = [request.get("credentials", {}).get(key) for key in ("token", "password")]
     found += [request.get("low", {}).get(key) for key in ("ssh_passwd", "ssh_priv_passwd")]
     return [secret for secret in found if secret]
 
