@@ -5,13 +5,15 @@ Netapi modules turn a request into plain values, call an operation, and turn wha
 the `SaltApiError` that it raises, into a response. They decide nothing about Salt.
 """
 
+import functools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from typing import Any, Literal
 
 from saltapi import lowstate
 from saltapi.access import check_address, user_allowed
+from saltapi.acts import acting, facts_of
 from saltapi.bridge import arguments
 from saltapi.client import AsyncAPIClient
 from saltapi.config import AccessSection
@@ -24,9 +26,12 @@ from saltapi.errors import (
     SaltApiError,
     TooManyRequests,
 )
+from saltapi.event_acl import EventAcl
+from saltapi.idempotency import Keyed, Reservation
 from saltapi.lowstate import CLIENTS, Command
-from saltapi.sessions import permissions
+from saltapi.sessions import Admit, permissions
 from saltapi.streams import EventStream, ViewStream
+from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Session
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
@@ -39,14 +44,22 @@ value_from_text = arguments.from_text
 class Api:
     """The operations over one client, with the access rules of one netapi module."""
 
-    def __init__(self, client: AsyncAPIClient, access: AccessSection) -> None:
+    def __init__(
+        self,
+        client: AsyncAPIClient,
+        access: AccessSection,
+        event_acl: EventAcl | None = None,
+    ) -> None:
         """
         Args:
             client: Started by whoever made it, and closed by them.
             access: The module's section: `authorized_ips` and `api_acl`.
+            event_acl: Who sees which events; without it everybody with a token sees all of them,
+                as with Salt's own modules.
         """
         self._client = client
         self._access = access
+        self._event_acl = event_acl
 
     def check_address(self, peer: str) -> None:
         """
@@ -117,8 +130,9 @@ class Api:
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
-        session = await self.session(token, peer=peer)
-        await self._client.sessions.revoke(session.token)
+        async with acting("logout"):
+            session = await self.session(token, peer=peer)
+            await self._client.sessions.revoke(session.token)
 
     async def minions(self, mid: str | None, *, token: Any, peer: str) -> dict[str, Any]:
         """Return the grains of the minions that match the glob *mid* (all without); `/minions`."""
@@ -126,10 +140,12 @@ class Api:
         found: dict[str, Any] = await self._run_chunk(chunk, token, peer)
         return found
 
-    async def start(self, value: Any, *, token: Any, peer: str) -> list[Any]:
+    async def start(
+        self, value: Any, *, token: Any, peer: str, keyed: Keyed | None = None
+    ) -> list[Any]:
         """Start every chunk of a lowstate as `local_async` and return jid and minions of each."""
         chunks = [{**chunk, "client": "local_async"} for chunk in lowstate.chunks_from(value)]
-        return await self.run(chunks, peer=peer, token=token)
+        return await self.run(chunks, peer=peer, token=token, keyed=keyed)
 
     async def jobs(self, *, token: Any, peer: str) -> dict[str, Any]:
         """Return the jobs of the job cache by jid; 0.8.4, "/jobs"."""
@@ -201,19 +217,22 @@ class Api:
             AddressRefused, AuthenticationFailed
             MasterUnavailable: The event was not fired.
         """
-        if token is None:
-            self.check_address(peer)
-        else:
-            await self.session(token, peer=peer)
-        headers = {
-            name: text
-            for name, text in data.get("headers", {}).items()
-            if name.lower() not in CREDENTIAL_HEADERS
-        }
         tag = "/".join(("salt/netapi/hook", *tag_parts))
-        await self._client.bus.fire(tag, {**data, "headers": headers})
+        async with acting("hook", tgt=tag):
+            if token is None:
+                self.check_address(peer)
+            else:
+                await self.session(token, peer=peer)
+            headers = {
+                name: text
+                for name, text in data.get("headers", {}).items()
+                if name.lower() not in CREDENTIAL_HEADERS
+            }
+            await self._client.bus.fire(tag, {**data, "headers": headers})
 
-    async def run(self, value: Any, *, peer: str, token: Any = None) -> list[Any]:
+    async def run(
+        self, value: Any, *, peer: str, token: Any = None, keyed: Keyed | None = None
+    ) -> list[Any]:
         """
         Run a lowstate and return one result for each chunk, in order; 0.8.4, "rest_wsgi".
 
@@ -224,28 +243,44 @@ class Api:
             value: The decoded body: a list of chunks with credentials in each, or one chunk.
             peer: The address that the request comes from.
             token: The session's token, which takes the place of credentials in the chunks.
+            keyed: The request's idempotency key: where the same request has run before, what it
+                returned is returned and nothing runs.
 
         Raises:
             SaltApiError
         """
-        self.check_address(peer)
-        chunks = lowstate.chunks_from(value)
-        if token is not None:
-            chunks = [lowstate.with_token(chunk, token) for chunk in chunks]
-        commands = lowstate.check_all(chunks, self._client.config)
-        many = len(commands) > 1
         results: list[Any] = []
         async with AsyncExitStack() as stack:
+            commands = await self._admit_all(stack, value, peer, token)
+            reservation: Reservation | None = None
+            if keyed is not None:
+                session = await self._session_of(commands)
+                reservation = await stack.enter_async_context(keyed.once(session, commands))
+                if reservation.repeated:
+                    return reservation.outcome()
+                commands = reservation.commands
+            many = len(commands) > 1
             for index, command in enumerate(commands):
-                with _naming_chunk(index if many else None):
-                    commands[index] = await self._admit(stack, command, peer)
-            for index, command in enumerate(commands):
-                with (
-                    _naming_chunk(index if many else None, results),
-                    self._counting(command.credentials, peer),
-                ):
-                    results.append(await self._run_one(command))
+                with _naming_chunk(index if many else None, results):
+                    async with self._counting(command.credentials, peer):
+                        results.append(await self._run_one(command))
+            if reservation is not None:
+                await reservation.done(results)
         return results
+
+    async def commands(self, value: Any, *, token: Any, peer: str) -> list[Command]:
+        """
+        Return the commands of a lowstate for the session of *token*; nothing is run.
+
+        Raises:
+            BadRequest: There is nothing to run.
+            What else `run` raises before it runs anything.
+        """
+        async with AsyncExitStack() as stack:
+            commands = await self._admit_all(stack, value, peer, token)
+        if not commands:
+            raise BadRequest("The lowstate is empty: send a chunk, or a list of chunks.")
+        return commands
 
     async def run_each(self, value: Any, *, peer: str, token: Any = None) -> list[Any]:
         """
@@ -314,8 +349,14 @@ class Api:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
         session = await self.session(token, peer=peer)
-        client = self._client
-        return EventStream(client.hub, client.sessions, session, since=since, tags=tags)
+        client, listener = self._client, None
+        if since is not None:
+            await client.hub.catch_up(since)
+        if self._event_acl is not None:
+            listener = await self._event_acl.listen(session, tags=tags, since=since)
+        return EventStream(
+            client.hub, client.sessions, session, since=since, tags=tags, listener=listener
+        )
 
     async def view(
         self, token: Any, *, peer: str, minions: Literal["list", "dict"] = "list"
@@ -332,7 +373,10 @@ class Api:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
         session = await self.session(token, peer=peer)
-        return ViewStream(self._client.view, self._client.sessions, session, minions=minions)
+        view = self._client.view
+        if self._event_acl is not None:
+            view = await self._event_acl.view(session, view)
+        return ViewStream(view, self._client.sessions, session, minions=minions)
 
     @property
     def listeners(self) -> int:
@@ -344,11 +388,16 @@ class Api:
         self._client.end_streams()
 
     async def _login(self, value: Any, peer: str) -> Session:
+        async with acting("login"):
+            return await self._log_in(value, peer)
+
+    async def _log_in(self, value: Any, peer: str) -> Session:
         self.check_address(peer)
         if isinstance(value, list) and value:
             value = value[0]
         if not isinstance(value, Mapping) or not value:
             raise BadRequest("Send username, password and eauth to log in.")
+        note_user(str(value.get("username")), str(value.get("eauth")))
         if not user_allowed(self._access.api_acl, str(value.get("username")), peer):
             raise AuthenticationFailed(NOT_AUTHENTICATED)
         credentials = lowstate.credentials_of(_without_token(value))
@@ -356,21 +405,27 @@ class Api:
         expire = lowstate.seconds(value, "token_expire")
         if expire is not None:
             load["token_expire"] = expire
-        with self._counting(credentials, peer):
-            return await self._client.sessions.login(load)
+        async with self._counting(credentials, peer) as admit:
+            return await self._client.sessions.login(load, admit=admit)
 
-    @contextmanager
-    def _counting(self, credentials: Credentials, peer: str) -> Iterator[None]:
-        """Let a password be tried unless too many have failed; a failure is counted."""
+    @asynccontextmanager
+    async def _counting(self, credentials: Credentials, peer: str) -> AsyncIterator[Admit | None]:
+        """
+        Let a password be tried unless too many have failed; a failure is counted.
+
+        Yields what is to be asked again when its turn has come: many may wait for it.
+        """
         if credentials.token is not None:
-            yield
+            yield None
             return
         throttle, name = self._client.login_throttle, credentials.username or ""
-        throttle.check(peer, name)
+        note_user(name, credentials.eauth)
+        admit = functools.partial(throttle.admit, peer, name)
+        await admit()
         try:
-            yield
+            yield admit
         except AuthenticationFailed:
-            throttle.failed(peer, name)
+            await throttle.count(peer, name)
             raise
 
     async def _run_chunk(self, chunk: Chunk, token: Any, peer: str) -> Any:
@@ -382,6 +437,35 @@ class Api:
             raise MalformedAnswer(f"The wheel function {chunk['fun']} has failed: {found}")
         return found
 
+    async def _admit_all(
+        self, stack: AsyncExitStack, value: Any, peer: str, token: Any
+    ) -> list[Command]:
+        """Return the commands of a lowstate, all checked, with credentials that are accepted."""
+        self.check_address(peer)
+        chunks = lowstate.chunks_from(value)
+        if token is not None:
+            chunks = [lowstate.with_token(chunk, token) for chunk in chunks]
+        commands = lowstate.check_all(chunks, self._client.config)
+        for index, command in enumerate(commands):
+            with _naming_chunk(index if len(commands) > 1 else None):
+                commands[index] = await self._admit(stack, command, peer)
+        return commands
+
+    async def _session_of(self, commands: Sequence[Command]) -> Session:
+        """
+        Return the session whose commands these are.
+
+        Raises:
+            BadRequest: They are of several users, or nobody has checked whose they are yet.
+        """
+        tokens = {command.credentials.token for command in commands}
+        sessions = [await self._client.sessions.check(token) for token in tokens if token]
+        if len({(s.name, s.eauth) for s in sessions}) != 1 or None in tokens:
+            raise BadRequest(
+                "With an Idempotency-Key all chunks must be of one user; log in and send the token."
+            )
+        return sessions[0]
+
     async def _admit(self, stack: AsyncExitStack, command: Command, peer: str) -> Command:
         """Return *command* with credentials that the master has accepted, for this peer."""
         sessions, token = self._client.sessions, command.credentials.token
@@ -390,8 +474,10 @@ class Api:
             name = (await sessions.check(token)).name
         if not user_allowed(self._access.api_acl, name, peer):
             raise AuthenticationFailed(NOT_AUTHENTICATED)
-        with self._counting(command.credentials, peer):
-            credentials = await stack.enter_async_context(sessions.for_command(command.credentials))
+        async with self._counting(command.credentials, peer) as admit:
+            credentials = await stack.enter_async_context(
+                sessions.for_command(command.credentials, admit=admit)
+            )
         return replace(command, credentials=credentials)
 
     def _checked(self, chunk: Chunk) -> Command | SaltApiError:
@@ -408,10 +494,11 @@ class Api:
             return await self._run_one(await self._admit(stack, command, peer))
 
     async def _run_one(self, command: Command) -> Any:
-        result = await self._client.run_command(command)
-        if isinstance(result, AsyncIterator):
-            return [element async for element in result]
-        return result
+        async with acting(**facts_of(command)):
+            result = await self._client.run_command(command)
+            if isinstance(result, AsyncIterator):
+                return [element async for element in result]
+            return result
 
 
 def _without_token(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from saltapi.bridge.functions import FunctionLane, LaneFull
 from saltapi.bridge.hub import Hub
 from saltapi.bridge.jobs import JobRequest, Jobs, Return
 from saltapi.bridge.master import Master
+from saltapi.bridge.permissions import Permissions
 from saltapi.bridge.presence import Presence
 from saltapi.bridge.signatures import Signatures
 from saltapi.bridge.ssh import SshLane
@@ -36,7 +37,7 @@ from saltapi.sessions import Sessions
 from saltapi.shapes import shape, wheel_shape
 from saltapi.throttle import LoginThrottle
 from saltapi.trace import note_jid
-from saltapi.types import Chunk, Credentials, MinionId, Opts, Token
+from saltapi.types import Chunk, Credentials, Jid, MinionId, Opts, Token
 
 log = logging.getLogger(__name__)
 
@@ -78,6 +79,7 @@ class AsyncAPIClient:
         self.jobs = Jobs(opts, self.hub, self.master, self.presence)
         self.view = View(self.hub, connected=self.presence.connected, ask_grains=self._read_grains)
         self.token_store = TokenStore(opts)
+        self.permissions = Permissions(opts)
         self.sessions = Sessions(
             opts,
             self.master,
@@ -109,6 +111,7 @@ class AsyncAPIClient:
         await self.bus.close()
         await self.channels.close()
         self.token_store.close()
+        self.permissions.close()
 
     def end_streams(self) -> None:
         """End everybody who listens; they are told that the service stops."""
@@ -197,7 +200,7 @@ class AsyncAPIClient:
         """
         async with (
             self.sessions.for_command(command.credentials) as credentials,
-            await self.jobs.start(_job_request(command, credentials)) as job,
+            await self.jobs.start(job_request(command, credentials)) as job,
         ):
             async for found in job:
                 yield found
@@ -205,7 +208,7 @@ class AsyncAPIClient:
     async def _local(self, command: Command) -> dict[str, Any]:
         try:
             async with self.sessions.for_command(command.credentials) as credentials:
-                return await self._collect(_job_request(command, credentials), command.full_return)
+                return await self._collect(job_request(command, credentials), command.full_return)
         except NoMinionsMatched:
             return {}
 
@@ -216,7 +219,7 @@ class AsyncAPIClient:
     async def _local_async(self, command: Command) -> dict[str, Any]:
         try:
             async with self.sessions.for_command(command.credentials) as credentials:
-                job = await self.jobs.publish(_job_request(command, credentials))
+                job = await self.jobs.publish(job_request(command, credentials))
         except NoMinionsMatched:
             return {}
         return {"jid": job.jid, "minions": list(job.minions)}
@@ -224,25 +227,34 @@ class AsyncAPIClient:
     async def _local_subset(self, command: Command) -> dict[str, Any]:
         try:
             async with self.sessions.for_command(command.credentials) as credentials:
-                request = _job_request(command, credentials)
-                ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None)
-                functions = await self._collect(ask, False)
-                able = [
-                    minion
-                    for minion, names in functions.items()
-                    if isinstance(names, list) and command.fun in names
-                ]
-                chosen = secrets.SystemRandom().sample(able, min(command.subset, len(able)))
-                if not chosen:
-                    return {}
-                few = replace(request, tgt=chosen, tgt_type="list")
+                few = await self.subset_request(command, credentials)
                 return await self._collect(few, command.full_return)
         except NoMinionsMatched:
             return {}
 
+    async def subset_request(self, command: Command, credentials: Credentials) -> JobRequest:
+        """
+        Return what is to be published for `local_subset`: the minions are chosen.
+
+        Raises:
+            NoMinionsMatched: No minion of the target has the function.
+        """
+        request = job_request(command, credentials)
+        ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None)
+        functions = await self._collect(ask, False)
+        able = [
+            minion
+            for minion, names in functions.items()
+            if isinstance(names, list) and command.fun in names
+        ]
+        chosen = secrets.SystemRandom().sample(able, min(command.subset, len(able)))
+        if not chosen:
+            raise NoMinionsMatched("No minion of the target has the function.")
+        return replace(request, tgt=chosen, tgt_type="list")
+
     async def _local_batch(self, command: Command) -> AsyncIterator[dict[str, Any]]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            request = _job_request(command, credentials)
+            request = job_request(command, credentials)
             async for element in run_batch(self.jobs, command, request):
                 yield element
 
@@ -254,31 +266,52 @@ class AsyncAPIClient:
         return grains
 
     async def _runner(self, command: Command) -> Any:
-        timeout = command.timeout_seconds
-        seconds = self.config.rest_timeout if timeout is None else timeout
-        async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self._function_call("runner", command)
-            data = await self._by_lane("runner", fun, args, kwargs, credentials, seconds)
-            if data is None:
-                data = await self.calls.runner(
-                    fun, args, kwargs, credentials, timeout_seconds=seconds
-                )
-        note_jid(str(data["jid"]))
+        data = await self.call_function(command)
         if command.full_return:
             return {"data": data, "tag": f"salt/run/{data['jid']}/ret"}
         return data.get("return")
 
+    async def call_function(
+        self,
+        command: Command,
+        *,
+        jid: Jid | None = None,
+        started: Callable[[Jid], None] = lambda _jid: None,
+    ) -> dict[str, Any]:
+        """
+        Run a runner or wheel function and return the data of its `ret` event.
+
+        Args:
+            command: The function; `runner` or `wheel`.
+            jid: The job's id in the fast lane; the master makes one of its own.
+            started: Called with the jid that the master has made for a runner function.
+        """
+        if command.client == "wheel":
+            answer: dict[str, Any] = (await self._wheel(command, jid))["data"]
+            return answer
+        timeout = command.timeout_seconds
+        seconds = self.config.rest_timeout if timeout is None else timeout
+        async with self.sessions.for_command(command.credentials) as credentials:
+            fun, args, kwargs = await self.function_call("runner", command)
+            data = await self._by_lane("runner", fun, args, kwargs, credentials, seconds, jid)
+            if data is None:
+                data = await self.calls.runner(
+                    fun, args, kwargs, credentials, timeout_seconds=seconds, started=started
+                )
+        note_jid(str(data["jid"]))
+        return data
+
     async def _runner_async(self, command: Command) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self._function_call("runner", command)
+            fun, args, kwargs = await self.function_call("runner", command)
             jid = await self.master.runner(fun, args, kwargs, credentials)
         note_jid(jid)
         return {"tag": f"salt/run/{jid}", "jid": jid}
 
-    async def _wheel(self, command: Command) -> dict[str, Any]:
+    async def _wheel(self, command: Command, jid: Jid | None = None) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self._function_call("wheel", command)
-            data = await self._by_lane("wheel", fun, args, kwargs, credentials, None)
+            fun, args, kwargs = await self.function_call("wheel", command)
+            data = await self._by_lane("wheel", fun, args, kwargs, credentials, None, jid)
             if data is None:
                 return await self.calls.wheel(fun, kwargs, credentials)
         note_jid(str(data["jid"]))
@@ -287,7 +320,7 @@ class AsyncAPIClient:
 
     async def _wheel_async(self, command: Command) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self._function_call("wheel", command)
+            fun, args, kwargs = await self.function_call("wheel", command)
             data = await self._by_lane("wheel", fun, args, kwargs, credentials, None)
             if data is not None:
                 jid = data["jid"]
@@ -303,7 +336,7 @@ class AsyncAPIClient:
         async with self.sessions.for_command(command.credentials) as credentials:
             return await self.ssh_lane.run(dict(command.chunk or {}), credentials)
 
-    async def _function_call(
+    async def function_call(
         self, kind: str, command: Command
     ) -> tuple[str, list[Any], dict[str, Any]]:
         """
@@ -343,13 +376,14 @@ class AsyncAPIClient:
         kwargs: dict[str, Any],
         credentials: Credentials,
         seconds: float | None,
+        jid: Jid | None = None,
     ) -> dict[str, Any] | None:
         """Return the `ret` data of a function run in the fast lane; None if it goes elsewhere."""
         if not self.functions.takes(fun):
             return None
         try:
             return await self.functions.call(
-                kind, fun, args, kwargs, credentials, timeout_seconds=seconds
+                kind, fun, args, kwargs, credentials, timeout_seconds=seconds, jid=jid
             )
         except LaneFull:
             return None
@@ -362,7 +396,8 @@ class AsyncAPIClient:
         task.add_done_callback(self._background.discard)
 
 
-def _job_request(command: Command, credentials: Credentials) -> JobRequest:
+def job_request(command: Command, credentials: Credentials) -> JobRequest:
+    """Return what is to be published for a local *command*."""
     return JobRequest(
         tgt=command.tgt,
         tgt_type=command.tgt_type,

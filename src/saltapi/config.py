@@ -13,6 +13,7 @@ from pydantic import (
     AfterValidator,
     AliasChoices,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     ValidationError,
@@ -20,6 +21,7 @@ from pydantic import (
 )
 
 from saltapi.errors import CannotStart
+from saltapi.hook_schemes import AnySecret
 from saltapi.types import Opts
 
 KIB = 1024
@@ -40,6 +42,15 @@ Seconds = Annotated[float, Field(gt=0)]
 UrlPath = Annotated[str, AfterValidator(lambda path: "/" + path.strip("/"))]
 """A path in URLs: with a slash in front of it and none behind."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+EventPolicy = Literal["own", "permitted", "all"] | list[str]
+"""Which events a user sees: a word of `saltapi.event_acl`, or globs of tags."""
+EventAclOption = EventPolicy | dict[str, EventPolicy]
+HookSecrets = Annotated[
+    list[AnySecret],
+    BeforeValidator(lambda value: value if isinstance(value, list) else [value]),
+    Field(min_length=1),
+]
+"""The secrets of one path: one, or several while they are changed."""
 
 FAST_FUNCTIONS = [
     "cache.cloud",
@@ -71,6 +82,27 @@ FAST_FUNCTIONS = [
     "test.arg",
 ]
 """Functions that are quick and read only: they answer from a warm worker by default."""
+
+
+AUDIT_REDACT = [
+    "*auth*",
+    "*credential*",
+    "*key",
+    "*passphrase*",
+    "*passw*",
+    "*secret*",
+    "*token*",
+    "env",
+    "pillar",
+    "pwd",
+    "stdin",
+    "*chpass*:*",
+    "*passw*:*",
+    "*secret*:*",
+    "shadow.*:*",
+    "vault.*:*",
+]
+"""What the audit log hides by default: arguments by name, and all of some functions."""
 
 
 class Section(BaseModel):
@@ -131,6 +163,7 @@ class EngineConfig(Section):
     api_session_cache_seconds: float = Field(default=1.0, ge=0, le=60)
     api_login_failures: int = Field(default=20, ge=0)
     api_shutdown_timeout: Seconds = 20
+    api_log_format: Literal["text", "json"] = "text"
 
     @classmethod
     def of(cls, opts: Opts) -> Self:
@@ -193,19 +226,11 @@ class HttpSection(TlsSection):
         return _as_list(self.cors_origin)
 
 
-class RestCherrypyConfig(HttpSection):
-    """Options of `rest_cherrypy` (0.8.4, "rest_cherrypy", and Salt's own module)."""
+class SiteSection(HttpSection):
+    """Base of the sections of modules that also serve files and pages."""
 
-    title = "rest_cherrypy"
-
-    port: Port
     host: str = "0.0.0.0"  # noqa: S104 - what 0.8.4 documents
     webhook_url: UrlPath = "/hook"
-    thread_pool: int = Field(default=100, ge=1, le=1000)
-    socket_queue_size: int = Field(
-        default=30, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
-    )
-    expire_responses: bool = True
     static: AbsolutePath | None = None
     static_path: UrlPath = "/static"
     app: AbsolutePath | None = None
@@ -213,6 +238,19 @@ class RestCherrypyConfig(HttpSection):
     root_prefix: UrlPath = "/"
     enable_sessions: bool = True
     favicon: AbsolutePath | None = None
+
+
+class RestCherrypyConfig(SiteSection):
+    """Options of `rest_cherrypy` (0.8.4, "rest_cherrypy", and Salt's own module)."""
+
+    title = "rest_cherrypy"
+
+    port: Port
+    thread_pool: int = Field(default=100, ge=1, le=1000)
+    socket_queue_size: int = Field(
+        default=30, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
+    )
+    expire_responses: bool = True
 
 
 class RestTornadoConfig(HttpSection):
@@ -234,10 +272,56 @@ class RestTornadoConfig(HttpSection):
         return {**values, "ssl_key": values.get("ssl_key") or certificate}
 
 
+class ProtectionSection(SiteSection):
+    """Base of the sections of modules that limit users and keep an audit log; 0 is no limit."""
+
+    user_requests_per_minute: int = Field(default=0, ge=0)
+    address_requests_per_minute: int = Field(default=60_000, ge=0)
+    logins_at_once: int = Field(default=4, ge=0)
+    user_logins_at_once: int = Field(default=3, ge=0)
+    commands_at_once: int = Field(default=5000, ge=0)
+    user_commands_at_once: int = Field(default=4000, ge=0)
+    reads_at_once: int = Field(default=1000, ge=0)
+    user_reads_at_once: int = Field(default=500, ge=0)
+    streams_at_once: int = Field(default=20_000, ge=0)
+    user_streams_at_once: int = Field(default=10_000, ge=0)
+    queue_requests: int = Field(default=4000, ge=0)
+    user_queue_requests: int = Field(default=2000, ge=0)
+    queue_seconds: Seconds = 30
+    audit_log: AbsolutePath = ""
+    audit_required: bool = False
+    audit_arguments: Literal["none", "redacted", "all"] = "redacted"
+    audit_redact: list[str] = AUDIT_REDACT
+
+
+class RestAsgiConfig(ProtectionSection):
+    """Options of `rest_asgi`; those that rest_cherrypy has too mean the same."""
+
+    title = "rest_asgi"
+
+    port: Port | None = None
+    socket: AbsolutePath | None = None
+    systemd_socket: str | None = None
+    workers: int = Field(default=1, ge=0, le=256)
+    socket_queue_size: int = Field(
+        default=1024, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
+    )
+    max_request_head_size: int = Field(default=64 * KIB, ge=1 * KIB)
+    administrators: list[str] = []
+    idempotency_seconds: Seconds = 86_400
+    job_book_jobs: int = Field(default=2000, ge=1)
+    job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)
+    event_acl: EventAclOption = "permitted"
+    webhook_secrets: dict[str, HookSecrets] = {}
+    metrics_disable_auth: bool = False
+    metrics_addresses: list[str] = []
+
+
 SECTIONS: dict[str, type[Section]] = {
     "rest_wsgi": RestWsgiConfig,
     "rest_cherrypy": RestCherrypyConfig,
     "rest_tornado": RestTornadoConfig,
+    "rest_asgi": RestAsgiConfig,
 }
 """Our netapi modules by the name of their section."""
 

@@ -3,6 +3,7 @@ The one family of errors, each with its HTTP status.
 
     SaltApiError                      500 internal
     ├── BadRequest                    400 bad_request
+    │   ├── InvalidField              400 invalid_field       says which part of the request
     │   ├── InvalidChunk              400 invalid_chunk       says which chunk and which key
     │   └── ClientDisabled            400 client_disabled     says which line to add
     ├── AuthenticationFailed          401 authentication
@@ -15,7 +16,10 @@ The one family of errors, each with its HTTP status.
     ├── MethodNotAllowed              405 method_not_allowed
     ├── NotAcceptable                 406 not_acceptable
     ├── Conflict                      409 conflict
+    │   ├── StillStarting             409 still_starting      carries retry_after_seconds
+    │   └── OutcomeUnknown            409 outcome_unknown     says which jobs to look at
     ├── BodyTooLarge                  413 body_too_large
+    ├── KeyReused                     422 key_reused          of an Idempotency-Key
     ├── UpgradeRequired               426 upgrade_required    the URL speaks WebSocket
     ├── TooManyRequests               429 too_many_requests   carries retry_after_seconds
     ├── NotSupported                  501 not_supported
@@ -23,7 +27,11 @@ The one family of errors, each with its HTTP status.
     ├── MasterUnavailable             503 master_unavailable  carries retry_after_seconds
     │   └── MasterBusy                503 master_busy
     ├── CommandTimeout                504 timeout
-    └── WorkerFailed                  503 worker_failed       a function worker died or hung
+    ├── WorkerFailed                  503 worker_failed       a function worker died or hung
+    ├── StoreUnavailable              503 store_unavailable   carries retry_after_seconds
+    ├── ServiceBusy                   503 service_busy        carries retry_after_seconds
+    ├── AuditUnavailable              503 audit_unavailable   carries retry_after_seconds
+    └── Stopping                  503 stopping            carries retry_after_seconds
 
 `CannotStart` stands apart: it is not an answer to a request but the reason why the daemon or
 a netapi module does not run.
@@ -56,6 +64,21 @@ class BadRequest(SaltApiError):
 
     status = 400
     code = "bad_request"
+
+
+class InvalidField(BadRequest):
+    """A parameter of the URL, or a field of the body, is wrong; the sentence says which."""
+
+    code = "invalid_field"
+
+    def __init__(self, problem: str, *, key: str | None = None) -> None:
+        """
+        Args:
+            problem: What is wrong and what to change, as a sentence.
+            key: The offending parameter or field.
+        """
+        super().__init__(problem)
+        self.key = key
 
 
 class InvalidChunk(BadRequest):
@@ -148,11 +171,40 @@ class Conflict(SaltApiError):
     code = "conflict"
 
 
+class StillStarting(Conflict):
+    """The first request with the same idempotency key is still being dealt with."""
+
+    code = "still_starting"
+    retry_after_seconds = 1
+
+
+class OutcomeUnknown(Conflict):
+    """
+    The first request with the same idempotency key was broken off, and nobody knows where.
+
+    It is not run again; its jobs, if they have ids, say whether they were published.
+    """
+
+    code = "outcome_unknown"
+    jids: tuple[str, ...] = ()
+
+    def __init__(self, message: str, *, jids: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.jids = jids
+
+
 class BodyTooLarge(SaltApiError):
     """The body is larger than the module's limit."""
 
     status = 413
     code = "body_too_large"
+
+
+class KeyReused(SaltApiError):
+    """The idempotency key was used for another request (its draft, section 2.7)."""
+
+    status = 422
+    code = "key_reused"
 
 
 class UpgradeRequired(SaltApiError):
@@ -193,6 +245,8 @@ class MasterUnavailable(SaltApiError):
     status = 503
     code = "master_unavailable"
     retry_after_seconds = 5
+    sent: bool = True
+    """Whether the request may have reached the master."""
 
 
 class MasterBusy(MasterUnavailable):
@@ -200,6 +254,7 @@ class MasterBusy(MasterUnavailable):
 
     code = "master_busy"
     retry_after_seconds = 1
+    sent = False
 
 
 class CommandTimeout(SaltApiError):
@@ -214,6 +269,41 @@ class WorkerFailed(SaltApiError):
 
     status = 503
     code = "worker_failed"
+
+
+class StoreUnavailable(SaltApiError):
+    """What several processes share cannot be read or written: the disk is full or read only."""
+
+    status = 503
+    code = "store_unavailable"
+    retry_after_seconds = 5
+
+
+class ServiceBusy(SaltApiError):
+    """All users together ask for more at once than the process may hold."""
+
+    status = 503
+    code = "service_busy"
+
+    def __init__(self, message: str, *, retry_after_seconds: int) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class AuditUnavailable(SaltApiError):
+    """Nothing may run that is not in the audit log, and that cannot be written."""
+
+    status = 503
+    code = "audit_unavailable"
+    retry_after_seconds = 5
+
+
+class Stopping(SaltApiError):
+    """The service stops before the answer is complete; what was started goes on."""
+
+    status = 503
+    code = "stopping"
+    retry_after_seconds = 1
 
 
 class CannotStart(Exception):

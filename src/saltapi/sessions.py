@@ -12,10 +12,10 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 from saltapi.bridge.master import Master
 from saltapi.bridge.tokens import TokenStore
@@ -32,6 +32,8 @@ LOGINS_AT_ONCE = 2
 REVOCATION_CHECK_SECONDS = 1.0
 SHARED_LOGIN_SECONDS = 60.0
 """How long new commands may join a login: a token, and a password, do not last for ever."""
+Admit: TypeAlias = Callable[[], Awaitable[None]]
+"""Lets a password be tried, or raises `TooManyRequests`."""
 UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S105 - a sentence
 
 
@@ -67,21 +69,34 @@ class Sessions:
         self._login_key = secrets.token_bytes(32)
         self._logins_at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
+        self.logins_total = 0
+        """How many tokens were made."""
+        self.failed_logins_total = 0
+        """How many credentials the master did not accept."""
 
-    async def login(self, load: dict[str, Any]) -> Session:
+    async def login(self, load: dict[str, Any], *, admit: Admit | None = None) -> Session:
         """
         Return a new session.
 
         Args:
             load: `username`, `password`, `eauth`; `token_expire` in seconds if the master
                 permits it to this user (`token_expire_user_override`).
+            admit: Called when it is this login's turn; what it raises ends it.
 
         Raises:
             AuthenticationFailed, MasterUnavailable
         """
-        note_user(str(load.get("username")))
+        note_user(str(load.get("username")), str(load.get("eauth")))
         async with self._logins_at_once:
-            return _session(await self._master.mk_token(load))
+            if admit is not None:
+                await admit()
+            try:
+                session = _session(await self._master.mk_token(load))
+            except AuthenticationFailed:
+                self.failed_logins_total += 1
+                raise
+        self.logins_total += 1
+        return session
 
     async def check(self, token: Any, *, fresh: bool = False) -> Session:
         """
@@ -100,7 +115,7 @@ class Sessions:
             raise AuthenticationFailed(UNKNOWN_TOKEN)
         cached = self._cache.get(token)
         if cached is not None and not fresh and time.monotonic() - cached[0] < self._cache_seconds:
-            note_user(cached[1].name)
+            note_user(cached[1].name, cached[1].eauth)
             return self._unexpired(cached[1])
         self._cache.pop(token, None)
         if self._store.readable:
@@ -110,7 +125,7 @@ class Sessions:
         else:
             data = await self._master.get_token(token)
         session = self._unexpired(_session({**data, "token": token}))
-        note_user(session.name)
+        note_user(session.name, session.eauth)
         if self._cache_seconds:
             self._cache[token] = (time.monotonic(), session)
             while len(self._cache) > CACHED_SESSIONS:
@@ -144,7 +159,9 @@ class Sessions:
         return "The token has expired."
 
     @asynccontextmanager
-    async def for_command(self, credentials: Credentials) -> AsyncIterator[Credentials]:
+    async def for_command(
+        self, credentials: Credentials, *, admit: Admit | None = None
+    ) -> AsyncIterator[Credentials]:
         """
         Yield credentials to send with commands: a token, also for a name with a password.
 
@@ -152,6 +169,10 @@ class Sessions:
         event bus if the command is refused. So it is exchanged for a token, shared by all
         commands with the same credentials that run at the same time, and revoked after the
         last of them. Where this process cannot revoke, the credentials are sent as they are.
+
+        Args:
+            credentials: What came with the command.
+            admit: As for `login`.
 
         Raises:
             AuthenticationFailed, MasterUnavailable
@@ -163,7 +184,7 @@ class Sessions:
         if not self._store.readable:
             yield credentials
             return
-        key, login = self._login_for(credentials)
+        key, login = self._login_for(credentials, admit)
         login.users += 1
         try:
             yield Credentials(token=await asyncio.shield(login.ready))
@@ -178,19 +199,19 @@ class Sessions:
         """Wait until the tokens made for commands are revoked; idempotent."""
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _login_for(self, credentials: Credentials) -> tuple[bytes, _Login]:
+    def _login_for(self, credentials: Credentials, admit: Admit | None) -> tuple[bytes, _Login]:
         load = credentials.as_load()
         parts = "\0".join(f"{len(v)}:{v}" for v in load.values())
         key = hmac.digest(self._login_key, parts.encode("utf-8", "surrogatepass"), "sha256")
         login = self._logins.get(key)
         now = time.monotonic()
         if login is None or now - login.made_at > SHARED_LOGIN_SECONDS:
-            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load))
+            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load, admit))
             login = self._logins[key] = _Login(ready, now)
         return key, login
 
-    async def _mk_token(self, load: dict[str, Any]) -> Token:
-        return (await self.login(load)).token
+    async def _mk_token(self, load: dict[str, Any], admit: Admit | None) -> Token:
+        return (await self.login(load, admit=admit)).token
 
     async def _revoke_login(self, login: _Login) -> None:
         await asyncio.wait({login.ready})

@@ -11,7 +11,7 @@ import msgpack
 import pytest
 import salt.transport.frame
 
-from saltapi import config
+from saltapi import config, trace
 from saltapi.bridge.channels import Channels
 from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable
 from saltapi.types import Opts
@@ -209,6 +209,25 @@ async def test_a_turn_that_does_not_come(opts: Opts, master: FakeMaster) -> None
         master.hold.set()
         assert {"echo": {"n": 1}} == await first
     assert 1 == len(master.loads)
+
+
+async def test_turns(opts: Opts, master: FakeMaster) -> None:
+    """Users take turns: one who sends many requests does not make others wait for all of them."""
+    master.hold.clear()
+
+    async def send(channels: Channels, user: str) -> None:
+        trace.current.set(trace.Trace(user=user))
+        await channels.send({"user": user}, timeout_seconds=NEVER)
+
+    async with pool(opts, limit=1) as channels:
+        waiting = []
+        for user in [*["fred"] * 50, "alice"]:
+            waiting.append(asyncio.create_task(send(channels, user)))
+            await asyncio.sleep(0)
+        await async_eventually(lambda: master.now == 1)
+        master.hold.set()
+        await asyncio.gather(*waiting)
+    assert ["fred", "fred", "alice", "fred"] == [load["user"] for load in master.loads[:4]]
 
 
 async def test_giving_up_frees_the_channel(opts: Opts, master: FakeMaster) -> None:

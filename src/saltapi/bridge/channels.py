@@ -14,7 +14,9 @@ import salt.channel.client
 import salt.exceptions
 from tornado.ioloop import IOLoop
 
-from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable
+from saltapi import trace
+from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable, ServiceBusy
+from saltapi.limits import Bounds, FairSlots
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -31,7 +33,8 @@ class Channels:
     def __init__(self, opts: Opts, *, limit: int, queue_requests: int) -> None:
         self._opts = opts
         self._idle: list[Any] = []
-        self._slots = asyncio.Semaphore(limit)
+        # Fair: somebody who sends a thousand commands does not make others wait for all of them.
+        self._slots = FairSlots("requests", Bounds(limit, 0, queue_requests, queue_requests, 0))
         self._limit = limit
         self._queue_requests = queue_requests
         self._pending = 0
@@ -41,6 +44,25 @@ class Channels:
         self._busy: dict[asyncio.Future[Any], Any] = {}
         self._closing: dict[Any, asyncio.Task[None]] = {}
         self._closed = False
+        self.requests_total = 0
+        """How many requests were sent to the master."""
+        self.failures_total = 0
+        """How many of them brought no answer."""
+
+    @property
+    def waiting(self) -> int:
+        """How many requests wait for a connection."""
+        return max(0, self._pending - len(self._busy))
+
+    @property
+    def in_use(self) -> int:
+        """How many connections carry a request now."""
+        return len(self._busy)
+
+    @property
+    def all_in_use(self) -> bool:
+        """Whether a new request would have to wait."""
+        return self._slots.running >= self._limit
 
     async def send(self, load: dict[str, Any], *, timeout_seconds: float) -> Any:
         """
@@ -59,21 +81,21 @@ class Channels:
         deadline = time.monotonic() + timeout_seconds
         self._pending += 1
         try:
+            user = _whose()
             try:
-                async with asyncio.timeout(timeout_seconds):
-                    await self._slots.acquire()
-            except TimeoutError as error:
+                await self._slots.acquire(user, queue_seconds=timeout_seconds)
+            except ServiceBusy as error:
                 raise MasterBusy(
                     "The Salt master is busy: the request waited in vain for its turn."
                 ) from error
             try:
                 if self._closed:
-                    raise MasterUnavailable(STOPPING)
+                    raise _not_sent(STOPPING)
                 if self._just_found_away():
-                    raise MasterUnavailable("The Salt master is not available.")
+                    raise _not_sent("The Salt master is not available.")
                 return await self._exchange(load, deadline)
             finally:
-                self._slots.release()
+                self._slots.release(user)
         finally:
             self._pending -= 1
 
@@ -107,6 +129,7 @@ class Channels:
         return closing
 
     async def _exchange(self, load: dict[str, Any], deadline: float) -> Any:
+        self.requests_total += 1
         generation, channel = self._idle.pop() if self._idle else self._open()
         task = asyncio.ensure_future(
             channel.send(load, timeout=max(1, round(deadline - time.monotonic())), tries=1)
@@ -114,7 +137,8 @@ class Channels:
         self._busy[task] = channel
         try:
             answer = await self._wait(task, deadline)
-        except BaseException:
+        except BaseException as error:
+            self.failures_total += isinstance(error, MasterUnavailable)
             task.cancel()
             await asyncio.shield(self._let_go(channel))
             raise
@@ -191,6 +215,12 @@ class Channels:
         return True
 
 
+def _whose() -> str:
+    """Return whose request is being dealt with."""
+    current = trace.current.get()
+    return f"{current.user} {current.eauth}" if current is not None and current.user else ""
+
+
 async def _close(channel: Any) -> None:
     """Close *channel* the way its line of Salt wants it; never raises."""
     try:
@@ -201,3 +231,9 @@ async def _close(channel: Any) -> None:
                 channel.close()
     except (Exception, asyncio.CancelledError):
         log.debug("A request channel did not close cleanly.", exc_info=True)
+
+
+def _not_sent(message: str) -> MasterUnavailable:
+    error = MasterUnavailable(message)
+    error.sent = False
+    return error
