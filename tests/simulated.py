@@ -12,6 +12,9 @@ What a minion does with a job is the first that applies:
   `sim.slow SECONDS`,
 - the function itself (`test.ping` and the others of `FUNCTIONS`), as real minions have it.
 
+`sim.together VALUE` is answered by all minions in one message, as a syndic sends it on: many
+returns for the work of one.
+
 Behaviours: `answer` at once; `slow:SECONDS`, admitting to the job when `saltutil.find_job` asks;
 `never`, not even to `saltutil.find_job`; `twice`, the same return two times; `fail` with retcode
 1; `bytes`, a return that is no text.
@@ -24,6 +27,7 @@ import json
 import sys
 import time
 import uuid
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -248,6 +252,14 @@ class Minion:
         return f"'{fun}' is not available.", NOT_AVAILABLE
 
 
+async def together(job: dict[str, Any], minions: list[Minion]) -> None:
+    """Return the argument of *job* for all *minions* at once, as a syndic does."""
+    result = {"return": job["arg"][0], "retcode": 0, "success": True}
+    returns = {minion.id: result for minion in minions}
+    load = {"jid": job["jid"], "id": "together", "fun": job["fun"], "return": returns}
+    await minions[0].send({"cmd": "_syndic_return", "load": [load]})
+
+
 def arguments(published: list[Any]) -> tuple[list[Any], dict[str, Any]]:
     """Return the positional and named arguments in the `arg` of a job."""
     args: list[Any] = []
@@ -291,11 +303,17 @@ class Subscription:
                 self._dispatch(job)
 
     def _dispatch(self, job: dict[str, Any]) -> None:
-        for minion in self._minions:
-            if self._is_for(job, minion):
-                task = asyncio.create_task(minion.run(job))
-                self._tasks.add(task)
-                task.add_done_callback(self._ended)
+        chosen = [minion for minion in self._minions if self._is_for(job, minion)]
+        if job["fun"] == "sim.together" and chosen:
+            self._start(together(job, chosen))
+            return
+        for minion in chosen:
+            self._start(minion.run(job))
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
 
     def _is_for(self, job: dict[str, Any], minion: Minion) -> bool:
         matcher = f"{job.get('tgt_type', 'glob')}_match.match"

@@ -25,13 +25,24 @@ async def run_batch(
     Yield `{minion: return}` for each minion of the batch as it comes.
 
     With `raw` each element is the return event, `{"tag": …, "data": …}`; a minion that does not
-    return in time gives `{minion: {}}`; one that is down is left out; with `failhard` the first
-    failure ends the batch.
+    return in time gives `{minion: {}}`. Otherwise same as `batch_returns`.
+    """
+    async for found in batch_returns(jobs, command, request, await up(jobs, request)):
+        yield _element(command, found)
+
+
+async def batch_returns(
+    jobs: Jobs, command: Command, request: JobRequest, minions: list[MinionId]
+) -> AsyncIterator[Return]:
+    """
+    Yield each minion's `Return` as it comes, of one job for each part of the batch.
+
+    With `failhard` the first failure ends the batch. *minions* are those that are `up`.
 
     Raises:
         Whatever publishing raises; a target that matches nothing gives no elements.
     """
-    waiting = deque(await _up(jobs, request))
+    waiting = deque(minions)
     free = batch_size(command.batch, len(waiting))
     outstanding = 0
     happened: asyncio.Queue[Return | Exception | None] = asyncio.Queue()
@@ -70,7 +81,7 @@ async def run_batch(
                 continue
             outstanding -= 1
             asyncio.get_running_loop().call_later(command.batch_wait_seconds, release)
-            yield _element(command, found)
+            yield found
             if command.failhard and (found.silent or found.data.get("retcode")):
                 return
     finally:
@@ -85,7 +96,7 @@ def batch_size(batch: str, minions: int) -> int:
     return int(float(batch))
 
 
-async def _up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
+async def up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
     """Return the minions of the target that answer a `test.ping` with the same credentials."""
     ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, extra=_delimiter(request))
     try:

@@ -7,6 +7,7 @@ kept until we know which jid to look for.
 
 import asyncio
 import logging
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 from weakref import WeakValueDictionary
@@ -47,9 +48,12 @@ class MasterCalls:
         credentials: Credentials,
         *,
         timeout_seconds: float,
+        started: Callable[[Jid], None] = lambda _jid: None,
     ) -> dict[str, Any]:
         """
         Run a runner function and return the data of its `ret` event.
+
+        *started* is called with its jid as soon as the master has accepted it.
 
         Raises:
             CommandTimeout: It did not end in time; it goes on in the master.
@@ -58,6 +62,7 @@ class MasterCalls:
         """
         async with self._hub.listen([tag_glob("salt/run/*/ret")], queue_bytes=KEPT_BYTES) as early:
             jid = await self._master.runner(fun, args, kwargs, credentials)
+            started(jid)
             ended: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
 
             def on_event(event: Event) -> None:

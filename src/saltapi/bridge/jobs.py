@@ -20,6 +20,7 @@ import salt.utils.jid
 from saltapi.bridge import targets
 from saltapi.bridge.events import Event
 from saltapi.bridge.hub import Hub
+from saltapi.bridge.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.master import Master
 from saltapi.bridge.presence import Presence
 from saltapi.errors import BadRequest, SaltApiError
@@ -114,6 +115,21 @@ class Jobs:
             raise
         return job
 
+    def follow(
+        self, request: JobRequest, minions: Collection[MinionId], returned: Collection[MinionId]
+    ) -> "Job":
+        """
+        Return a job that was published before, to wait for the rest of its minions; close it.
+
+        Args:
+            request: The command, with its jid; who may ask the silent minions.
+            minions: The minions that are expected to return.
+            returned: Those of them that have.
+        """
+        job = Job(self, request, str(request.jid))
+        job.resume(minions, returned)
+        return job
+
     def timeout_seconds(self, request: JobRequest) -> float:
         """Return how long the request waits before silent minions are asked."""
         if request.timeout_seconds is None:
@@ -185,6 +201,11 @@ class Job:
         self._expect(published.minions)
         self.missing.update(published.missing)
         note_jid(self.jid)
+
+    def resume(self, minions: Collection[MinionId], returned: Collection[MinionId]) -> None:
+        """Take what is known of a job that was published before."""
+        self._states.update(dict.fromkeys(returned, MinionState.RETURNED))
+        self._expect(minions)
 
     def state(self, minion: MinionId) -> MinionState:
         """Return what is known of *minion* now."""
@@ -267,8 +288,7 @@ class Job:
             return
         if "return" not in data or _final(self.state(minion)):
             return
-        failed = bool(data.get("retcode")) or data.get("success") is False
-        state = MinionState.FAILED if failed else MinionState.RETURNED
+        state = MinionState.FAILED if has_failed(data) else MinionState.RETURNED
         self._arrive(Return(self.jid, minion, state, data))
         self._wake.set()
 
@@ -294,7 +314,7 @@ class Job:
         request = JobRequest(
             tgt=minions,
             tgt_type="list",
-            fun="saltutil.find_job",
+            fun=FIND_JOB,
             arg=(self.jid,),
             credentials=self._request.credentials,
         )
@@ -305,7 +325,7 @@ class Job:
             if (
                 isinstance(minion, str)
                 and event.tag.endswith(f"/ret/{minion}")
-                and _says_running(event.data)
+                and says_running(event.data)
                 and not _final(self.state(minion))
             ):
                 self._expect([minion])
@@ -337,11 +357,3 @@ class Job:
 
 def _final(state: MinionState) -> bool:
     return state not in {MinionState.WAITING, MinionState.RUNNING}
-
-
-def _says_running(data: ReturnData) -> bool:
-    """Return whether the answer to `saltutil.find_job` names a running job."""
-    answer = data.get("return")
-    if not isinstance(answer, dict) or not answer or data.get("retcode"):
-        return False
-    return answer.get("return") != {}

@@ -5,7 +5,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from saltapi import formats
+from saltapi.bridge import job_events
 from saltapi.bridge.events import Event
+from saltapi.bridge.job_events import JobReturned, JobStarted
 from saltapi.config import MIB
 from saltapi.types import Jid, MinionId
 
@@ -114,33 +116,23 @@ class RecentJobs:
         Returns of jobs whose start was not seen are passed over: nobody could say what they are
         returns of.
         """
-        job = self._changed(event.tag.split("/"), event.data)
+        job = self._changed(event)
         while len(self._jobs) > JOBS_LIMIT or self._size_bytes > JOBS_LIMIT_BYTES:
             _, oldest = self._jobs.popitem(last=False)
             self._size_bytes -= oldest.size_bytes
         return job
 
-    def _changed(self, tag: list[str], data: dict[str, Any]) -> RecentJob | None:
-        if len(tag) == 4 and tag[3] == "new":
-            minions: Any = data.get("minions")
-            if data.get("jid") != tag[2] or not is_names(minions):
-                return None
-            job = self._jobs.setdefault(tag[2], RecentJob(tag[2], data))
+    def _changed(self, event: Event) -> RecentJob | None:
+        found = job_events.read(event)
+        if isinstance(found, JobStarted):
+            job = self._jobs.setdefault(found.jid, RecentJob(found.jid, found.data))
             self._size_bytes -= job.size_bytes
-            job.expect(minions)
-        elif len(tag) == 5 and tag[3] == "ret":
-            known = self._jobs.get(tag[2])
-            if known is None or (data.get("id"), data.get("jid")) != (tag[4], tag[2]):
-                return None
-            job = known
+            job.expect(found.minions)
+        elif isinstance(found, JobReturned) and found.jid in self._jobs:
+            job = self._jobs[found.jid]
             self._size_bytes -= job.size_bytes
-            job.returned(tag[4], data)
+            job.returned(found.minion, found.data)
         else:
             return None
         self._size_bytes += job.size_bytes
         return job
-
-
-def is_names(value: Any) -> bool:
-    """Return whether *value* is a list of texts; whoever may fire events can write anything."""
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)

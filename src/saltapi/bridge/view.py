@@ -9,13 +9,14 @@ listener: it gets the latest state of every job that changed since it last looke
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Iterable
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, Protocol, TypeAlias
 
 from saltapi import formats
-from saltapi.bridge.events import Event, Record, tag_prefix
+from saltapi.bridge.events import Event, Record, TagFilter, tag_prefix
 from saltapi.bridge.grains import NO_GRAINS, AskGrains, Grains, Reader
-from saltapi.bridge.hub import OVERFLOW, Hub, ListenerClosed
-from saltapi.bridge.recent_jobs import RecentJob, RecentJobs, is_names
+from saltapi.bridge.hub import OVERFLOW, Listener, ListenerClosed
+from saltapi.bridge.job_events import names
+from saltapi.bridge.recent_jobs import RecentJob, RecentJobs
 from saltapi.config import KIB
 from saltapi.types import Jid, MinionId, Token
 
@@ -111,12 +112,19 @@ class ViewListener:
             self.on_close(reason)
 
 
+class Source(Protocol):
+    """Where the events come from: the hub, or something that shows less of them."""
+
+    def listen(self, tags: Iterable[TagFilter] = ()) -> Listener:
+        """Return a listener for events that any of *tags* passes."""
+
+
 class View:
     """Keeps the jobs and the minions while somebody listens."""
 
     def __init__(
         self,
-        hub: Hub,
+        hub: Source,
         *,
         connected: Callable[[], Awaitable[Collection[MinionId]]],
         ask_grains: AskGrains,
@@ -129,6 +137,7 @@ class View:
         """
         self._hub = hub
         self._connected = connected
+        self._ask_grains = ask_grains
         self._grains = Grains(ask_grains, self._take_found)
         self._listeners: set[ViewListener] = set()
         self._minions: dict[MinionId, None] = {}
@@ -144,6 +153,24 @@ class View:
     def listeners(self) -> int:
         """How many listeners there are."""
         return len(self._listeners)
+
+    def narrowed(
+        self,
+        source: Source,
+        seen: Callable[[Collection[MinionId]], Awaitable[Collection[MinionId]]],
+    ) -> "View":
+        """
+        Return another view, which shows less.
+
+        Args:
+            source: The events that it may show.
+            seen: Returns which of the connected minions it may show.
+        """
+
+        async def connected() -> Collection[MinionId]:
+            return await seen(await self._connected())
+
+        return View(source, connected=connected, ask_grains=self._ask_grains)
 
     def listen(self, token: Token, *, minions: MinionsShape) -> ViewListener:
         """
@@ -246,8 +273,8 @@ class View:
         elif tag == KEY_TAG:
             self._take_key(data)
         elif tag.startswith(PRESENCE_TAGS):
-            self._remove(_names(data.get("lost")))
-            self._add(_names(data.get("new")) + _names(data.get("present")))
+            self._remove(names(data.get("lost")))
+            self._add(names(data.get("new")) + names(data.get("present")))
         elif tag == f"{MINION_TAGS}{data.get('id')}/start":
             self._grains.outdated(data["id"])
             self._add([data["id"]])
@@ -319,7 +346,3 @@ class View:
         del self._quiet[key]
         if key in self._changed_since:
             self._tell(key, interval_seconds)
-
-
-def _names(value: Any) -> list[MinionId]:
-    return value if is_names(value) else []
