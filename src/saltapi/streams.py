@@ -18,7 +18,7 @@ from typing import Generic, Protocol, Self, TypeVar
 
 from saltapi import formats
 from saltapi.bridge.events import Event, Gap, Record, tag_glob
-from saltapi.bridge.hub import OVERFLOW, Hub, ListenerClosed
+from saltapi.bridge.hub import OVERFLOW, Hub, Listener, ListenerClosed
 from saltapi.bridge.view import MinionsShape, View
 from saltapi.config import KIB
 from saltapi.sessions import Sessions
@@ -147,6 +147,7 @@ class EventStream(Stream[Record]):
         *,
         since: str | None = None,
         tags: Iterable[str] = (),
+        listener: Listener | None = None,
     ) -> None:
         """
         Args:
@@ -155,9 +156,17 @@ class EventStream(Stream[Record]):
             session: Who listens.
             since: The id of the last record that was seen.
             tags: Shell patterns; a tag must match one of them. All tags without.
+            listener: What to take the events from, where not everybody sees all
+                (`saltapi.event_acl`); *since* and *tags* are then the listener's matter.
         """
-        filters = [tag_glob(tag) for tag in tags]
-        super().__init__(hub.listen(filters, since=since), sessions, session)
+        if listener is None:
+            listener = hub.listen([tag_glob(tag) for tag in tags], since=since)
+        super().__init__(listener, sessions, session)
+        self._listener = listener
+
+    def position(self) -> str | None:
+        """Return an id to resume from when all that was taken has been seen; None if none is."""
+        return self._listener.position()
 
 
 class ViewStream(Stream[bytes]):
