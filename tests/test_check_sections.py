@@ -239,3 +239,56 @@ def test_acl_without_users(home: Home, capsys: pytest.CaptureFixture[str]) -> No
 
     assert 1 == status
     assert "error    rest_cherrypy.api_acl has no `users`: it limits nobody." in lines
+
+
+def check_hooks(
+    home: Home, capsys: pytest.CaptureFixture[str], **options: Any
+) -> tuple[int, list[str]]:
+    """Return the status and what is said of web hooks."""
+    home.write(rest_asgi={"port": 8000, "host": "localhost", "disable_ssl": True, **options})
+    status = main(["check", "-c", str(home.root)])
+    lines = capsys.readouterr().out.splitlines()
+    return status, [line for line in lines if "rest_asgi" in line and "hook" in line]
+
+
+def test_signed_hooks(home: Home, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Signed web hooks are named; a secret that cannot be read is an error, and none is shown."""
+    file = tmp_path / "secret"
+    file.write_text("GEHEIM")
+    secrets = {
+        "github/*": {"type": "github", "secret_file": str(file)},
+        "gitlab": [{"type": "gitlab", "secret": "GEHEIM"}, {"type": "gitlab", "secret": "GEHEIM2"}],
+    }
+    status, lines = check_hooks(home, capsys, webhook_secrets=secrets)
+    named = [
+        "ok       rest_asgi: web hooks at /hook/github/* must be signed (github).",
+        "ok       rest_asgi: web hooks at /hook/gitlab must be signed (gitlab).",
+    ]
+    assert (0, named) == (status, lines)
+
+    file.unlink()
+    status, lines = check_hooks(home, capsys, webhook_secrets=secrets)
+    assert 1 == status
+    problem = f"The secret file {file} cannot be read: No such file or directory."
+    assert f"error    rest_asgi.webhook_secrets: {problem}" in lines
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        ({}, "fire events at all paths of /hook."),
+        ({"x": {"type": "github", "secret": "s"}}, "fire events at all other paths of /hook."),
+        ({"*": {"type": "github", "secret": "s"}}, None),
+    ],
+)
+def test_open_hooks(
+    home: Home, capsys: pytest.CaptureFixture[str], secrets: dict[str, Any], said: str | None
+) -> None:
+    """Web hooks that everybody may send are a warning."""
+    options = {"webhook_disable_auth": True, "webhook_secrets": secrets}
+    status, lines = check_hooks(home, capsys, **options)
+    warnings = [line for line in lines if line.startswith("warning")]
+
+    assert 0 == status
+    assert (0 if said is None else 1) == len(warnings)
+    assert said is None or said in warnings[0]

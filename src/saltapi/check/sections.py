@@ -85,6 +85,8 @@ def sections(opts: Opts) -> Iterator[Line]:
             yield Line("error", str(error))
         else:
             yield from _files(name, section, opts)
+            if isinstance(section, config.RestAsgiConfig):
+                yield from _hooks(name, section, opts)
         written = set(opts[name]) if isinstance(opts[name], dict) else set()
         for option in sorted(written - set(kind.option_names()) - SECTION_OPTIONS):
             like = config.nearest(option, kind.option_names())
@@ -119,10 +121,39 @@ def _files(name: str, section: config.Section, opts: Opts) -> Iterator[Line]:
         if path and not is_there(Path(path)):
             kind = "directory" if option == "static" else "file"
             yield Line("warning", f"{name}.{option}: there is no {kind} {path}.")
-    for option in ("log_access_file", "log_error_file"):
+    for option in ("log_access_file", "log_error_file", "audit_log"):
         path = getattr(section, option, None)
         if path and not Path(path).absolute().parent.is_dir():
             yield Line("error", f"{name}.{option}: there is no directory for {path}.")
+
+
+def _hooks(name: str, section: config.RestAsgiConfig, opts: Opts) -> Iterator[Line]:
+    """Tell which web hooks are signed, and whether others are open to everybody."""
+    user = _account(opts)
+    for pattern, secrets in section.webhook_secrets.items():
+        for secret in secrets:
+            path = secret.secret_file
+            try:
+                secret.read()
+            except CannotStart as error:
+                yield Line("error", f"{name}.webhook_secrets: {error}")
+            else:
+                if path and user and not _can_read(user, Path(path)):
+                    yield Line(
+                        "error",
+                        f"{name}.webhook_secrets: user {user.name} cannot read {path}. Give it to"
+                        f" that user: chown {user.name} {path}",
+                    )
+        kinds = _names(sorted({secret.type for secret in secrets}))
+        where = f"{section.webhook_url}/{pattern.strip('/')}"
+        yield Line("ok", f"{name}: web hooks at {where} must be signed ({kinds}).")
+    if section.webhook_disable_auth and "*" not in section.webhook_secrets:
+        others = "other " if section.webhook_secrets else ""
+        yield Line(
+            "warning",
+            f"{name}: webhook_disable_auth lets everybody fire events at all {others}paths of"
+            f" {section.webhook_url}. Name them in webhook_secrets, or require a session.",
+        )
 
 
 def _certificate(name: str, section: config.TlsSection) -> Iterator[Line]:
