@@ -10,6 +10,7 @@ import pytest
 import salt._logging  # noqa: F401 - it changes the record factory, once
 
 from saltapi import log as logs
+from saltapi import trace
 from saltapi.errors import CannotStart
 
 
@@ -216,3 +217,66 @@ def test_forked_child_logs(tmp_path: Path) -> None:
     os.waitpid(pid, 0)
 
     assert "from the child" in (tmp_path / "api").read_text()
+
+
+def _json_lines(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_json_lines(tmp_path: Path) -> None:
+    """With `api_log_format: json` each record is one JSON object, whatever is in it."""
+    _setup(tmp_path / "log", api_log_format="json", log_fmt_logfile="%(message)s")
+    trace.current.set(None)
+    log = logging.getLogger("saltapi.test")
+    log.warning('two\nlines of "%s"', "text")
+    try:
+        raise ValueError("password=SECRET")  # noqa: TRY301 - for its traceback
+    except ValueError:
+        log.exception("It failed.")
+    first, second = _json_lines(tmp_path / "log")
+
+    assert 'two\nlines of "text"' == first.pop("message")
+    assert first.pop("time").endswith("+00:00")
+    assert {"level": "warning", "logger": "saltapi.test", "pid": os.getpid()} == first
+    assert "It failed." == second["message"]
+    assert second["exception"].startswith("Traceback")
+    assert "SECRET" not in second["exception"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Authorization: Basic SECRET", 'password="SECRET"', "{'token': 'SECRET'}", "Cookie: SECRET\n"],
+)
+def test_json_lines_without_secrets(tmp_path: Path, text: str) -> None:
+    """What is hidden leaves the line valid JSON."""
+    _setup(tmp_path / "log", api_log_format="json")
+    logging.getLogger("saltapi.test").warning("%s", text)
+    (line,) = _json_lines(tmp_path / "log")
+
+    assert "SECRET" not in line["message"]
+    assert "***" in line["message"]
+
+
+def test_json_lines_of_a_request(tmp_path: Path) -> None:
+    """A record of a request says which: id, user, jobs and trace."""
+    _setup(tmp_path / "log", api_log_format="json")
+    context = trace.TraceContext.begin()
+    found = trace.Trace(request_id="ab", user="fred", jids=["1"], context=context)
+    token = trace.current.set(found)
+    try:
+        logging.getLogger("saltapi.test").warning("Something.")
+    finally:
+        trace.current.reset(token)
+    (line,) = _json_lines(tmp_path / "log")
+
+    wanted = {"request_id": "ab", "user": "fred", "jid": ["1"], "trace_id": context.trace_id}
+    assert wanted.items() <= line.items()
+
+
+def test_json_lines_stay(tmp_path: Path) -> None:
+    """A logger with a long name, at which Salt replaces formats, changes nothing."""
+    _setup(tmp_path / "log", api_log_format="json")
+    logging.getLogger("saltapi." + "x" * 60).warning("Something.")
+    (line,) = _json_lines(tmp_path / "log")
+
+    assert "Something." == line["message"]

@@ -5,7 +5,9 @@ A log file that was moved away (logrotate) is opened again with the next record.
 every record passes `redact`, the last line of defence against a credential in a log.
 """
 
+import datetime
 import io
+import json
 import logging
 import logging.handlers
 import os
@@ -16,6 +18,7 @@ from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
+from saltapi import trace
 from saltapi.errors import CannotStart
 from saltapi.types import Opts
 
@@ -70,7 +73,35 @@ class Redacting(logging.Handler):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text of *record*, redacted."""
-        return redact(super().format(record))
+        text = super().format(record)
+        # What is redacted as a whole may no longer be JSON; this formatter does it by itself.
+        return text if isinstance(self.formatter, JsonFormatter) else redact(text)
+
+
+class JsonFormatter(logging.Formatter):
+    """
+    One JSON object for each record: `time`, `level`, `logger`, `pid`, `message`, `exception`.
+
+    What belongs to a request also has its `request_id`, and `user`, `jid` (a list) and `trace_id`
+    as far as they are known by then.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line, with all texts redacted."""
+        time = datetime.datetime.fromtimestamp(record.created, datetime.UTC)
+        line: dict[str, Any] = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+            "message": redact(record.getMessage()),
+        }
+        if record.exc_info:
+            line["exception"] = redact(self.formatException(record.exc_info))
+        current = trace.current.get()
+        if current is not None:
+            line.update(current.as_mapping())
+        return json.dumps(line, default=str)
 
 
 class Console(Redacting, logging.StreamHandler[TextIO]):
@@ -116,8 +147,8 @@ def setup(opts: Opts, *, console: bool = True) -> None:
     """
     Send log records where the master's *opts* want them; what was set up before is dropped.
 
-    Reads `log_level`, `log_file`, `log_level_logfile`, `log_fmt_console`, `log_fmt_logfile`,
-    `log_datefmt`, `log_datefmt_logfile` and `log_granular_levels`.
+    Reads `api_log_format`, `log_level`, `log_file`, `log_level_logfile`, `log_fmt_console`,
+    `log_fmt_logfile`, `log_datefmt`, `log_datefmt_logfile` and `log_granular_levels`.
 
     Args:
         opts: The master's options.
@@ -222,6 +253,8 @@ def _replace_handlers(handlers: list[logging.Handler]) -> None:
 
 
 def _formatter(opts: Opts, option: str, default: str, datefmt: str) -> logging.Formatter:
+    if opts.get("api_log_format") == "json":
+        return JsonFormatter()
     text = str(opts.get(option) or default)
     # Importing this makes the fields of Salt's formats known, `bracketlevel` and others.
     from salt._logging.impl import SaltColorLogRecord, set_log_record_factory

@@ -14,6 +14,7 @@ import pytest
 import salt.payload
 import salt.utils.event
 
+from saltapi import trace
 from saltapi.bridge import bus as bus_module
 from saltapi.bridge.bus import Bus
 from saltapi.bridge.events import split
@@ -330,6 +331,25 @@ async def test_what_is_fired_arrives(master_bus: FakeBus, receiver: Receiver) ->
     assert ("t/1", SMALL) == (tag, data)
     assert len(bus_module.stamp()) == len(stamp)
     assert "_stamp" not in SMALL
+
+
+async def test_firing_with_a_trace(master_bus: FakeBus, receiver: Receiver) -> None:
+    """Where Salt traces, an event takes the client's trace along, as Salt's own do."""
+    context = trace.TraceContext.read(["00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"])
+    assert context is not None
+    token = trace.current.set(trace.Trace(context=context))
+    try:
+        await receiver.bus.fire("t/1", SMALL)
+        receiver.bus._opts["tracing"] = {"enabled": True}
+        await receiver.bus.fire("t/2", SMALL)
+    finally:
+        trace.current.reset(token)
+    await async_eventually(lambda: len(master_bus.fired) == 2)
+    plain, traced = (data for _, data in master_bus.fired)
+
+    assert "traceparent" not in plain
+    assert context.traceparent == traced["traceparent"]
+    assert 2 == receiver.bus.fired_total
 
 
 async def test_firing_at_the_same_time(master_bus: FakeBus, receiver: Receiver) -> None:

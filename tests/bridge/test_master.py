@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from saltapi import trace
 from saltapi.bridge.master import Master
 from saltapi.errors import (
     AuthenticationFailed,
@@ -315,3 +316,30 @@ async def test_doing_is_tried_once(kind: str) -> None:
     with pytest.raises(MasterUnavailable):
         await request(kind, master)
     assert 1 == len(channels.loads)
+
+
+@pytest.mark.parametrize(
+    ("kind", "answer"),
+    [
+        ("publish", {"enc": "clear", "load": {"jid": JID, "minions": ["m"]}}),
+        ("runner", {"jid": JID, "tag": "t"}),
+        ("wheel", {"data": {"jid": JID}, "tag": "t"}),
+    ],
+)
+async def test_trace_context(kind: str, answer: Any) -> None:
+    """Where Salt traces, jobs take the client's trace along; a wheel function would break on it."""
+    parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    context = trace.TraceContext.read([parent], ["a=b"])
+    token = trace.current.set(trace.Trace(context=context))
+    try:
+        plain, channels = asking(answer)
+        await request(kind, plain)
+        traced = Master({**OPTS, "tracing": {"enabled": True}}, channels)  # type: ignore[arg-type]
+        await request(kind, traced)
+    finally:
+        trace.current.reset(token)
+    without, load = channels.loads
+    added = {} if kind == "wheel" else {"traceparent": parent, "tracestate": "a=b"}
+
+    assert {**without, **added} == load
+    assert "traceparent" not in without

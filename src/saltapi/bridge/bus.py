@@ -22,6 +22,7 @@ from salt.version import __saltstack_version__ as salt_version
 
 from saltapi.config import MIB
 from saltapi.errors import BadRequest, MasterUnavailable
+from saltapi.trace import carried
 from saltapi.types import Opts, Tag
 
 log = logging.getLogger(__name__)
@@ -56,11 +57,19 @@ class Bus:
         self._connected = asyncio.Event()
         self._pusher: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
         self._push_lock = asyncio.Lock()
+        self._heard_at = time.monotonic()
+        self.fired_total = 0
+        """How many events were handed to the master."""
 
     @property
     def connected(self) -> bool:
         """Whether events are coming in."""
         return self._connected.is_set()
+
+    @property
+    def age_seconds(self) -> float:
+        """How long ago the last event came, or the connection began or broke."""
+        return time.monotonic() - self._heard_at
 
     async def start(self) -> None:
         """Begin to read; returns after the first attempt, whether the master is there or not."""
@@ -94,7 +103,7 @@ class Bus:
         """
         if "\n" in tag:  # an empty line ends the tag: what follows would pass for the data
             raise BadRequest("The tag of an event cannot hold a line break.")
-        stamped = {**data, "_stamp": stamp()}
+        stamped = {**data, "_stamp": stamp(), **carried(self._opts)}
         try:
             body = salt.utils.event.SaltEvent.pack(
                 tag, stamped, max_size=self._opts.get("max_event_size")
@@ -105,6 +114,7 @@ class Bus:
         try:
             async with asyncio.timeout(FIRE_TIMEOUT_SECONDS), self._push_lock:
                 await self._push(frame)
+            self.fired_total += 1
         except (OSError, TimeoutError) as error:
             self._drop_pusher()
             raise MasterUnavailable(
@@ -152,11 +162,13 @@ class Bus:
         """Connect, and return when the connection is lost again."""
         reader = await self._subscribe()
         log.info("Connected to the master's event bus.")
+        self._heard_at = time.monotonic()
         self._connected.set()
         self._first_attempt.set()
         try:
             await reader.closed
         finally:
+            self._heard_at = time.monotonic()
             self._connected.clear()
             reader.abort()
         log.warning("Lost the connection to the master's event bus; reconnecting.")
@@ -167,11 +179,15 @@ class Bus:
         loop = asyncio.get_running_loop()
         if self._opts.get("ipc_mode") == "tcp":
             host, port = tcp_end(self._opts, "pub")
-            _, reader = await loop.create_connection(lambda: _Reader(self._on_event), host, port)
+            _, reader = await loop.create_connection(lambda: _Reader(self._take), host, port)
         else:
             path = unix_end(self._opts, "pub")
-            _, reader = await loop.create_unix_connection(lambda: _Reader(self._on_event), path)
+            _, reader = await loop.create_unix_connection(lambda: _Reader(self._take), path)
         return reader
+
+    def _take(self, body: bytes) -> None:
+        self._heard_at = time.monotonic()
+        self._on_event(body)
 
 
 class _Reader(asyncio.Protocol):

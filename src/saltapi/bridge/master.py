@@ -24,6 +24,7 @@ from saltapi.errors import (
     MasterUnavailable,
     NoMinionsMatched,
 )
+from saltapi.trace import carried
 from saltapi.types import Credentials, Jid, Opts, Published, Token
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,7 @@ class Master:
             "jid": jid,
             "user": self._user,
             "kwargs": {**(extra or {}), **credentials.as_load()},
+            **carried(self._opts),
         }
         if to_seconds is not None:
             load["to"] = to_seconds
@@ -167,6 +169,7 @@ class Master:
             "fun": fun,
             "kwarg": {"arg": arg, "kwarg": kwarg},
             **credentials.as_load(),
+            **carried(self._opts),
         }
         answer = _checked(await self._send(load, self._timeout_seconds))
         jid = answer.get("jid")
