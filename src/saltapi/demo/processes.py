@@ -49,6 +49,11 @@ class Program:
         return self._guardian is not None and self._guardian.poll() is None
 
     @property
+    def pid(self) -> int | None:
+        """The process id of the guardian, whose descendants are the program; None at rest."""
+        return self._guardian.pid if self._guardian is not None and self.running else None
+
+    @property
     def exit_status(self) -> int | None:
         """The status that the program ended with by itself; None while it runs."""
         return None if self._guardian is None else self._guardian.poll()
