@@ -3,7 +3,9 @@
 import argparse
 import importlib
 import json
+import os
 import re
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -11,12 +13,14 @@ from typing import Any
 import pytest
 
 import saltapi
-from saltapi import cli, config, errors, lowstate
+from saltapi import cli, config, errors, lowstate, metrics
 from saltapi.bridge import ssh_options
 from saltapi.client import AsyncAPIClient
 from saltapi.config import EngineConfig, Section
 from saltapi.demo import PrivateMaster
 from saltapi.demo.instructions import curl, examples
+from tests.apis import OURS, ApiServer
+from tests.waiting import scaled
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -133,6 +137,12 @@ def test_error(kind: type[errors.SaltApiError]) -> None:
     assert [f"`{kind.__name__}`", str(kind.status)] == row[:2]
 
 
+@pytest.mark.parametrize("name", metrics.NAMES)
+def test_metric(name: str) -> None:
+    """Every metric is in the documentation."""
+    assert name in rows(part(text("rest_asgi.md"), "Operations"))
+
+
 @pytest.mark.parametrize("client", lowstate.CLIENTS)
 def test_client_interface(client: str) -> None:
     """Every client interface has a section of its own and a method of its name."""
@@ -144,13 +154,15 @@ def test_client_interface(client: str) -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [
-        *lowstate.TARGET_TYPES,
-        *lowstate.MASTER_KEYS,
-        *lowstate.REFUSED_LOCAL_KEYS,
-        *(lowstate.RESERVED_FUNCTION_KEYS - {"cmd"}),
-        *ssh_options.REFUSED,
-    ],
+    sorted(
+        {
+            *lowstate.TARGET_TYPES,
+            *lowstate.MASTER_KEYS,
+            *lowstate.REFUSED_LOCAL_KEYS,
+            *(lowstate.RESERVED_FUNCTION_KEYS - {"cmd"}),
+            *ssh_options.REFUSED,
+        }
+    ),
 )
 def test_key_of_a_chunk(key: str) -> None:
     """Every target type, and every key that is handed on or refused, is in the documentation."""
@@ -225,6 +237,52 @@ def test_commands_of_the_readme(master: PrivateMaster) -> None:
             if chunk["fun"] == "cmd.run":
                 real, shown = real.keys(), shown.keys()
             assert real == shown
+
+
+SHELL_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
+STREAM_SECONDS = 2
+ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2")
+"""Beginnings of commands that need other servers, or files that are made elsewhere."""
+
+
+def rest_asgi_commands() -> list[str]:
+    """Return the commands of docs/rest_asgi.md, in order."""
+    blocks = code_blocks(text("rest_asgi.md"), "console")
+    found = [command for block in blocks for command in SHELL_COMMAND.findall(block)]
+    return [command for command in found if not command.startswith(ELSEWHERE)]
+
+
+def test_commands_of_rest_asgi(master: PrivateMaster, tmp_path: Path) -> None:
+    """The commands of docs/rest_asgi.md work, pasted one after the other into one shell."""
+    section = {"webhook_secrets": {"github/*": {"type": "github", "secret": "for the page"}}}
+    with ApiServer(master, OURS, section, module="rest_asgi") as server:
+        ping = {"tgt": "minion-1", "fun": "test.ping"}
+        headers = {"X-Auth-Token": server.login()}
+        start = server.send("POST", "/v1/run", json_body=ping, headers=headers)
+        jid = start.value()["results"][0]["jid"]
+        end = '\necho "exit status $?"\n'
+        script = end.join(rest_asgi_commands()) + end
+        script = script.replace("http://127.0.0.1:8000", server.url)
+        script = script.replace("20261123180812345678", jid)
+        script = script.replace("curl -sSN", f"curl -sSN --max-time {STREAM_SECONDS}")
+        facts = {"USERNAME": master.username, "PASSWORD": master.password}
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env={**os.environ, **facts, "SECRET": "for the page"},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=scaled(100),
+            check=False,
+        )
+    statuses = re.findall(r"exit status (\d+)$", done.stdout, re.MULTILINE)
+    problems = re.findall(r"urn:saltapi:error:(\w+)", done.stdout)
+
+    assert 20 < len(statuses)
+    assert {"0", "28"} >= set(statuses), done.stdout + done.stderr  # 28: a stream that goes on
+    assert ["invalid_chunk"] == problems, done.stdout
+    assert '"success": true' in done.stdout
+    assert (tmp_path / "saltapi.json").exists()
 
 
 def test_demo_prints_the_commands_of_the_readme() -> None:

@@ -38,8 +38,7 @@ def dump_json(value: Any) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8")
     except (TypeError, ValueError, RecursionError):
         # It holds something that JSON cannot carry.
-        plain = _plain(value, OUTPUT_DEPTH_LIMIT_LEVELS)
-        return json.dumps(plain, ensure_ascii=False).encode("utf-8", "replace")
+        return json.dumps(plain(value), ensure_ascii=False).encode("utf-8", "replace")
 
 
 def load_json(body: bytes) -> Any:
@@ -115,6 +114,16 @@ def _too_deep() -> BadRequest:
     return BadRequest(f"The body is nested deeper than {DEPTH_LIMIT_LEVELS} levels.")
 
 
+def plain(value: Any) -> Any:
+    """
+    Return *value* made of what JSON knows; anything a function of Salt returns can be.
+
+    Bytes become text or Base64, sets lists, times ISO 8601, what is deeper than
+    `OUTPUT_DEPTH_LIMIT_LEVELS` an ellipsis.
+    """
+    return _plain(value, OUTPUT_DEPTH_LIMIT_LEVELS)
+
+
 def _plain(value: Any, levels: int) -> Any:
     """Return the nearest thing to *value* that JSON can carry."""
     if value is None or isinstance(value, str | bool):
@@ -166,16 +175,16 @@ def dump_yaml(value: Any, *, flow_leaves: bool = False) -> bytes:
         flow_leaves: Whether what holds no further collection stands on one line, as Salt's
             rest_tornado writes it; else everything is in block style, as its rest_cherrypy does.
     """
-    plain = _plain(value, OUTPUT_DEPTH_LIMIT_LEVELS)
+    simple = plain(value)
     style: dict[str, Any] = {
         "Dumper": _Dumper,
         "default_flow_style": None if flow_leaves else False,
         "allow_unicode": True,
     }
     try:
-        text = yaml.dump(plain, **style)
+        text = yaml.dump(simple, **style)
     except TypeError:  # keys of several types cannot be sorted
-        text = yaml.dump(plain, **style, sort_keys=False)
+        text = yaml.dump(simple, **style, sort_keys=False)
     return str(text).encode("utf-8", "replace")
 
 

@@ -40,14 +40,7 @@ def server_context(section: TlsSection, name: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])
-    try:
-        _load_pair(context, section.ssl_crt, section.ssl_key, section.ssl_chain)
-    except (ssl.SSLError, ValueError) as error:
-        raise CannotStart(
-            f"{name} cannot use ssl_crt {section.ssl_crt} with ssl_key {section.ssl_key}: {error}"
-        ) from error
-    except OSError as error:
-        raise CannotStart(f"{name} cannot read {error.filename}: {error.strerror}.") from error
+    load_pair(context, section, name)
     if section.ssl_ca_certs:
         try:
             context.load_verify_locations(section.ssl_ca_certs)
@@ -58,6 +51,23 @@ def server_context(section: TlsSection, name: str) -> ssl.SSLContext:
             ) from error
     context.verify_mode = getattr(ssl, section.ssl_cert_reqs)
     return context
+
+
+def load_pair(context: ssl.SSLContext, section: TlsSection, name: str) -> None:
+    """
+    Let *context* have certificate and key of *section*, as the files are now.
+
+    Raises:
+        CannotStart: A file cannot be used.
+    """
+    try:
+        _load_files(context, section.ssl_crt or "", section.ssl_key or "", section.ssl_chain)
+    except (ssl.SSLError, ValueError) as error:
+        raise CannotStart(
+            f"{name} cannot use ssl_crt {section.ssl_crt} with ssl_key {section.ssl_key}: {error}"
+        ) from error
+    except OSError as error:
+        raise CannotStart(f"{name} cannot read {error.filename}: {error.strerror}.") from error
 
 
 def check_common_name(section: TlsSection, environ: Mapping[str, Any]) -> None:
@@ -90,7 +100,7 @@ def _check_client_options(section: TlsSection, name: str) -> None:
         )
 
 
-def _load_pair(context: ssl.SSLContext, crt: str, key: str, chain: str | None) -> None:
+def _load_files(context: ssl.SSLContext, crt: str, key: str, chain: str | None) -> None:
     """Load certificate and key; Python takes the chain only from the certificate's file."""
     open(key, "rb").close()  # so that an error names the file
     certificates = Path(crt).read_bytes()

@@ -8,8 +8,8 @@ from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 
 
-@pytest.fixture(scope="session")
-def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    """rest_cherrypy on the session's master, over plain HTTP."""
-    with ApiServer(master, OURS, {"collect_stats": True}) as server:
+@pytest.fixture(scope="session", params=["rest_cherrypy", "rest_asgi"])
+def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+    """One of the modules with these URLs on the session's master, over plain HTTP."""
+    with ApiServer(master, OURS, {"collect_stats": True}, module=request.param) as server:
         yield server

@@ -141,10 +141,12 @@ def test_demo_from_start_to_end(demo: Callable[..., Demo]) -> None:
 
 
 def test_printed_commands_work(demo: Callable[..., Demo]) -> None:
-    """What a person is told to paste works as printed, with rest_cherrypy and rest_wsgi."""
+    """What a person is told to paste works as printed, with rest_asgi and rest_wsgi."""
     running = demo("--minions", "1")
     running.wait_ready()
     text = instructions(running.ready["urls"], Credentials(running.ready))  # type: ignore[arg-type]
+    assert text.split()[:2] == ["rest_asgi", running.ready["urls"]["rest_asgi"]]
+    assert f"{running.ready['urls']['rest_asgi']}/login" in text
     commands = [part for part in text.split("\n\n") if part.startswith(("curl", "TOKEN"))]
     done = subprocess.run(
         ["sh", "-ec", "\necho\n".join(commands)],
@@ -225,7 +227,7 @@ def test_taken_port(capsys: pytest.CaptureFixture[str]) -> None:
         port = server.getsockname()[1]
 
         assert 1 == main(["--port", str(port)])
-    assert f"Port {port} for rest_cherrypy is taken. Choose another" in capsys.readouterr().err
+    assert f"Port {port} for rest_asgi is taken. Choose another" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

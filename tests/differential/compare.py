@@ -34,7 +34,7 @@ MASKS = [
     (re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+(\+00:00)?"), "<time>"),
     (re.compile(r"\b\d{4}, \w{3} \d\d \d\d:\d\d:\d\d\.\d+"), "<time>"),
     (re.compile(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT"), "<date>"),
-    (re.compile(r"\b(made|sized|token|wrong|session)-(salt|ours)\b"), r"\1-<side>"),
+    (re.compile(r"\b(made|sized|token|wrong|session)-(salt|ours|asgi)\b"), r"\1-<side>"),
     (re.compile(r"Max-Age=\d+"), "Max-Age=<seconds>"),
     (re.compile(r"\b[0-9a-f]{16}\b"), "<request id>"),
 ]

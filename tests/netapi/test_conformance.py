@@ -27,7 +27,7 @@ from tests.apis import OURS, ApiServer
 from tests.waiting import scaled
 from tests.wire import Answer
 
-MODULES = ["rest_cherrypy", "rest_tornado"]
+MODULES = ["rest_cherrypy", "rest_tornado", "rest_asgi"]
 """The modules that these promises are made for."""
 
 JSON = "application/json"

@@ -23,6 +23,7 @@ POLL_SECONDS = 0.1
 LAST_PORT = 65535
 
 MODULES: dict[str, dict[str, Any]] = {
+    "rest_asgi": {"host": HOST, "disable_ssl": True},
     "rest_cherrypy": {"host": HOST, "disable_ssl": True},
     "rest_wsgi": {"host": HOST},
     "rest_tornado": {"host": HOST, "disable_ssl": True, "websockets": True},

@@ -7,6 +7,9 @@ from typing import Any
 
 from saltapi.demo.master import PrivateMaster
 
+WITH_SESSIONS = ("rest_asgi", "rest_cherrypy")
+"""The modules that the commands with a token may go to, the best first."""
+
 
 def instructions(urls: Mapping[str, str], master: PrivateMaster) -> str:
     """Return addresses, credentials and commands to paste."""
@@ -19,8 +22,9 @@ def instructions(urls: Mapping[str, str], master: PrivateMaster) -> str:
     }
     width = max(map(len, facts))
     lines = ["", *(f"  {name:{width}}  {value}" for name, value in facts.items())]
+    with_sessions = next((urls[name] for name in WITH_SESSIONS if name in urls), None)
     commands = [
-        *(with_token(urls["rest_cherrypy"], master) if "rest_cherrypy" in urls else ()),
+        *(with_token(with_sessions, master) if with_sessions is not None else ()),
         *(with_credentials(urls["rest_wsgi"], master) if "rest_wsgi" in urls else ()),
     ]
     if commands:
@@ -31,7 +35,7 @@ def instructions(urls: Mapping[str, str], master: PrivateMaster) -> str:
 
 
 def with_token(url: str, master: PrivateMaster) -> list[str]:
-    """Return a login at `rest_cherrypy`, and commands with the token that it gives."""
+    """Return a login at a module with sessions, and commands with the token that it gives."""
     fields = [shlex.quote(f"{name}={value}") for name, value in master.credentials().items()]
     login = " ".join(["curl -sS -o /dev/null -D -", f"{url}/login", *(f"-d {f}" for f in fields)])
     header = '-H "X-Auth-Token: $TOKEN"'

@@ -22,6 +22,7 @@ COMPRESSED_FROM_BYTES = 1 * KIB
 ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
 HTML_PAGE_TYPE = "text/html;charset=utf-8"
 UNEXPECTED = "An unexpected error occurred"
+EXPOSED_HEADERS = "X-Auth-Token, X-Request-Id"
 STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "Connection": "keep-alive",
@@ -67,8 +68,17 @@ TAKEN_BACK_SECONDS = 86_400
 """So long ago a cookie ended that is taken back; clocks differ."""
 
 
-def cors_headers(origin: str | None, listed: Sequence[str]) -> dict[str, str]:
-    """Return the headers for a page of *origin*: none unless `cors_origin` lists it."""
+def cors_headers(
+    origin: str | None, listed: Sequence[str], exposed: str = EXPOSED_HEADERS
+) -> dict[str, str]:
+    """
+    Return the headers for a page of *origin*: none unless `cors_origin` lists it.
+
+    Args:
+        origin: The header `Origin`.
+        listed: What `cors_origin` lists.
+        exposed: The headers of an answer that the page may read.
+    """
     if not origin:
         return {}
     if origin in listed:
@@ -80,7 +90,7 @@ def cors_headers(origin: str | None, listed: Sequence[str]) -> dict[str, str]:
         allowed = {"Access-Control-Allow-Origin": "*"}
     else:
         return {}
-    return {**allowed, "Access-Control-Expose-Headers": "X-Auth-Token, X-Request-Id"}
+    return {**allowed, "Access-Control-Expose-Headers": exposed}
 
 
 def error_headers(status: int, error: errors.SaltApiError | None = None) -> dict[str, str]:
@@ -130,6 +140,73 @@ def flattened(body: Any, results: list[Any]) -> list[Any]:
     for chunk, result in zip(chunks, results, strict=True):
         flat.extend(result if chunk.get("client") == "local_batch" else [result])
     return flat
+
+
+def welcome(clients: Iterable[str]) -> dict[str, Any]:
+    """Return what `/` says."""
+    return {"return": "Welcome", "clients": sorted(clients)}
+
+
+LOGIN_PAGE = {"status": None, "return": "Please log in"}
+LOGGED_OUT = {"return": "Your token has been cleared"}
+FIRED = {"success": True}
+
+
+def started_jobs(jobs: Iterable[Any], base: str) -> dict[str, Any]:
+    """Return what `POST /minions` answers: jobs, and links to them below the path *base*."""
+    jobs = list(jobs)
+    links = [{"href": f"{base}/jobs/{job['jid']}"} for job in jobs if job]
+    return {"return": jobs, "_links": {"jobs": links}}
+
+
+def one_job(info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what `/jobs/<jid>` answers: what the job cache has, and the returns alone."""
+    results = info.get("Result") or {}
+    returns = {
+        mid: result.get("return") if isinstance(result, dict) else result
+        for mid, result in results.items()
+    }
+    return {"info": [info], "return": [returns]}
+
+
+def hook_event(body: bytes, post: Any, headers: Mapping[str, str], peer: str) -> dict[str, Any]:
+    """
+    Return the data of the event that a web hook fires.
+
+    Args:
+        body: The request's body.
+        post: The same, decoded.
+        headers: The request's headers, their names as CherryPy writes them (`X-My-Header`).
+        peer: The address that the request comes from.
+    """
+    return {
+        "body": body.decode("utf-8", "replace"),
+        "post": {} if post is None else post,
+        "headers": {**headers, "Remote-Addr": peer},
+    }
+
+
+def process_statistics(
+    name: str, started_at: float, statuses: Mapping[int, int], in_flight: int, listeners: int
+) -> dict[str, Any]:
+    """Return what `/stats` says of a process that serves the section *name*."""
+    return {
+        name: {
+            "Start Time": started_at,
+            "Requests": sum(statuses.values()),
+            "Requests In Flight": in_flight,
+            "Statuses": {str(status): count for status, count in sorted(statuses.items())},
+            "Listeners": listeners,
+        }
+    }
+
+
+def wants_page(accept: str | None) -> bool:
+    """Return whether this is a browser that would rather have a page than data."""
+    if not accept:
+        return False
+    data = max(formats.quality(accept, name) for name in formats.OUTPUT_TYPES)
+    return formats.quality(accept, formats.HTML_TYPE) > data
 
 
 def key_archive(mid: str, public: bytes, private: bytes) -> tuple[dict[str, str], bytes]:

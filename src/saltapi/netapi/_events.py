@@ -2,9 +2,8 @@
 
 import asyncio
 import logging
-from typing import Any
+from typing import Any, Protocol
 
-from saltapi.netapi._sockets import DetachedSocket
 from saltapi.streams import HEARTBEAT_SECONDS, SSE_PREAMBLE, EventStream, StreamEnded, sse_batches
 
 log = logging.getLogger(__name__)
@@ -14,8 +13,21 @@ FAREWELL_SECONDS = 2.0
 LAST_CHUNK = b"0\r\n\r\n"
 
 
+class Connection(Protocol):
+    """Where a stream goes: a `DetachedSocket`, or the body of a response."""
+
+    async def write(self, data: bytes) -> None:
+        """Return when *data* is on its way; raise OSError when that is no use."""
+
+    async def drop_input(self) -> None:
+        """Return when the client has gone."""
+
+    def close(self) -> None:
+        """Close it; idempotent."""
+
+
 async def serve_events(
-    stream: EventStream, socket: DetachedSocket, *, ids: bool, chunked: bool
+    stream: EventStream, socket: Connection, *, ids: bool, chunked: bool
 ) -> None:
     """
     Send the events of *stream* until it ends or the client leaves; closes both.
@@ -44,7 +56,7 @@ async def serve_events(
     socket.close()
 
 
-async def _send(stream: EventStream, socket: DetachedSocket, *, ids: bool, chunked: bool) -> None:
+async def _send(stream: EventStream, socket: Connection, *, ids: bool, chunked: bool) -> None:
     try:
         try:
             await socket.write(_chunk(SSE_PREAMBLE) if chunked else SSE_PREAMBLE)

@@ -18,6 +18,7 @@ ACCESS = "saltapi.access"
 PROGRAM = "saltapi"
 LINE_FORMAT = "%(asctime)s %(levelname)s %(message)s"
 TOKEN_IN_PATH = re.compile(r"[0-9a-fA-F]{32,}")
+TICKET_IN_QUERY = re.compile(r"\bticket=[^&\s\"']+")
 access_log = logging.getLogger(ACCESS)
 
 
@@ -65,8 +66,8 @@ def loggable_path(environ: "WSGIEnvironment") -> str:
 
 
 def without_token(text: str) -> str:
-    """Return *text* without anything that looks like a token."""
-    return TOKEN_IN_PATH.sub("***", text)
+    """Return *text* without anything that looks like a token or a ticket."""
+    return TICKET_IN_QUERY.sub("ticket=***", TOKEN_IN_PATH.sub("***", text))
 
 
 def one_line(text: str) -> str:

@@ -49,7 +49,7 @@ class DetachedSocket:
         if connection.fileno() < 0:
             self._closed = True
         else:
-            _set_options(connection)
+            set_options(connection)
 
     async def read(self, limit_bytes: int = READ_BYTES) -> bytes:
         """Return what the peer has sent, at most so many bytes; `b""` when it has gone."""
@@ -210,8 +210,8 @@ async def _served(serve: Serve, detached: DetachedSocket) -> None:
         detached.close()
 
 
-def _set_options(connection: socket.socket) -> None:
-    """Send at once, find out about peers that vanished, never block."""
+def set_options(connection: socket.socket) -> None:
+    """Let *connection* send at once, find out about peers that vanished, and never block."""
     connection.setblocking(False)
     if connection.family not in {socket.AF_INET, socket.AF_INET6}:
         return

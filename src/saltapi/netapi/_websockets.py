@@ -166,6 +166,23 @@ def origin_allowed(environ: Mapping[str, Any], cors_origins: Collection[str]) ->
     return bool(host) and host.removesuffix(port) == wanted.removesuffix(port)
 
 
+def dialect_of(stream: EventStream | ViewStream) -> Dialect:
+    """Return what the client of *stream* gets at `/ws`."""
+    return VIEW if isinstance(stream, ViewStream) else EVENTS
+
+
+def farewell(stream: EventStream | ViewStream, *, no_pong: bool = False) -> tuple[int, str]:
+    """Return code and reason with which the server ends the conversation about *stream*."""
+    if stream.ended.done():
+        ended = stream.ended.result()
+        code, reason = CLOSE_CODES[ended.end], str(ended)
+        log.info("A stream of %s has ended: %s", stream.session.name, reason)
+    else:
+        code = CloseCode.INTERNAL_ERROR
+        reason = "No pong came." if no_pong else "An unexpected error occurred."
+    return code, reason.encode()[:REASON_LIMIT_BYTES].decode(errors="ignore")
+
+
 async def serve_websocket(
     stream: EventStream | ViewStream,
     protocol: ServerProtocol,
@@ -181,9 +198,8 @@ async def serve_websocket(
         socket: Where to; the answer with status 101 has been sent.
         dialect: What the client gets; by default as at `/ws`, `EVENTS` or `VIEW`.
     """
-    usual = VIEW if isinstance(stream, ViewStream) else EVENTS
     async with stream:
-        await _Conversation(stream, protocol, socket, dialect or usual).run()
+        await _Conversation(stream, protocol, socket, dialect or dialect_of(stream)).run()
 
 
 class _Conversation:
@@ -312,16 +328,9 @@ class _Conversation:
 
     async def _close(self, *, no_pong: bool) -> bool:
         """Tell the client that and why this is the end; return whether it could be told."""
-        if self._stream.ended.done():
-            ended = self._stream.ended.result()
-            code, reason = CLOSE_CODES[ended.end], str(ended)
-            log.info("A stream of %s has ended: %s", self._stream.session.name, reason)
-        else:
-            code = CloseCode.INTERNAL_ERROR
-            reason = "No pong came." if no_pong else "An unexpected error occurred."
+        code, reason = farewell(self._stream, no_pong=no_pong)
         if self._protocol.state is not State.OPEN:
             return True
-        reason = reason.encode()[:REASON_LIMIT_BYTES].decode(errors="ignore")
         self._protocol.send_close(code, reason)
         try:
             async with asyncio.timeout(CLOSE_SECONDS):

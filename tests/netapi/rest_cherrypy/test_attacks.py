@@ -22,6 +22,7 @@ from tests.apis import OURS, ApiServer
 from tests.waiting import eventually, scaled
 from tests.wire import Answer, encode_request, exchange, send
 
+MODULES = ["rest_cherrypy", "rest_asgi"]
 LONG_CHARACTERS = 1_000_000
 SECRET = "zU8-never-to-be-seen"
 STREAM_SECONDS = 30.0
@@ -37,15 +38,19 @@ CLIENTS = [
 """Every client interface that runs a function on a minion."""
 
 
-@pytest.fixture(scope="module")
-def api(master: PrivateMaster) -> Iterator[ApiServer]:
+ONE_MODULE = pytest.mark.parametrize("api", MODULES[:1], indirect=True)
+"""Of tests with many requests that the engine decides: any module will do."""
+
+
+@pytest.fixture(scope="module", params=MODULES)
+def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
     """A server with all clients, ssh too, that logs all that it can log."""
     options = {
         "netapi_enable_clients": [*ENABLED_CLIENTS, "ssh"],
         "log_level": "debug",
         "log_level_logfile": "debug",
     }
-    with ApiServer(master, OURS, options=options) as server:
+    with ApiServer(master, OURS, options=options, module=request.param) as server:
         (server.directory / "roster").write_text("box: {host: 127.0.0.1, port: 1}\n")
         yield server
 
@@ -274,6 +279,7 @@ def test_cve_2020_11652_cve_2021_25282_paths(
     assert [] == list(api.directory.parent.glob("**/x.conf"))
 
 
+@ONE_MODULE
 @pytest.mark.parametrize(
     "key",
     [
@@ -366,6 +372,7 @@ def test_cve_2021_25284_credentials_in_the_log(api: ApiServer) -> None:
         api.send("POST", "/hook/secret", headers=headers, json_body={"password": SECRET})
     for path in (f"/events/{token}", f"/events?token={token}", f"/ws/{token}", f"/{token}"):
         api.send("GET", path)
+    assert 101 == websocket(api, {}, f"/ws/{token}")
     api.send("GET", f"/minions/{token}?token={token}", headers={"X-Auth-Token": token})
     assert "/hook/secret" in api.log()
     assert [] == [text for text in revealed if text in api.log()]
@@ -389,7 +396,7 @@ def test_cve_2021_3144_expired_tokens(api: ApiServer) -> None:
         assert 401 == websocket(api, headers)
 
 
-def websocket(api: ApiServer, headers: dict[str, str]) -> int:
+def websocket(api: ApiServer, headers: dict[str, str], path: str = "/ws") -> int:
     """Return the status of the answer to the opening handshake of a websocket."""
     handshake = {
         "Connection": "Upgrade",
@@ -397,9 +404,10 @@ def websocket(api: ApiServer, headers: dict[str, str]) -> int:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "s65VsgHigh7v/Jcf4nXHnA==",
     }
-    return api.send("GET", "/ws", headers={**handshake, **headers}).status
+    return api.send("GET", path, headers={**handshake, **headers}).status
 
 
+@ONE_MODULE
 @pytest.mark.parametrize(
     "target",
     [
@@ -668,10 +676,11 @@ FORGED = [
 ]
 
 
-@pytest.fixture(scope="module")
-def elsewhere(master: PrivateMaster) -> Iterator[ApiServer]:
+@pytest.fixture(scope="module", params=MODULES)
+def elsewhere(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
     """A server that takes requests of another address only."""
-    with ApiServer(master, OURS, {"authorized_ips": ["203.0.113.9"]}) as server:
+    options = {"authorized_ips": ["203.0.113.9"]}
+    with ApiServer(master, OURS, options, module=request.param) as server:
         yield server
 
 
@@ -686,11 +695,11 @@ def test_authorized_ips(elsewhere: ApiServer, headers: dict[str, str]) -> None:
     assert 403 == websocket(elsewhere, headers)
 
 
-@pytest.fixture(scope="module")
-def listed(master: PrivateMaster) -> Iterator[ApiServer]:
+@pytest.fixture(scope="module", params=MODULES)
+def listed(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
     """A server that takes credentials of one user from another address only."""
     acl = {"users": {master.username: ["203.0.113.9"], "*": ["*"]}}
-    with ApiServer(master, OURS, {"api_acl": acl}) as server:
+    with ApiServer(master, OURS, {"api_acl": acl}, module=request.param) as server:
         yield server
 
 

@@ -9,7 +9,17 @@ from typing import Any
 import cherrypy
 
 from saltapi.config import RestCherrypyConfig
-from saltapi.netapi._answers import flattened, key_archive
+from saltapi.netapi._answers import (
+    FIRED,
+    LOGGED_OUT,
+    LOGIN_PAGE,
+    flattened,
+    hook_event,
+    key_archive,
+    one_job,
+    started_jobs,
+    welcome,
+)
 from saltapi.netapi.rest_cherrypy.application import application
 from saltapi.netapi.rest_cherrypy.door import Door, endpoint
 from saltapi.netapi.rest_cherrypy.files import App, Favicon, Static
@@ -28,7 +38,7 @@ class LowDataAdapter(Resource):
     @endpoint
     def GET(self) -> Any:
         """Say what is here."""
-        return {"return": "Welcome", "clients": self._clients()}
+        return welcome(self.door.client.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
@@ -36,10 +46,6 @@ class LowDataAdapter(Resource):
         (token, peer), body = self._session(), self.door.body()
         results = self.door.call(lambda api: api.run(body, peer=peer, token=token))
         return {"return": flattened(body, results)}
-
-    def _clients(self) -> list[str]:
-        enabled: list[str] = self.door.client.config.netapi_enable_clients
-        return sorted(enabled)
 
 
 class Login(Resource):
@@ -49,7 +55,7 @@ class Login(Resource):
     def GET(self) -> Any:
         """Say how to log in."""
         cherrypy.response.headers["WWW-Authenticate"] = "Session"
-        return {"status": None, "return": "Please log in"}
+        return LOGIN_PAGE
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
@@ -71,7 +77,7 @@ class Logout(Resource):
         token, peer = self._session()
         self.door.call(lambda api: api.logout(token, peer=peer))
         self.door.set_cookie("", None)
-        return {"return": "Your token has been cleared"}
+        return LOGGED_OUT
 
 
 class Token(Resource):
@@ -80,10 +86,7 @@ class Token(Resource):
     @endpoint
     def GET(self) -> Any:
         """Same as `/`."""
-        return {
-            "return": "Welcome",
-            "clients": sorted(self.door.client.config.netapi_enable_clients),
-        }
+        return welcome(self.door.client.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
@@ -122,8 +125,7 @@ class Minions(Resource):
         (token, peer), body = self._session(), self.door.body()
         jobs = self.door.call(lambda api: api.start(body, token=token, peer=peer))
         cherrypy.response.status = 202
-        links = [{"href": self.door.path(f"/jobs/{job['jid']}")} for job in jobs if job]
-        return {"return": jobs, "_links": {"jobs": links}}
+        return started_jobs(jobs, self.door.path(""))
 
 
 class Jobs(Resource):
@@ -136,13 +138,7 @@ class Jobs(Resource):
         token, peer = self._session()
         if wanted is None:
             return {"return": [self.door.call(lambda api: api.jobs(token=token, peer=peer))]}
-        info = self.door.call(lambda api: api.job(wanted, token=token, peer=peer))
-        results = info.get("Result") or {}
-        returns = {
-            mid: result.get("return") if isinstance(result, dict) else result
-            for mid, result in results.items()
-        }
-        return {"info": [info], "return": [returns]}
+        return one_job(self.door.call(lambda api: api.job(wanted, token=token, peer=peer)))
 
 
 class Keys(Resource):
@@ -178,11 +174,10 @@ class Webhook(Resource):
             token, peer = self._session()
         tag = [part for part in path if part]
         post = self.door.body()
-        body = cherrypy.request.saltapi_body.decode("utf-8", "replace")
-        headers = {**dict(cherrypy.request.headers), "Remote-Addr": peer}
-        data = {"body": body, "post": {} if post is None else post, "headers": headers}
+        headers = dict(cherrypy.request.headers)
+        data = hook_event(cherrypy.request.saltapi_body, post, headers, peer)
         self.door.call(lambda api: api.hook(tag, data, token=token, peer=peer))
-        return {"success": True}
+        return FIRED
 
 
 def get_app(opts: Opts, name: str = SECTION) -> Door:

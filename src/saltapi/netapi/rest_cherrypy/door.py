@@ -188,13 +188,10 @@ class Door:
 
     def wants_app(self) -> bool:
         """Return whether a browser asks for a page where there is a single-page app."""
-        accept = cherrypy.request.headers.get("Accept")
         return bool(
             self.section.app
-            and accept
             and cherrypy.request.method in {"GET", "HEAD"}
-            and formats.quality(accept, formats.HTML_TYPE)
-            > max(formats.quality(accept, name) for name in formats.OUTPUT_TYPES)
+            and _answers.wants_page(cherrypy.request.headers.get("Accept"))
         )
 
     def _written(self, content_type: str, body: bytes) -> bytes:

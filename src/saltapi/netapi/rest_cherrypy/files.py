@@ -1,14 +1,12 @@
 """Files that are served as they are: the single-page app, its assets, and the icon."""
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import cherrypy
 from cherrypy.lib.static import serve_file
 
 from saltapi import errors
+from saltapi.netapi._files import file_below
 from saltapi.netapi.rest_cherrypy.door import endpoint, not_found, raw
 from saltapi.netapi.rest_cherrypy.resource import Resource
 
@@ -47,14 +45,3 @@ class Favicon(Resource):
         if not self.door.section.favicon:
             raise errors.NotFound("There is no icon: set favicon.")
         return serve_file(self.door.section.favicon)
-
-
-def file_below(directory: str, segments: Sequence[str]) -> Path | None:
-    """Return the readable file that *segments* name below *directory*, or None."""
-    if not segments or any(s in {".", ".."} or "/" in s or "\0" in s for s in segments):
-        return None
-    path = Path(directory, *segments)
-    try:
-        return path if path.is_file() and os.access(path, os.R_OK) else None
-    except OSError:  # for example a name that is too long
-        return None

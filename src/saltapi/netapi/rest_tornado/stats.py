@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from saltapi.netapi._answers import process_statistics
 from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler, endpoint
 
 
@@ -16,13 +17,10 @@ class StatsSaltAPIHandler(BaseSaltAPIHandler):
         if not self.section.collect_stats:
             return {}
         application = self.application
-        statuses = {str(status): n for status, n in sorted(application.statuses.items())}
-        return {
-            "rest_tornado": {
-                "Start Time": application.started_at,
-                "Requests": sum(application.statuses.values()),
-                "Requests In Flight": len(application.in_flight),
-                "Statuses": statuses,
-                "Listeners": self.api.listeners,
-            }
-        }
+        return process_statistics(
+            "rest_tornado",
+            application.started_at,
+            application.statuses,
+            len(application.in_flight),
+            self.api.listeners,
+        )

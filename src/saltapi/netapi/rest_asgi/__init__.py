@@ -1,0 +1,47 @@
+"""
+A REST API for Salt on ASGI: the URLs of rest_cherrypy, and below `/v1` what users asked for since.
+
+`saltapi` runs `start`; any ASGI server takes `saltapi.netapi.rest_asgi:app`.
+"""
+
+from typing import Any
+
+from saltapi.types import Opts
+
+__opts__: Opts = {}
+"""The master's options, put here by the loader."""
+
+NAME = __name__.rpartition(".")[2]
+LISTENS_ON = ("port", "socket", "systemd_socket")
+
+
+def __virtual__() -> str | tuple[bool, str]:
+    """Run when the master config has a section of this module's name that says where to listen."""
+    section = __opts__.get(NAME) or {}
+    if not any(name in section for name in LISTENS_ON):
+        return False, f"The master config has no {NAME} section with a port or a socket."
+    return NAME
+
+
+def start() -> None:
+    """
+    Serve until the process is told to stop.
+
+    Raises:
+        CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
+    """
+    from saltapi.netapi.rest_asgi import server
+
+    server.serve(__opts__, NAME)
+
+
+async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
+    """
+    Answer one connection: the module for any ASGI server.
+
+    The master config is the one that the environment variable `SALT_MASTER_CONFIG` names. Port,
+    addresses and certificates are the server's affair there.
+    """
+    from saltapi.netapi.rest_asgi.standalone import shared
+
+    await shared()(scope, receive, send)

@@ -1,0 +1,66 @@
+"""`/`, `/run`: commands."""
+
+from typing import Any
+
+from fastapi import Request, Response
+
+from saltapi.netapi._answers import flattened, welcome
+from saltapi.netapi.rest_asgi import keys
+from saltapi.netapi.rest_asgi.classic import documents
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.keys import KeyHeader
+from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+
+
+async def show_welcome(request: Request) -> Response:
+    """Say which clients are enabled."""
+    return await answered(request, welcome(door_of(request).engine.netapi_enable_clients))
+
+
+async def run_with_session(request: Request, _key: KeyHeader = None) -> Response:
+    """
+    Run a lowstate.
+
+    Commands run as the session's user, whatever credentials they carry. The answer has one result
+    for each chunk, in order, and one for each minion of a `local_batch`.
+    """
+    _, token, _ = await session_of(request)
+    return await _run(request, token)
+
+
+async def run_with_credentials(request: Request, _key: KeyHeader = None) -> Response:
+    """
+    Run a lowstate with credentials in each chunk.
+
+    Header and cookie are not looked at; a chunk has `username`, `password` and `eauth`, or
+    `token`.
+    """
+    return await _run(request, None)
+
+
+async def show_run(request: Request) -> Response:
+    """Say which clients are enabled."""
+    return await show_welcome(request)
+
+
+async def _run(request: Request, token: str | None) -> Response:
+    body = await decoded_body(request)
+    key = keys.keyed(request, body)
+    results = await door_of(request).api.run(body, peer=peer_of(request), token=token, keyed=key)
+    return keys.mark(await answered(request, {"return": flattened(body, results)}), key)
+
+
+_RUNS: dict[str, Any] = {
+    "answer": "One result for each chunk.",
+    "content": documents.RESULTS,
+    "responses": keys.KEY_RESPONSES,
+}
+
+ROOT = [
+    Operation("GET", show_welcome, content=documents.WELCOME, answer="Welcome."),
+    Operation("POST", run_with_session, session=True, body=documents.LOWSTATE, **_RUNS),
+]
+RUN = [
+    Operation("GET", show_run, content=documents.WELCOME, answer="Welcome."),
+    Operation("POST", run_with_credentials, body=documents.LOWSTATE_WITH_CREDENTIALS, **_RUNS),
+]

@@ -1,0 +1,71 @@
+"""`/hook`: what is posted becomes an event."""
+
+from typing import Annotated, Any
+
+from fastapi import Path, Request, Response
+
+from saltapi.netapi._answers import FIRED, hook_event
+from saltapi.netapi.rest_asgi.classic import documents
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.paths import unescaped
+from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of, read_body
+
+Tag = Annotated[str, Path(description="What follows `salt/netapi/hook/` in the event's tag.")]
+
+
+async def fire_hook(request: Request) -> Response:
+    """
+    Fire the event `salt/netapi/hook` with what is posted.
+
+    Needs a session unless the config lets anybody in (`webhook_disable_auth`), or has a secret for
+    the path (`webhook_secrets`), with which the request must be signed.
+    """
+    return await _fire(request, [])
+
+
+async def fire_hook_below(request: Request, tag: Tag) -> Response:
+    """
+    Fire the event `salt/netapi/hook/<tag>` with what is posted.
+
+    Needs a session unless the config lets anybody in (`webhook_disable_auth`), or has a secret for
+    the path (`webhook_secrets`), with which the request must be signed.
+    """
+    return await _fire(request, [unescaped(part) for part in tag.split("/")])
+
+
+async def _fire(request: Request, tag: list[str]) -> Response:
+    door, token, peer = door_of(request), None, peer_of(request)
+    headers, body = _headers(request), await read_body(request)
+    async with door.hook_secrets.verified("/".join(tag), headers, body, peer) as signed:
+        if signed is not None:
+            headers = signed.without_secrets(headers)
+        elif not door.section.webhook_disable_auth:
+            door, token, peer = await session_of(request)
+        post = await decoded_body(request)
+        named = {name.title(): text for name, text in headers.items()}
+        data = hook_event(body, post, named, peer)
+        await door.api.hook(tag, data, token=token, peer=peer)
+    return await answered(request, FIRED)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """Return the headers by name, those that come more than once as one."""
+    found: dict[str, str] = {}
+    for name, text in request.headers.items():
+        separator = "; " if name == "cookie" else ", "
+        found[name] = f"{found[name]}{separator}{text}" if name in found else text
+    return found
+
+
+_FIRES: dict[str, Any] = {
+    "tag": "hooks",
+    "session": True,
+    "body": documents.ANYTHING,
+    "answer": "The event was fired.",
+    "content": documents.FIRED,
+}
+
+HOOK = [
+    Operation("POST", fire_hook, **_FIRES),
+    Operation("POST", fire_hook_below, "/{tag:path}", **_FIRES),
+]

@@ -1,0 +1,160 @@
+"""`/minions`, `/jobs`, `/keys`: what there is."""
+
+from typing import Annotated, Any
+
+from fastapi import Path, Query, Request, Response
+
+from saltapi.netapi._answers import key_archive, one_job, started_jobs
+from saltapi.netapi.rest_asgi import keys
+from saltapi.netapi.rest_asgi.classic import documents
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.keys import KeyHeader
+from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+
+MinionInPath = Annotated[str, Path(description="A minion id, or a glob.")]
+MinionInQuery = Annotated[str | None, Query(description="The same as in the path.")]
+JobInPath = Annotated[str, Path(description="The id of a job.")]
+JobInQuery = Annotated[str | None, Query(description="The same as in the path.")]
+NotUsed = Annotated[str, Query(description="Taken and not used, as in Salt's module.")]
+
+
+async def list_minions(request: Request, mid: MinionInQuery = None) -> Response:
+    """Show the grains of all minions."""
+    return await _minions(request, mid)
+
+
+async def show_minion(request: Request, mid: MinionInPath) -> Response:
+    """Show the grains of a minion."""
+    return await _minions(request, mid)
+
+
+async def _minions(request: Request, mid: str | None) -> Response:
+    door, token, peer = await session_of(request)
+    found = await door.api.minions(mid, token=token, peer=peer)
+    return await answered(request, {"return": [found]})
+
+
+async def start_jobs(request: Request, _key: KeyHeader = None) -> Response:
+    """
+    Start jobs and answer at once.
+
+    Every chunk runs as `local_async`, whatever client it names.
+    """
+    return await _start(request)
+
+
+async def start_jobs_below(request: Request, mid: MinionInPath, _key: KeyHeader = None) -> Response:
+    """
+    Start jobs and answer at once.
+
+    The minion in the path is not looked at, as in Salt's module: chunks say who is meant.
+    """
+    del mid
+    return await _start(request)
+
+
+async def _start(request: Request) -> Response:
+    door, token, peer = await session_of(request)
+    body = await decoded_body(request)
+    key = keys.keyed(request, body)
+    jobs = await door.api.start(body, token=token, peer=peer, keyed=key)
+    found = started_jobs(jobs, request.scope["saltapi.base"])
+    return keys.mark(await answered(request, found, 202), key)
+
+
+async def list_cached_jobs(
+    request: Request, jid: JobInQuery = None, timeout: NotUsed = ""
+) -> Response:
+    """List the jobs in the master's job cache."""
+    del timeout
+    door, token, peer = await session_of(request)
+    if jid is not None:
+        return await _job(request, jid)
+    return await answered(request, {"return": [await door.api.jobs(token=token, peer=peer)]})
+
+
+async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "") -> Response:
+    """Show a job and what its minions returned."""
+    del timeout
+    return await _job(request, jid)
+
+
+async def _job(request: Request, jid: str) -> Response:
+    door, token, peer = await session_of(request)
+    return await answered(request, one_job(await door.api.job(jid, token=token, peer=peer)))
+
+
+async def list_keys(request: Request, mid: MinionInQuery = None) -> Response:
+    """List the names of the minions' keys by their state."""
+    if mid is not None:
+        return await show_key(request, mid)
+    door, token, peer = await session_of(request)
+    return await answered(request, {"return": await door.api.keys(token=token, peer=peer)})
+
+
+async def show_key(request: Request, mid: MinionInPath) -> Response:
+    """Show the fingerprints of a minion's keys."""
+    door, token, peer = await session_of(request)
+    return await answered(request, {"return": await door.api.key(mid, token=token, peer=peer)})
+
+
+async def make_key(request: Request) -> Response:
+    """
+    Make and accept a key pair for a minion.
+
+    The body has `mid`, perhaps `keysize` and `force`, and a token or credentials beside them.
+    """
+    body = await decoded_body(request)
+    pair = await door_of(request).api.make_key(body, peer=peer_of(request))
+    headers, archive = key_archive(*pair)
+    return Response(archive, headers=headers)
+
+
+_GRAINS: dict[str, Any] = {"answer": "The grains by minion.", "content": documents.GRAINS}
+_STARTED: dict[str, Any] = {
+    "answer": "The jobs, and links to them.",
+    "content": documents.STARTED,
+    "responses": keys.KEY_RESPONSES,
+}
+_FINGERPRINTS: dict[str, Any] = {
+    "answer": "Fingerprints by state and minion.",
+    "content": documents.FINGERPRINTS,
+}
+
+MINIONS = [
+    Operation("GET", list_minions, session=True, **_GRAINS),
+    Operation("GET", show_minion, "/{mid:segment}", session=True, **_GRAINS),
+    Operation("POST", start_jobs, session=True, status=202, body=documents.JOBS_BODY, **_STARTED),
+    Operation(
+        "POST",
+        start_jobs_below,
+        "/{mid:segment}",
+        session=True,
+        status=202,
+        body=documents.JOBS_BODY,
+        **_STARTED,
+    ),
+]
+JOBS = [
+    Operation("GET", list_cached_jobs, session=True, answer="Jobs by id.", content=documents.JOBS),
+    Operation(
+        "GET",
+        show_cached_job,
+        "/{jid:segment}",
+        session=True,
+        answer="What the job cache has, and the returns alone.",
+        content=documents.JOB,
+    ),
+]
+KEYS = [
+    Operation("GET", list_keys, session=True, answer="Names by state.", content=documents.KEYS),
+    Operation("GET", show_key, "/{mid:segment}", session=True, **_FINGERPRINTS),
+    Operation(
+        "POST",
+        make_key,
+        body=documents.KEY_REQUEST,
+        answer="A tar archive with the key pair.",
+        content=documents.ARCHIVE,
+        responses={409: documents.KEY_EXISTS},
+    ),
+]

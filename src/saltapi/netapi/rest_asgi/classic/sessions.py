@@ -1,0 +1,92 @@
+"""`/login`, `/logout`, `/token`."""
+
+from fastapi import Request, Response
+
+from saltapi.netapi._answers import LOGGED_OUT, LOGIN_PAGE, welcome
+from saltapi.netapi.rest_asgi.classic import documents
+from saltapi.netapi.rest_asgi.classic.route import (
+    Operation,
+    add_header,
+    answered,
+    session_of,
+    with_cookie,
+)
+from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+
+
+async def show_login(request: Request) -> Response:
+    """Say how to log in."""
+    add_header(request, "WWW-Authenticate", "Session")
+    return await answered(request, LOGIN_PAGE)
+
+
+async def login(request: Request) -> Response:
+    """
+    Log in.
+
+    The token comes in the body, in the header `X-Auth-Token` and as a cookie.
+    """
+    body = await decoded_body(request)
+    session = await door_of(request).api.login(body, peer=peer_of(request))
+    add_header(request, "X-Auth-Token", session["token"])
+    add_header(request, "Cache-Control", "no-store")
+    response = await answered(request, {"return": [session]})
+    return with_cookie(request, response, session["token"], session["expire"])
+
+
+async def logout(request: Request) -> Response:
+    """
+    End the session everywhere.
+
+    The token is revoked, the cookie taken back, and the session's streams end.
+    """
+    door, token, peer = await session_of(request)
+    await door.api.logout(token, peer=peer)
+    return with_cookie(request, await answered(request, LOGGED_OUT), "", None)
+
+
+async def show_token(request: Request) -> Response:
+    """Say which clients are enabled."""
+    return await answered(request, welcome(door_of(request).engine.netapi_enable_clients))
+
+
+async def make_tokens(request: Request) -> Response:
+    """Make a token for each set of credentials, to send inside chunks to `/run`."""
+    body = await decoded_body(request)
+    add_header(request, "Cache-Control", "no-store")
+    tokens = await door_of(request).api.make_tokens(body, peer=peer_of(request))
+    return await answered(request, tokens)
+
+
+LOGIN = [
+    Operation("GET", show_login, content=documents.LOGIN_PAGE, answer="How to log in."),
+    Operation(
+        "POST",
+        login,
+        tag="session",
+        body=documents.CREDENTIALS,
+        answer="The session, in a list of one.",
+        content=documents.SESSION,
+    ),
+]
+LOGOUT = [
+    Operation(
+        "POST",
+        logout,
+        tag="session",
+        session=True,
+        answer="The token is revoked.",
+        content=documents.LOGGED_OUT,
+    )
+]
+TOKEN = [
+    Operation("GET", show_token, content=documents.WELCOME, answer="Welcome."),
+    Operation(
+        "POST",
+        make_tokens,
+        tag="session",
+        body=documents.CREDENTIALS,
+        answer="The tokens, in the order of the credentials.",
+        content=documents.TOKENS,
+    ),
+]

@@ -1,0 +1,45 @@
+"""`/stats`: what this process counts, with `collect_stats`."""
+
+from fastapi import Request, Response
+
+from saltapi.netapi._answers import process_statistics
+from saltapi.netapi.rest_asgi.classic import documents
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.requests import door_of
+
+
+async def show_statistics(request: Request) -> Response:
+    """
+    Show what this process counts.
+
+    An empty mapping without `collect_stats`. Needs a session unless the config lets anybody in
+    (`stats_disable_auth`). `/metrics` tells more, of all processes.
+    """
+    door = door_of(request)
+    if not door.section.stats_disable_auth:
+        await session_of(request)
+    if not door.section.collect_stats:
+        return await answered(request, {})
+    metrics = door.metrics
+    return await answered(
+        request,
+        process_statistics(
+            door.name,
+            metrics.started_at,
+            metrics.statuses,
+            metrics.in_flight,
+            door.api.listeners,
+        ),
+    )
+
+
+STATS = [
+    Operation(
+        "GET",
+        show_statistics,
+        tag="operations",
+        session=True,
+        answer="Requests by status, and listeners.",
+        content=documents.STATISTICS,
+    )
+]

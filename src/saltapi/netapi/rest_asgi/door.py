@@ -1,0 +1,109 @@
+"""What all requests of one application share: the engine, the options, the services."""
+
+from pathlib import Path
+
+from saltapi.api import Api
+from saltapi.audit import AuditLog
+from saltapi.client import AsyncAPIClient
+from saltapi.config import EngineConfig, RestAsgiConfig
+from saltapi.event_acl import EventAcl
+from saltapi.health import Health
+from saltapi.hook_secrets import HookSecrets
+from saltapi.idempotency import Idempotency
+from saltapi.jobs import JobDesk
+from saltapi.limits import Limits
+from saltapi.metrics import Metrics
+from saltapi.netapi.rest_asgi.event_streams import Pace
+from saltapi.repeats import Repeats
+from saltapi.runs import Runs
+from saltapi.shared_metrics import SharedMetrics
+from saltapi.store import Store
+from saltapi.tickets import Tickets
+from saltapi.types import Opts
+
+
+class Door:
+    """The module of one master config. Start it on the loop that serves, and close it there."""
+
+    def __init__(self, opts: Opts, section: RestAsgiConfig, name: str) -> None:
+        """
+        Args:
+            opts: The master's options; not changed.
+            section: The module's options.
+            name: The name of the section.
+        """
+        directory = Path(opts["cachedir"]) / "saltapi"
+        self.opts = opts
+        self.section = section
+        self.name = name
+        self.client = AsyncAPIClient(opts)
+        self.event_acl = EventAcl(
+            opts,
+            self.client.hub,
+            self.client.permissions,
+            option=section.event_acl,
+            administrators=section.administrators,
+        )
+        self.api = Api(self.client, section, self.event_acl)
+        self.audit = AuditLog(section)
+        self.limits = Limits(section)
+        self.store = Store(directory / f"{name}.sqlite")
+        self.tickets = Tickets(self.store)
+        self.jobs = JobDesk(
+            self.client,
+            self.store,
+            jobs=section.job_book_jobs,
+            limit_bytes=section.job_book_bytes,
+            administrators=section.administrators,
+        )
+        self.runs = Runs(self.api, self.jobs)
+        self.repeats = Repeats(self.runs, self.jobs)
+        if section.workers != 1:
+            self.client.login_throttle.share(self.store)
+        self.idempotency = Idempotency(
+            self.store,
+            seconds=section.idempotency_seconds,
+            new_jid=self.client.jobs.new_jid,
+            master_listens=self.client.channels.master_listens,
+        )
+        self.hook_secrets = HookSecrets(
+            section.webhook_secrets, once=self.store, throttle=self.client.login_throttle
+        )
+        self.metrics = Metrics(self.client)
+        self.shared_metrics = SharedMetrics(self.metrics, directory / f"{name}.metrics")
+        self.health = Health(self.client)
+        self.pace = Pace()
+        self._started = False
+
+    @property
+    def engine(self) -> EngineConfig:
+        """The engine's options."""
+        return self.client.config
+
+    async def start(self) -> None:
+        """Connect to the master; idempotent."""
+        if not self._started:
+            self._started = True
+            self.audit.start()
+            await self.client.start()
+            await self.shared_metrics.start()
+
+    def end_streams(self) -> None:
+        """End all streams: the service stops, and is not ready for more."""
+        self.health.stopping = True
+        self.api.end_streams()
+        self.jobs.end_streams()
+        self.runs.end_streams()
+
+    async def close(self) -> None:
+        """End the streams and let go of the master; idempotent."""
+        self.end_streams()
+        self.health.close()
+        await self.shared_metrics.close()
+        await self.runs.close()
+        await self.repeats.close()
+        await self.jobs.close()
+        await self.client.close()
+        self.event_acl.close()
+        await self.store.close()
+        await self.audit.close()

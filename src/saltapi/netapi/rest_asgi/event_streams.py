@@ -1,0 +1,221 @@
+"""
+Streams of events to clients of `/v1`: bodies that go on, and WebSockets.
+
+With many listeners each of them is written to less often: what comes in between goes out together,
+because a write costs more than what it carries.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Collection
+from typing import Any
+
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from saltapi.errors import OriginRefused
+from saltapi.event_forms import MESSAGES, Form, Writer
+from saltapi.netapi import _answers
+from saltapi.netapi._sockets import WRITE_TIMEOUT_SECONDS
+from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, origin_allowed
+from saltapi.netapi.rest_asgi.streams import Body, StreamResponse, abort
+from saltapi.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
+
+log = logging.getLogger(__name__)
+
+FAREWELL_SECONDS = 2.0
+"""How long the end of a stream may take when the client does not read."""
+GATHER_SECONDS_PER_LISTENER = 0.0001
+"""So much longer events are gathered before a write for each listener in the process."""
+GATHER_LIMIT_SECONDS = 0.25
+GZIP_HEADERS = {"Content-Encoding": "gzip"}
+
+
+class Pace:
+    """How many listen in this process, and so how often each is written to."""
+
+    def __init__(self) -> None:
+        self.listeners = 0
+
+    async def gather(self) -> None:
+        """Return when enough may have come for another write."""
+        seconds = self.listeners * GATHER_SECONDS_PER_LISTENER
+        await asyncio.sleep(min(seconds, GATHER_LIMIT_SECONDS))
+
+
+def stream_response(
+    stream: EventStream,
+    pace: Pace,
+    form: Form,
+    *,
+    gzip: bool,
+    resumed: bool,
+) -> StreamResponse:
+    """
+    Return the response that sends the events of *stream*, and closes it.
+
+    Args:
+        stream: The events.
+        pace: That of the process.
+        form: How to write them.
+        gzip: Whether the body is compressed.
+        resumed: Whether the client goes on with a stream that it had before.
+    """
+    headers = {**_answers.STREAM_HEADERS, "Content-Type": form.media_type}
+    del headers["Connection"]
+
+    async def serve(body: Body) -> None:
+        writer = Writer(form, gzip=gzip)
+        await serve_body(stream, body, writer, pace, resumed=resumed)
+
+    return StreamResponse(
+        serve, headers={**headers, **(GZIP_HEADERS if gzip else {})}, let_go=stream.aclose
+    )
+
+
+async def serve_body(
+    stream: EventStream, body: Body, writer: Writer, pace: Pace, *, resumed: bool
+) -> None:
+    """
+    Send the events of *stream* until it ends or the client leaves; the stream is closed then.
+
+    Args:
+        stream: The events.
+        body: Where to.
+        writer: Makes bytes of them.
+        pace: That of the process.
+        resumed: Whether the client goes on with a stream that it had before.
+    """
+    pace.listeners += 1
+    try:
+        async with stream:
+            sending = asyncio.create_task(_send(stream, body, writer, pace, resumed=resumed))
+            leaving = asyncio.create_task(body.drop_input())
+            await _until_over(stream, sending, leaving)
+    finally:
+        pace.listeners -= 1
+
+
+async def _send(
+    stream: EventStream, body: Body, writer: Writer, pace: Pace, *, resumed: bool
+) -> None:
+    try:
+        await body.write(writer.start(None if resumed else stream.position()))
+        try:
+            while True:
+                records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
+                if not records:
+                    await body.write(writer.heartbeat(stream.position()))
+                for data in writer.records(records):
+                    await body.write(data)
+                await pace.gather()
+        except StreamEnded as ended:
+            log.info("A stream of %s has ended: %s", stream.session.name, ended)
+            await body.write(writer.end(ended) + writer.last())
+    except OSError as error:
+        log.info("A listener of %s is gone: %s", stream.session.name, error)
+
+
+async def _until_over(
+    stream: EventStream, sending: asyncio.Task[None], leaving: asyncio.Task[None]
+) -> None:
+    """Return when the client has left, or the stream has ended and that has been sent."""
+    both: set[asyncio.Future[None]] = {sending, leaving}
+    watched: set[asyncio.Future[Any]] = {*both, stream.ended}
+    try:
+        first = asyncio.FIRST_COMPLETED
+        await asyncio.wait(watched, return_when=first)
+        if stream.ended.done():
+            await asyncio.wait(both, timeout=FAREWELL_SECONDS, return_when=first)
+    finally:
+        for task in both:
+            task.cancel()
+        await asyncio.wait(both)
+    for task in both:
+        if not task.cancelled():
+            task.result()
+
+
+def check_origin(socket: WebSocket, cors_origins: Collection[str]) -> None:
+    """
+    Return if the page that opens *socket*, if it is one, may do so.
+
+    Raises:
+        OriginRefused: It is of another origin, which `cors_origin` does not list.
+    """
+    environ = {
+        "wsgi.url_scheme": "https" if socket.url.scheme == "wss" else "http",
+        "HTTP_HOST": socket.headers.get("Host", ""),
+    }
+    if "Origin" in socket.headers:
+        environ["HTTP_ORIGIN"] = socket.headers["Origin"]
+    if not origin_allowed(environ, cors_origins):
+        raise OriginRefused(
+            "Pages of this origin may not connect: cors_origin in the master config lists those"
+            " that may."
+        )
+
+
+async def serve_websocket(
+    stream: EventStream, socket: WebSocket, pace: Pace, *, resumed: bool
+) -> None:
+    """
+    Send each record of *stream* as a message until it ends or the client leaves; closes both.
+
+    Args:
+        stream: The events.
+        socket: The WebSocket, accepted. What the client sends is passed over.
+        pace: That of the process.
+        resumed: Whether the client goes on with a stream that it had before.
+    """
+    pace.listeners += 1
+    try:
+        async with stream:
+            sending = asyncio.create_task(_send_messages(stream, socket, pace, resumed=resumed))
+            leaving = asyncio.create_task(_drop_messages(socket))
+            try:
+                await _until_over(stream, sending, leaving)
+            except (OSError, WebSocketDisconnect) as error:
+                log.info("A listener of %s is gone: %s", stream.session.name, error)
+            if not leaving.done() or leaving.cancelled():
+                await _close(stream, socket)
+    finally:
+        pace.listeners -= 1
+
+
+async def _send_messages(
+    stream: EventStream, socket: WebSocket, pace: Pace, *, resumed: bool
+) -> None:
+    position = None if resumed else stream.position()
+    if position is not None:
+        await _send_message(socket, MESSAGES.start(position))
+    with contextlib.suppress(StreamEnded):
+        while True:
+            records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
+            if not records:
+                await _send_message(socket, MESSAGES.heartbeat(stream.position()))
+            for record in records:
+                await _send_message(socket, MESSAGES.made(record))
+            await pace.gather()
+
+
+async def _send_message(socket: WebSocket, text: bytes) -> None:
+    async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
+        await socket.send_text(text.decode())
+
+
+async def _drop_messages(socket: WebSocket) -> None:
+    while (await socket.receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def _close(stream: EventStream, socket: WebSocket) -> None:
+    """Tell the client that and why this is the end; cut off one that does not read."""
+    code, reason = farewell(stream)
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await socket.close(code, reason)
+    except TimeoutError:
+        abort(socket.scope)
+    except (OSError, WebSocketDisconnect, RuntimeError):
+        log.debug("The client has gone before it could be told.", exc_info=True)

@@ -1,0 +1,62 @@
+"""The header `Idempotency-Key`: it makes a command safe to send again."""
+
+from typing import Annotated, Any
+
+from fastapi import Header, Request, Response
+
+from saltapi.errors import BadRequest
+from saltapi.idempotency import KEY_LIMIT_CHARACTERS, Keyed
+
+NAME = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+
+KeyHeader = Annotated[
+    str | None,
+    Header(
+        alias=NAME,
+        max_length=KEY_LIMIT_CHARACTERS + 2,
+        description="A text of yours that is new for each command. Sent again with the same key,"
+        " the command does not run again: the answer is that of the first time.",
+        examples=["8e03978e-40d5-43dd-bc93-6894a57f9324"],
+    ),
+]
+"""Declares the header for the OpenAPI document; `keyed` reads it."""
+
+KEY_RESPONSES: dict[int | str, dict[str, Any]] = {
+    409: {
+        "description": "The jid is taken; or the first request with this Idempotency-Key is still"
+        " being started (`still_starting`), or it is not known what it has done"
+        " (`outcome_unknown`)."
+    },
+    422: {"description": "This Idempotency-Key was used for another request; nothing was run."},
+}
+
+
+def keyed(request: Request, body: Any) -> Keyed | None:
+    """
+    Return what stands for the request with its idempotency key; None if it has none.
+
+    Args:
+        request: The request.
+        body: Its decoded body.
+
+    Raises:
+        BadRequest: There are several keys, or it cannot be one.
+    """
+    values = request.headers.getlist(NAME)
+    if not values:
+        return None
+    if len(values) > 1:
+        raise BadRequest(f"Send one {NAME}, not {len(values)}.")
+    door = request.app.state.door
+    found: Keyed = door.idempotency.keyed(
+        values[0], request.method, request.url.path, request.url.query, body
+    )
+    return found
+
+
+def mark(response: Response, key: Keyed | None) -> Response:
+    """Return *response*, with the header that says so if it answers a repeat."""
+    if key is not None and key.repeated:
+        response.headers[REPLAYED] = "true"
+    return response

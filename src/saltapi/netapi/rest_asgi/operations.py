@@ -1,0 +1,114 @@
+"""Operations: `/livez`, `/readyz`, `/metrics`."""
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel, Field
+
+from saltapi import metrics
+from saltapi.access import address_allowed
+from saltapi.health import is_ready
+from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheToken
+
+router = APIRouter(tags=["operations"])
+
+
+class Alive(BaseModel):
+    """The process answers."""
+
+    alive: bool = Field(description="Always true: the answer itself is what counts.")
+
+
+class Checked(BaseModel):
+    """One thing that was looked at."""
+
+    ok: bool
+    required: bool = Field(description="Whether the module is not ready without it.")
+    details: dict[str, Any] = Field(description="Numbers that tell more.")
+
+
+class Readiness(BaseModel):
+    """Whether requests should come here."""
+
+    ready: bool = Field(description="Whether everything that is required is well.")
+    checks: dict[str, Checked]
+
+
+CHECKS: dict[str, Any] = {
+    "service": {"ok": True, "required": True, "details": {"stopping": False}},
+    "master": {"ok": True, "required": True, "details": {}},
+    "event_bus": {"ok": True, "required": True, "details": {"age_seconds": 3.127}},
+    "function_workers": {"ok": True, "required": False, "details": {"workers": 1, "used": True}},
+}
+READY = {"ready": True, "checks": CHECKS}
+MASTER_AWAY = {"ok": False, "required": True, "details": {}}
+NOT_READY = {"ready": False, "checks": {**CHECKS, "master": MASTER_AWAY}}
+METRICS_EXAMPLE = "# TYPE saltapi_listeners gauge\nsaltapi_listeners 2.0\n"
+
+
+@router.get(
+    "/livez",
+    operation_id="livez",
+    summary="Whether the process works",
+    response_description="It does.",
+    responses={200: {"content": {"application/json": {"example": {"alive": True}}}}},
+)
+async def livez() -> Alive:
+    """Answer, as long as the process's event loop turns. Needs no session."""
+    return Alive(alive=True)
+
+
+@router.get(
+    "/readyz",
+    operation_id="readyz",
+    summary="Whether requests should come here",
+    response_description="Everything that is required is well.",
+    responses={
+        200: {"content": {"application/json": {"example": READY}}},
+        503: {
+            "model": Readiness,
+            "description": "Something is not well, or the service stops.",
+            "content": {"application/json": {"example": NOT_READY}},
+        },
+    },
+)
+async def readyz(door: TheDoor, response: Response) -> Readiness:
+    """Look at the master, its event bus and the function workers. Needs no session."""
+    checks = await door.health.checks()
+    ready = is_ready(checks)
+    if not ready:
+        response.status_code = 503
+    return Readiness(
+        ready=ready,
+        checks={
+            name: Checked(ok=check.ok, required=check.required, details=check.detail)
+            for name, check in checks.items()
+        },
+    )
+
+
+@router.get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Numbers for Prometheus",
+    response_class=Response,
+    response_description="The numbers of all processes of the module, in Prometheus' text format.",
+    responses={
+        200: {
+            "content": {
+                "text/plain": {
+                    "schema": {"type": "string"},
+                    "example": METRICS_EXAMPLE,
+                }
+            }
+        }
+    },
+)
+async def read_metrics(door: TheDoor, token: TheToken, peer: Peer) -> Response:
+    """Return the numbers. Needs a session unless the config lets the address in without one."""
+    section = door.section
+    listed = bool(section.metrics_addresses) and address_allowed(section.metrics_addresses, peer)
+    if not (section.metrics_disable_auth or listed):
+        await door.api.session(token, peer=peer)
+    text = await door.shared_metrics.text()
+    return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

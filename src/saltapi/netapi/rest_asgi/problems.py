@@ -1,0 +1,128 @@
+"""
+Errors as answers: problem documents (RFC 9457) below `/v1`, elsewhere as rest_cherrypy has them.
+"""
+
+import traceback
+from typing import Any
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from saltapi import errors, formats, trace
+from saltapi import log as logs
+from saltapi.netapi import _answers
+
+PROBLEM_TYPE = "application/problem+json"
+PROBLEM_YAML_TYPE = "application/problem+yaml"
+URN = "urn:saltapi:error:"
+TITLES = {
+    "address_refused": "Address refused",
+    "audit_unavailable": "Audit log unavailable",
+    "authentication": "Not authenticated",
+    "authorization": "Not permitted",
+    "bad_request": "Bad request",
+    "body_too_large": "Body too large",
+    "certificate_refused": "Certificate refused",
+    "client_disabled": "Client disabled",
+    "conflict": "Conflict",
+    "internal": "Internal error",
+    "key_reused": "Idempotency key reused",
+    "outcome_unknown": "Outcome unknown",
+    "still_starting": "Still starting",
+    "store_unavailable": "Store unavailable",
+    "invalid_chunk": "Invalid chunk",
+    "invalid_field": "Invalid field",
+    "malformed_answer": "Malformed answer of the master",
+    "master_busy": "Master busy",
+    "master_unavailable": "Master unavailable",
+    "method_not_allowed": "Method not allowed",
+    "no_minions_matched": "No minions matched",
+    "not_acceptable": "Not acceptable",
+    "not_found": "Not found",
+    "not_supported": "Not supported",
+    "origin_refused": "Origin refused",
+    "service_busy": "Service busy",
+    "stopping": "The service is stopping",
+    "timeout": "Timed out",
+    "too_many_requests": "Too many requests",
+    "upgrade_required": "Upgrade required",
+    "worker_failed": "Function worker failed",
+}
+FORBIDDEN = 403
+"""What `/v1` answers to somebody known who may not do this; elsewhere it is 401, as in Salt."""
+
+
+def no_such_path(connection: HTTPConnection) -> errors.NotFound:
+    """Return the error for a path at which there is nothing."""
+    return errors.NotFound(f"The path '{connection.scope['saltapi.path']}' was not found.")
+
+
+def speaks_problems(connection: HTTPConnection) -> bool:
+    """Return whether errors of the request are problem documents."""
+    return bool(connection.scope.get("saltapi.v1"))
+
+
+def status_of(kind: type[errors.SaltApiError], *, of_v1: bool) -> int:
+    """Return the HTTP status of errors of this kind, below `/v1` or elsewhere."""
+    return FORBIDDEN if of_v1 and issubclass(kind, errors.AuthorizationFailed) else kind.status
+
+
+def error_response(connection: HTTPConnection, error: errors.SaltApiError) -> Response:
+    """Return the answer to a request that ended with *error*, in a format that it accepts."""
+    trace.note_error(error)
+    connection.app.state.door.metrics.error(error.code)
+    of_v1 = speaks_problems(connection)
+    status = status_of(type(error), of_v1=of_v1)
+    accept = connection.headers.get("Accept")
+    if of_v1:
+        content_type, body = _problem_body(accept, status, error)
+    else:
+        content_type, body = _answers.error_body(accept, status, str(error), error)
+    headers = {
+        **getattr(connection.state, "headers", {}),
+        **_answers.error_headers(status, error),
+    }
+    return Response(body, status, {**headers, "Content-Type": content_type})
+
+
+def unexpected(connection: HTTPConnection) -> Response:
+    """Return the answer to a request that met an error of ours, while that is handled."""
+    sentence = _answers.UNEXPECTED
+    if connection.app.state.door.section.debug:
+        sentence = logs.redact(traceback.format_exc())
+    return error_response(connection, errors.SaltApiError(sentence))
+
+
+def problem(error: errors.SaltApiError, status: int | None = None) -> dict[str, Any]:
+    """Return *error* as a problem document (RFC 9457)."""
+    current = trace.current.get()
+    found: dict[str, Any] = {
+        "type": URN + error.code,
+        "title": TITLES[error.code],
+        "status": error.status if status is None else status,
+        "detail": str(error),
+        "code": error.code,
+        "request_id": current.request_id if current is not None else "",
+    }
+    if error.index is not None:
+        found["chunk"] = error.index
+    key = getattr(error, "key", None)
+    if key is not None:
+        found["field"] = key
+    jids = getattr(error, "jids", ())
+    if jids:
+        found["jids"] = list(jids)
+    if error.completed:
+        found["completed"] = list(error.completed)
+    return found
+
+
+def _problem_body(accept: str | None, status: int, error: errors.SaltApiError) -> tuple[str, bytes]:
+    document = problem(error, status)
+    try:
+        media_type = formats.negotiate(accept)
+    except errors.NotAcceptable:
+        media_type = formats.JSON_TYPE
+    if media_type == formats.YAML_TYPE:
+        return PROBLEM_YAML_TYPE, formats.dump_yaml(document)
+    return PROBLEM_TYPE, formats.dump_json(document)

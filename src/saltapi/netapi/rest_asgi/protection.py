@@ -1,0 +1,184 @@
+"""
+The limits in front of the application: each request is counted, and holds a slot of its class.
+
+Pure ASGI and by URL, so that it holds for every route. A request with a body takes its slot when
+the body has come: a client that sends slowly holds nobody up.
+"""
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import parse_qs
+
+from starlette.requests import HTTPConnection
+from starlette.responses import Response
+
+from saltapi.errors import SaltApiError
+from saltapi.limits import FairSlots, RequestClass
+from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.problems import error_response
+from saltapi.netapi.rest_asgi.requests import peer_of, token_of
+from saltapi.sessions import is_token
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+UNLIMITED = frozenset({"/livez", "/readyz", "/metrics"})
+"""What watches over the service; it must answer also when there is too much else to do."""
+LOGINS = frozenset({"/login", "/token"})
+LIGHT = frozenset({"/logout", "/v1/check", "/v1/events/ticket", "/v1/logout"})
+"""What is posted, and costs no more than a read."""
+STREAMS = frozenset({"events", "ws", "all_events", "formatted_events"})
+QUERY_FIELDS = 100
+READING = frozenset({"GET", "HEAD"})
+
+
+def class_of(method: str, path: str, query: str = "") -> RequestClass | None:
+    """
+    Return the class of a request; None for one without limits.
+
+    Args:
+        method: The HTTP method; `WEBSOCKET` to open one.
+        path: The path below `root_prefix`, with a slash in front.
+        query: What follows it in the URL.
+    """
+    if method == "OPTIONS" or path in UNLIMITED:
+        return None
+    if method == "WEBSOCKET":
+        return RequestClass.STREAMS
+    parts = path[1:].split("/")
+    if method in READING:
+        if parts[0] in STREAMS or (parts[0] == "v1" and parts[-1] in STREAMS):
+            return RequestClass.STREAMS
+        if parts[0] == "v1" and "wait=" in query:
+            return RequestClass.STREAMS  # a long poll is as long as a short stream
+        return RequestClass.COMMANDS if parts[0] == "minions" else RequestClass.READS
+    if path in LOGINS or path in {f"/v1{name}" for name in LOGINS}:
+        return RequestClass.LOGINS
+    return RequestClass.READS if path in LIGHT else RequestClass.COMMANDS
+
+
+class Protection:
+    """The application behind the limits of the module."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        """
+        Args:
+            app: Answers what comes through.
+            door: What all requests share.
+        """
+        self._app = app
+        self._door = door
+        self._prefix = door.section.root_prefix.rstrip("/")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """
+        Answer one request.
+
+        Raises:
+            TooManyRequests, ServiceBusy: There is no place for it; it is not answered yet.
+        """
+        connection = HTTPConnection(scope)
+        method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+        path = "/" + "/".join(filter(None, scope["path"].removeprefix(self._prefix).split("/")))
+        query = scope["query_string"].decode("latin-1")
+        found = class_of(method, path, query)
+        if found is None:
+            await self._app(scope, receive, send)
+            return
+        user = None if found is RequestClass.LOGINS else await self._user(connection, path, query)
+        limits = self._door.limits
+        whose = limits.count(user, peer_of(connection))
+        slot = _Slot(limits.slots[found], whose)
+        guarded = _Guarded(connection, receive, send, slot)
+        try:
+            if not _has_body(connection):
+                await slot.take()
+            await self._app(scope, guarded.receive, guarded.send)
+        finally:
+            slot.give_back()
+
+    async def _user(self, connection: HTTPConnection, path: str, query: str) -> str | None:
+        """Return whose session the request has; None without a valid one."""
+        token = token_of(connection)
+        if not token and self._door.section.token_in_url:
+            token = path.rpartition("/")[2]
+            if not is_token(token) and "token=" in query:
+                values = parse_qs(query, max_num_fields=QUERY_FIELDS)
+                token = (values.get("token") or values.get("salt_token") or [""])[0]
+        if not is_token(token):
+            return None
+        try:
+            session = await self._door.client.sessions.check(token)
+        except SaltApiError:  # the handler says so
+            return None
+        return f"{session.name} {session.eauth}"
+
+
+def _has_body(connection: HTTPConnection) -> bool:
+    headers = connection.headers
+    return "Transfer-Encoding" in headers or headers.get("Content-Length", "0") != "0"
+
+
+class _Slot:
+    """One slot that one request may hold."""
+
+    def __init__(self, slots: FairSlots, whose: str) -> None:
+        self._slots = slots
+        self._whose = whose
+        self._is_held = False
+        self.is_asked_for = False
+
+    async def take(self) -> None:
+        """Take it, after waiting for it; once."""
+        if not self.is_asked_for:
+            self.is_asked_for = True
+            await self._slots.acquire(self._whose)
+            self._is_held = True
+
+    def give_back(self) -> None:
+        """Give it back, if it was taken."""
+        if self._is_held:
+            self._is_held = False
+            self._slots.release(self._whose)
+
+
+class _Guarded:
+    """What a request with a body receives and sends."""
+
+    def __init__(
+        self, connection: HTTPConnection, receive: Receive, send: Send, slot: _Slot
+    ) -> None:
+        self._connection = connection
+        self._receive = receive
+        self._send = send
+        self._slot = slot
+        self._is_answered = False
+        self._refusal: Response | None = None
+
+    async def receive(self) -> Message:
+        """
+        Receive an ASGI message; the end of the body only with a slot.
+
+        Raises:
+            TooManyRequests, ServiceBusy: There is no slot.
+        """
+        message = await self._receive()
+        is_end = message["type"] == "http.request" and not message.get("more_body")
+        if is_end and not self._is_answered:
+            try:
+                await self._slot.take()
+            except SaltApiError as error:
+                self._refusal = error_response(self._connection, error)
+                raise
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Send an ASGI message; in place of the answer to a request without a slot the refusal."""
+        is_first, self._is_answered = not self._is_answered, True
+        if self._refusal is None:
+            await self._send(message)
+        elif is_first:  # FastAPI makes 400 of what it meets while it reads a body
+            await self._refusal(self._connection.scope, self._receive, self._send)

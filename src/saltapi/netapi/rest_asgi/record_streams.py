@@ -1,0 +1,86 @@
+"""Records of jobs and runs as answers: server-sent events, NDJSON, or one document."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from saltapi import errors, formats
+from saltapi.netapi import _answers
+from saltapi.netapi.rest_asgi.problems import problem, status_of
+from saltapi.runs import Run
+
+SSE_TYPE = "text/event-stream"
+NDJSON_TYPE = "application/x-ndjson"
+
+
+def plain(record: dict[str, Any]) -> dict[str, Any]:
+    """Return *record* with its error, if it has one, as a problem document."""
+    error = record.get("error")
+    if not isinstance(error, errors.SaltApiError):
+        return record
+    return {**record, "error": problem(error, status_of(type(error), of_v1=True))}
+
+
+def sse(record: dict[str, Any]) -> bytes:
+    """Return a record as a server-sent event, named by its type; the id is the record's."""
+    name, mark = record["type"].encode(), record.get("id")
+    data = formats.dump_json(plain(record))
+    first = b"id: %b\n" % mark.encode() if mark else b""
+    return first + b"event: %b\ndata: %b\n\n" % (name, data)
+
+
+def ndjson(record: dict[str, Any]) -> bytes:
+    """Return a record as a line of JSON."""
+    return formats.dump_json(plain(record)) + b"\n"
+
+
+def stream(
+    media_type: str,
+    records: AsyncIterator[list[dict[str, Any]]],
+    headers: dict[str, str] | None = None,
+) -> Response:
+    """Return the answer that sends *records* as they come."""
+    write = sse if media_type == SSE_TYPE else ndjson
+
+    async def parts() -> AsyncIterator[bytes]:
+        async for some in records:
+            yield b"".join(map(write, some))
+            await asyncio.sleep(0)  # so that it is noticed when the client goes away
+
+    head = {**_answers.STREAM_HEADERS, **(headers or {}), "Content-Type": media_type}
+    del head["Connection"]  # the server's affair
+    return StreamingResponse(parts(), headers=head)
+
+
+def document(
+    request: Request,
+    value: dict[str, Any],
+    headers: dict[str, str] | None = None,
+    status: int = 200,
+) -> Response:
+    """Return *value* in the format that the client accepts."""
+    media_type = request.state.media_type
+    body = formats.encode(media_type, value)
+    return Response(body, status, {**(headers or {}), "Content-Type": media_type})
+
+
+def run_headers(run: Run, root: str) -> dict[str, str]:
+    """Return the headers that name the jobs of a run: all that are known, and the first's URL."""
+    jids = [jid for jid in run.jids if jid]
+    if not jids:
+        return {}
+    return {"X-Salt-Jid": ", ".join(jids), "Location": f"{root}/v1/jobs/{jids[0]}"}
+
+
+async def run_answer(request: Request, run: Run) -> Response:
+    """Answer with the results of *run*: as they come, or as one document when all are there."""
+    section = request.app.state.door.section
+    headers = run_headers(run, section.root_prefix.rstrip("/"))
+    media_type = request.state.media_type
+    if media_type in {SSE_TYPE, NDJSON_TYPE}:
+        return stream(media_type, run.records(), headers)
+    found = await run.document()
+    return document(request, {**found, "results": [plain(r) for r in found["results"]]}, headers)

@@ -1,0 +1,150 @@
+"""
+What handlers ask of a request, as FastAPI dependencies; and the body, read within its limits.
+
+All of them are coroutines: FastAPI would run plain functions in a thread.
+"""
+
+import asyncio
+from typing import Annotated, Any
+
+from fastapi import Depends, Request
+from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
+from starlette.requests import ClientDisconnect, HTTPConnection
+
+from saltapi import formats
+from saltapi.api import value_from_text
+from saltapi.config import KIB
+from saltapi.errors import BadRequest, BodyTooLarge
+from saltapi.netapi import _answers
+from saltapi.netapi._bodies import DRAINED_BYTES
+from saltapi.netapi.rest_asgi.door import Door
+from saltapi.types import Session
+
+IN_THREAD_FROM_BYTES = 64 * KIB
+"""Larger bodies are decoded in a thread: the loop serves others meanwhile."""
+BODY_TIMEOUT_SECONDS = 300.0
+
+_HEADER = APIKeyHeader(
+    name="X-Auth-Token", auto_error=False, description="The token that a login gives."
+)
+_BEARER = HTTPBearer(auto_error=False, description="The token that a login gives.")
+_COOKIE = APIKeyCookie(
+    name=_answers.COOKIE, auto_error=False, description="The token, as a login hands it a browser."
+)
+
+
+SESSION_SCHEMES = (_HEADER, _BEARER, _COOKIE)
+"""The ways to send the token of a session."""
+
+
+def door_of(connection: HTTPConnection) -> Door:
+    """Return what all requests share."""
+    door: Door = connection.app.state.door
+    return door
+
+
+async def _door(connection: HTTPConnection) -> Door:
+    return door_of(connection)
+
+
+TheDoor = Annotated[Door, Depends(_door)]
+"""What all requests share."""
+
+
+def peer_of(connection: HTTPConnection) -> str:
+    """Return the address of whoever holds the connection; "" for a unix socket."""
+    return connection.client.host if connection.client is not None else ""
+
+
+async def _peer(connection: HTTPConnection) -> str:
+    return peer_of(connection)
+
+
+Peer = Annotated[str, Depends(_peer)]
+"""The address of whoever holds the connection."""
+
+
+def token_of(connection: HTTPConnection) -> str:
+    """Return the session token of a request: from a header before the cookie; "" without one."""
+    headers = {
+        "X-Auth-Token": connection.headers.get("X-Auth-Token", ""),
+        "Authorization": connection.headers.get("Authorization", ""),
+    }
+    section = connection.app.state.door.section
+    cookie = connection.cookies.get(_answers.COOKIE) if section.enable_sessions else None
+    return _answers.session_token(headers, cookie)
+
+
+async def _token(connection: HTTPConnection) -> str:
+    return token_of(connection)
+
+
+TheToken = Annotated[str, Depends(_token)]
+"""The session token; "" without one."""
+
+
+async def _session(
+    request: Request,
+    door: TheDoor,
+    token: TheToken,
+    _header: Annotated[Any, Depends(_HEADER)],
+    _bearer: Annotated[Any, Depends(_BEARER)],
+    _cookie: Annotated[Any, Depends(_COOKIE)],
+) -> Session:
+    return await door.api.session(token, peer=peer_of(request))
+
+
+TheSession = Annotated[Session, Depends(_session)]
+"""The session of the request; to strangers it is 401, whatever else they sent."""
+
+
+async def read_body(request: Request) -> bytes:
+    """
+    Return the body as it was sent; asked again, the same.
+
+    Raises:
+        BodyTooLarge, BadRequest
+    """
+    if not hasattr(request.state, "raw_body"):
+        limit_bytes = request.app.state.door.section.max_request_body_size
+        try:
+            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+                request.state.raw_body = await _read(request, limit_bytes)
+        except TimeoutError:
+            raise BadRequest("The body took too long to come.") from None
+        except ClientDisconnect:
+            raise BadRequest("The body is shorter than its Content-Length.") from None
+    body: bytes = request.state.raw_body
+    return body
+
+
+async def _read(request: Request, limit_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= limit_bytes:
+            parts.append(part)
+        else:  # read to its end, so that a client that still sends gets to read the answer
+            parts.clear()
+        if size > limit_bytes + DRAINED_BYTES:
+            break
+    if size > limit_bytes:
+        raise BodyTooLarge(f"The body is larger than {limit_bytes} bytes.")
+    return b"".join(parts)
+
+
+async def decoded_body(request: Request) -> Any:
+    """
+    Return the request's body, decoded by its Content-Type; None if there is none.
+
+    Raises:
+        BodyTooLarge, NotAcceptable, BadRequest
+    """
+    raw = await read_body(request)
+    if not raw:
+        return None
+    content_type = request.headers.get("Content-Type", "")
+    if len(raw) < IN_THREAD_FROM_BYTES:
+        return formats.decode(content_type, raw, value_from_text)
+    return await asyncio.to_thread(formats.decode, content_type, raw, value_from_text)

@@ -1,0 +1,137 @@
+"""
+Routes below `/v1`: bodies in all formats that the module reads, answers in those that it writes.
+
+FastAPI reads JSON alone. Here a body is decoded by its Content-Type before FastAPI validates it
+against the declared model, and what the handler returns is written as the client accepts it, which
+is checked before anything else. `OpenAPI` describes all formats of what is declared once.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Annotated, Any
+
+from fastapi import Request, Response
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, ConfigDict, PlainSerializer
+from starlette.datastructures import Headers
+
+from saltapi import formats
+from saltapi.errors import SaltApiError
+from saltapi.netapi.rest_asgi.requests import (
+    decoded_body,
+    door_of,
+    peer_of,
+    read_body,
+    token_of,
+)
+
+STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
+SCHEMA_REFERENCE = "#/components/schemas/{model}"
+
+
+class Model(BaseModel):
+    """Base of what `/v1` takes and returns; what is not declared is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+SaltValue = Annotated[Any, PlainSerializer(formats.plain, return_type=Any)]
+"""Whatever a function of Salt returns; what JSON does not know is written as `formats` does."""
+
+
+class DecodedRequest(Request):
+    """A request whose body FastAPI takes for JSON, whatever format it came in."""
+
+    @property
+    def headers(self) -> Headers:
+        """The headers, with the type of the decoded body."""
+        if not hasattr(self, "_decoded_headers"):
+            raw = [(n, v) for n, v in self.scope["headers"] if n != b"content-type"]
+            raw.append((b"content-type", formats.JSON_TYPE.encode()))
+            self._decoded_headers = Headers(raw=raw)
+        return self._decoded_headers
+
+    async def body(self) -> bytes:
+        """Return the body as it was sent, within the module's limit."""
+        return await read_body(self)
+
+    async def json(self) -> Any:
+        """Return the body's value, which `Route` has decoded."""
+        return self.state.body_value
+
+
+class Route(APIRoute):
+    """A route of `/v1`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return FastAPI's handler with the formats around it."""
+        handle = super().get_route_handler()
+        streams = getattr(self.endpoint, "streams", False)
+
+        async def handler(request: Request) -> Response:
+            offered = (*formats.OUTPUT_TYPES, *(STREAM_TYPES if streams else ()))
+            media_type = formats.negotiate(request.headers.get("Accept"), offered)
+            request.state.media_type = media_type
+            if self.body_field is not None:
+                request.state.body_value = await _body_value(request)
+            response = await handle(DecodedRequest(request.scope, request.receive))
+            if media_type == formats.YAML_TYPE and (
+                response.headers.get("Content-Type") == formats.JSON_TYPE
+            ):
+                response.body = formats.dump_yaml(formats.load_json(bytes(response.body)))
+                response.headers["Content-Type"] = media_type
+                response.headers["Content-Length"] = str(len(response.body))
+            return response
+
+        return handler
+
+
+async def _body_value(request: Request) -> Any:
+    """
+    Return the decoded body; FastAPI would say no more of an error than that there is one.
+
+    Raises:
+        AuthenticationFailed: The body cannot be read, and that is no stranger's business.
+        BodyTooLarge, NotAcceptable, BadRequest
+    """
+    try:
+        return await decoded_body(request)
+    except SaltApiError:
+        await door_of(request).api.session(token_of(request), peer=peer_of(request))
+        raise
+
+
+def streams(endpoint: Any) -> Any:
+    """
+    Mark a handler that also answers with a stream (SSE or NDJSON).
+
+    It finds what the client wants in `request.state.media_type`.
+    """
+    endpoint.streams = True
+    return endpoint
+
+
+def stream_content(record: str, examples: Mapping[str, str]) -> dict[str, Any]:
+    """
+    Describe a stream for the OpenAPI document, whose version 3.1 has no word for it.
+
+    Args:
+        record: The name of the record's schema.
+        examples: Examples by media type.
+    """
+    where = {
+        "application/x-ndjson": f"Each line is a `{record}`.",
+        "text/event-stream": f"Each event is a `{record}` in `data`, perhaps without type and id.",
+    }
+    reference = {"$ref": SCHEMA_REFERENCE.format(model=record)}
+    return {
+        media_type: {
+            "schema": {
+                "type": "string",
+                "description": where[media_type],
+                "contentMediaType": media_type,
+                "contentSchema": reference,
+            },
+            "example": example,
+        }
+        for media_type, example in examples.items()
+    }

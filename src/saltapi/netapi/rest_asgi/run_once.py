@@ -1,0 +1,35 @@
+"""Starting a run for a request, once if it has an idempotency key."""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from fastapi import Request
+from starlette.responses import Response
+
+from saltapi.netapi.rest_asgi import keys
+from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.record_streams import run_answer
+from saltapi.runs import Prepared
+from saltapi.types import Session
+
+
+async def run_once(
+    request: Request, body: Any, session: Session, prepare: Callable[[], Awaitable[Prepared]]
+) -> Response:
+    """
+    Answer with the run that *prepare* makes ready, or the one that a request before has started.
+
+    Args:
+        request: The request.
+        body: Its decoded body.
+        session: Who asks.
+        prepare: Checks what is to be run; called unless it has run before.
+    """
+    door: Door = request.app.state.door
+    key = keys.keyed(request, body)
+    if key is None:
+        return await run_answer(request, await door.runs.start(await prepare()))
+    run = await door.repeats.find(key, session)
+    if run is None:
+        run = await door.repeats.start(key, await prepare())
+    return keys.mark(await run_answer(request, run), key)

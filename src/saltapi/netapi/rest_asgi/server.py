@@ -1,0 +1,253 @@
+"""The server: uvicorn on an asyncio loop, in one process or in several that share the sockets."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+
+from saltapi import activation, service, tls
+from saltapi.config import EngineConfig, RestAsgiConfig
+from saltapi.errors import CannotStart
+from saltapi.netapi import _websockets
+from saltapi.netapi._logs import open_logs
+from saltapi.netapi._processes import run_processes
+from saltapi.netapi._sockets import allow_many_connections
+from saltapi.netapi.rest_asgi.app import create_app
+from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
+from saltapi.types import Opts
+
+FAREWELL_SECONDS = 3.0
+"""How long streams may take to end when the service stops."""
+SOCKET_MODE = 0o660
+"""Who owns the process, and its group, may connect to a unix socket."""
+
+
+def serve(opts: Opts, name: str) -> None:
+    """
+    Serve the section *name* of the master config until the process is told to stop.
+
+    Raises:
+        CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
+    """
+    section = RestAsgiConfig.parse(opts.get(name) or {})
+    open_logs(section)
+    allow_many_connections()
+    if not section.disable_ssl:
+        tls.server_context(section, name)  # so that what is wrong is known before any fork
+    with listening(section, name) as sockets:
+
+        def work() -> None:
+            asyncio.run(serve_process(opts, name, sockets))
+
+        count = section.workers or os.cpu_count() or 1
+        if count == 1:
+            work()
+        else:
+            timeout_seconds = EngineConfig.of(opts).api_shutdown_timeout + FAREWELL_SECONDS
+            run_processes(name, count, work, stop_timeout_seconds=timeout_seconds)
+
+
+async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
+    """
+    Serve on *sockets*, which listen already, until this process is told to stop.
+
+    Raises:
+        CannotStart: An option is wrong or a certificate cannot be read.
+    """
+    async with Server(opts, name, sockets) as server:
+        await service.run_until_stopped_async(ready=server.url, reload=server.reload)
+
+
+class Server:
+    """The module on sockets that listen; `async with` starts and stops it."""
+
+    def __init__(self, opts: Opts, name: str, sockets: list[socket.socket]) -> None:
+        """
+        Args:
+            opts: The master's options.
+            name: The name of the section.
+            sockets: Bound and listening; other processes may have them too.
+
+        Raises:
+            CannotStart: An option is wrong or a certificate cannot be read.
+        """
+        self.application = create_app(opts, name)
+        self._name = name
+        self._section = self.application.door.section
+        self._sockets = sockets
+        self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
+        context = self._context()
+        self._config = uvicorn.Config(
+            self.application,
+            http=limited(self._section.max_request_head_size),
+            ws=WebSocketProtocol,
+            lifespan="on",
+            log_config=None,
+            log_level=logging.WARNING,  # below it are whole requests, tokens included
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
+            timeout_graceful_shutdown=int(self._stop_seconds),
+            ws_max_size=_websockets.MESSAGE_LIMIT_BYTES,
+            ws_per_message_deflate=False,
+            ws_ping_interval=_websockets.PING_SECONDS,
+            ws_ping_timeout=_websockets.PONG_SECONDS,
+            ssl_context_factory=None if context is None else lambda *_: context,
+        )
+        self._server = _Uvicorn(self._config)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where the module answers."""
+        first = self._sockets[0]
+        if first.family == socket.AF_UNIX:
+            return f"unix:{first.getsockname()}"
+        host, port = first.getsockname()[:2]
+        scheme = "http" if self._section.disable_ssl else "https"
+        prefix = self._section.root_prefix.rstrip("/")
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+
+    async def __aenter__(self) -> "Server":
+        # Copies, so that ours can be closed while another process still listens.
+        sockets = [listening.dup() for listening in self._sockets]
+        self._serving = asyncio.create_task(self._server.serve(sockets))
+        started = asyncio.create_task(self._server.has_started.wait())
+        await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)
+        started.cancel()
+        if self._serving.done():
+            await self._serving
+            raise CannotStart(f"{self._name} could not be started; the log says why.")
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        assert self._serving is not None  # noqa: S101 - it was entered
+        self.application.door.end_streams()
+        self._server.should_exit = True
+        try:
+            async with asyncio.timeout(self._stop_seconds + FAREWELL_SECONDS):
+                await self._serving
+        except TimeoutError:
+            self._serving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._serving
+
+    def reload(self) -> None:
+        """Read certificates and secrets again; connections that are open keep the old ones."""
+        self.application.door.hook_secrets.reload()
+        if self._config.ssl is not None:
+            self._context()  # raises where the files cannot be used
+            tls.load_pair(self._config.ssl, self._section, self._name)
+
+    def _context(self) -> ssl.SSLContext | None:
+        section = self._section
+        return None if section.disable_ssl else tls.server_context(section, self._name)
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn's server, which leaves the signals to us and says when it answers."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.has_started = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take no signal: the service's own handlers stop the server."""
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, and say so."""
+        await super().startup(sockets=sockets)
+        self.has_started.set()
+
+
+@contextlib.contextmanager
+def listening(section: RestAsgiConfig, name: str) -> Iterator[list[socket.socket]]:
+    """
+    Yield the sockets that *section* asks for, listening; they are closed at the end.
+
+    Raises:
+        CannotStart: An address cannot be bound, or systemd has handed on no such socket.
+    """
+    made: list[socket.socket] = []
+    try:
+        if section.systemd_socket:
+            made += activation.inherited(section.systemd_socket)
+        if section.port is not None:
+            made.append(tcp_socket(section, name, section.port))
+        if section.socket is not None:
+            made.append(unix_socket(section.socket, section.socket_queue_size, name))
+        for one in made:
+            one.setblocking(False)
+        yield made
+    finally:
+        for one in made:
+            one.close()
+        if section.socket is not None and any(s.family == socket.AF_UNIX for s in made):
+            Path(section.socket).unlink(missing_ok=True)
+
+
+def tcp_socket(section: RestAsgiConfig, name: str, port: int) -> socket.socket:
+    """
+    Return a socket that listens on the host of *section* and *port*.
+
+    Raises:
+        CannotStart: The address cannot be bound.
+    """
+    family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
+    try:
+        return socket.create_server(
+            (section.host, port), family=family, backlog=section.socket_queue_size
+        )
+    except OSError as error:
+        raise CannotStart(
+            f"{name} cannot listen on {section.host}:{port}: {error.strerror or error}."
+            " Choose another port or end what uses it."
+        ) from error
+
+
+def unix_socket(path: str, backlog: int, name: str) -> socket.socket:
+    """
+    Return a unix socket that listens at *path*; one that a dead process has left is replaced.
+
+    Raises:
+        CannotStart: The path cannot be bound.
+    """
+    made = socket.socket(socket.AF_UNIX)
+    try:
+        if _is_left_over(path):
+            Path(path).unlink()
+        made.bind(path)
+        Path(path).chmod(SOCKET_MODE)
+        made.listen(backlog)
+    except OSError as error:
+        made.close()
+        raise CannotStart(
+            f"{name} cannot listen on the unix socket {path}: {error.strerror or error}."
+        ) from error
+    return made
+
+
+def _is_left_over(path: str) -> bool:
+    try:
+        if not stat.S_ISSOCK(os.stat(path).st_mode):
+            return False
+    except FileNotFoundError:
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return True
+        except OSError:
+            return False
+    return False

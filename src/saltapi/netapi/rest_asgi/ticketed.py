@@ -1,0 +1,54 @@
+"""Requests that come with a ticket in place of a token (`saltapi.tickets`)."""
+
+from collections.abc import MutableMapping
+from typing import Any
+from urllib.parse import parse_qsl, urlencode
+
+from saltapi.errors import BadRequest
+from saltapi.limits import RequestClass
+from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.protection import QUERY_FIELDS, class_of
+
+Scope = MutableMapping[str, Any]
+
+TICKET = "ticket"
+TOKEN_HEADER = b"x-auth-token"
+
+
+async def with_token(door: Door, scope: Scope) -> Scope:
+    """
+    Return the scope of a request for a stream with the token that its ticket stands for.
+
+    The ticket is of no use from then on, and not in the returned scope. Other requests are
+    returned as they are: a ticket opens nothing but streams.
+
+    Args:
+        door: What all requests share.
+        scope: The request, located (`saltapi.netapi.rest_asgi.paths`).
+
+    Raises:
+        AuthenticationFailed: The ticket is unknown, used or has expired.
+        BadRequest: The query cannot be read.
+    """
+    query = scope["query_string"].decode("latin-1")
+    if f"{TICKET}=" not in query:
+        return scope
+    path = scope["path"].removeprefix(scope["saltapi.base"])
+    method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
+    if class_of(method, path, query) is not RequestClass.STREAMS:
+        return scope
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS)
+    except ValueError as error:
+        raise BadRequest("The query has too many fields.") from error
+    tickets = [value for name, value in fields if name == TICKET]
+    if not tickets:
+        return scope
+    token = await door.tickets.redeem(tickets[0])
+    rest = urlencode([(name, value) for name, value in fields if name != TICKET])
+    headers = [(name, value) for name, value in scope["headers"] if name != TOKEN_HEADER]
+    return {
+        **scope,
+        "query_string": rest.encode("latin-1"),
+        "headers": [*headers, (TOKEN_HEADER, token.encode())],
+    }

@@ -1,0 +1,14 @@
+"""What is below `/v1`: one module for each subject, each with a `router`."""
+
+from fastapi import APIRouter
+
+from saltapi.netapi.rest_asgi.v1 import check, events, jobs, run, whoami
+
+ROUTERS: list[APIRouter] = [
+    run.router,
+    jobs.router,
+    events.router,
+    whoami.router,
+    check.router,
+]
+"""In the order in which the OpenAPI document has them."""

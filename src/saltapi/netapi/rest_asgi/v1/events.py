@@ -1,0 +1,161 @@
+"""`/v1/events`: the master's event bus, as far as the user may see it."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Query, Request, WebSocket
+from pydantic import Field
+from starlette.responses import Response
+
+from saltapi import formats
+from saltapi.event_forms import NDJSON, SSE
+from saltapi.netapi.rest_asgi.event_streams import check_origin, serve_websocket, stream_response
+from saltapi.netapi.rest_asgi.record_streams import document
+from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.route import Model, Route, stream_content, streams
+
+router = APIRouter(tags=["events"], route_class=Route)
+
+TAGS_LIMIT = 50
+TAG_CHARACTERS = 256
+ID_CHARACTERS = 128
+FORMS = {form.media_type: form for form in (SSE, NDJSON)}
+EXAMPLE_TICKET = "9d5c" * 16
+EXAMPLE_ID = "64447f6a41c3b-9e107d9d-1f2e3d4c-208"
+EXAMPLE_TAG = "salt/minion/minion-1/start"
+EXAMPLE_DATA = '{"id": "minion-1", "cmd": "_minion_event"}'
+EXAMPLE_SSE = f"""\
+retry: 400
+
+id: 64447f6a0b2f1-1f2e3d4c-207
+
+id: {EXAMPLE_ID}
+tag: {EXAMPLE_TAG}
+data: {{"data": {EXAMPLE_DATA}, "tag": "{EXAMPLE_TAG}"}}
+
+"""
+EXAMPLE_NDJSON = (
+    f'{{"type": "event", "id": "{EXAMPLE_ID}", "data": {EXAMPLE_DATA}, "tag": "{EXAMPLE_TAG}"}}\n'
+)
+
+Tags = Annotated[
+    list[Annotated[str, Field(max_length=TAG_CHARACTERS)]],
+    Query(
+        alias="tag",
+        max_length=TAGS_LIMIT,
+        description="Only events whose tag matches this shell pattern; several: any of them.",
+        examples=[["salt/job/*/ret/*"]],
+    ),
+]
+Since = Annotated[
+    str | None,
+    Query(
+        max_length=ID_CHARACTERS,
+        description="The `id` of the last record that you have; the header goes before it.",
+    ),
+]
+
+
+class Ticket(Model):
+    """A way into one stream without a header."""
+
+    ticket: str = Field(description="Send it as the query parameter `ticket`, once.")
+    expires: float = Field(description="When it expires, in epoch seconds.")
+    url: str = Field(description="The stream of events with the ticket, on this host.")
+
+
+@router.get(
+    "/events",
+    operation_id="events",
+    summary="What happens on the master",
+    response_model=None,
+    responses={
+        200: {
+            "description": "The events, for as long as the session lasts.",
+            "content": stream_content(
+                "BusRecord", {SSE.media_type: EXAMPLE_SSE, NDJSON.media_type: EXAMPLE_NDJSON}
+            ),
+        },
+    },
+)
+@streams
+async def events(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    peer: Peer,
+    tags: Tags = [],  # noqa: B006 - FastAPI copies it
+    since: Since = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=ID_CHARACTERS, description="As `since`; browsers send it by themselves."),
+    ] = None,
+    _ticket: Annotated[
+        str | None,
+        Query(alias="ticket", description="From `POST /v1/events/ticket`, in place of a token."),
+    ] = None,
+) -> Response:
+    """
+    Stream the events that you may see (`event_acl`).
+
+    With the id of the last record that you have, what came since is sent first, from any worker;
+    where it is gone there is a record `gap` in its place. A record `end` says why a stream ends.
+    The same URL also speaks WebSocket: one JSON message for each record.
+    """
+    form = FORMS[formats.negotiate(request.headers.get("Accept"), tuple(FORMS))]
+    gzip = formats.quality(request.headers.get("Accept-Encoding", ""), "gzip") > 0
+    if request.scope.get("saltapi.head"):
+        return Response(headers={"Content-Type": form.media_type})
+    seen = last_event_id or since or None
+    stream = await door.api.listen(session.token, peer=peer, since=seen, tags=tags)
+    return stream_response(stream, door.pace, form, gzip=gzip, resumed=seen is not None)
+
+
+@router.websocket("/events")
+async def events_websocket(
+    socket: WebSocket,
+    door: TheDoor,
+    token: TheToken,
+    peer: Peer,
+    tags: Tags = [],  # noqa: B006 - FastAPI copies it
+    since: Since = None,
+) -> None:
+    """Send the events that the session may see, each record as one JSON message."""
+    check_origin(socket, door.section.cors_origins)
+    seen = socket.headers.get("Last-Event-ID") or since or None
+    stream = await door.api.listen(token, peer=peer, since=seen, tags=tags)
+    async with stream:
+        await socket.accept()
+        await serve_websocket(stream, socket, door.pace, resumed=seen is not None)
+
+
+@router.post(
+    "/events/ticket",
+    operation_id="make_event_ticket",
+    summary="A ticket for one stream, where headers cannot be sent",
+    response_model=None,
+    responses={
+        200: {
+            "model": Ticket,
+            "content": {
+                "application/json": {
+                    "example": {
+                        "ticket": EXAMPLE_TICKET,
+                        "expires": 1795457322.5,
+                        "url": f"/v1/events?ticket={EXAMPLE_TICKET}",
+                    }
+                }
+            },
+        }
+    },
+)
+async def make_event_ticket(request: Request, door: TheDoor, session: TheSession) -> Any:
+    """
+    Make a ticket: good once within 30 seconds, at any URL of the module that is a stream.
+
+    A browser's `EventSource` and `WebSocket` cannot send the token in a header; a token in a URL
+    would be in logs and histories for as long as it lives.
+    """
+    ticket, expire = await door.tickets.make(session)
+    root = request.scope.get("saltapi.base", "")
+    found = {"ticket": ticket, "expires": expire, "url": f"{root}/v1/events?ticket={ticket}"}
+    return document(request, found, {"Cache-Control": "no-store"})

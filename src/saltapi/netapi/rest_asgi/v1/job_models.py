@@ -1,0 +1,201 @@
+"""The shapes of jobs and of what is told of them, for the OpenAPI document."""
+
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from saltapi.netapi.rest_asgi.route import Model, SaltValue, stream_content
+
+State = Literal["running", "complete", "incomplete"]
+ListedState = Literal["running", "complete", "incomplete", "unknown"]
+Reason = Literal[
+    "not_connected", "no_response", "unknown_minion", "not_run", "terminated", "killed"
+]
+Waiting = Literal["waiting", "running", "no_answer"]
+OutcomeName = Literal[
+    "returned",
+    "terminated",
+    "killed",
+    "not_running",
+    "still_running",
+    "no_response",
+    "refused",
+]
+JID_PATTERN = r"^[0-9]{20}(_[0-9]{1,10})?$"
+EXAMPLE_JID = "20261123180812345678"
+
+
+class JobHead(Model):
+    """What was asked of whom."""
+
+    jid: str | None = Field(description="The id; null for a batch or ssh command as a whole.")
+    url: str | None = Field(description="Where the job is, below the module's root.")
+    client: Literal["local", "runner", "wheel", "ssh"]
+    fun: SaltValue = Field(description="The function, or a list of functions.")
+    tgt: SaltValue = Field(description="The target as it was published.")
+    tgt_type: str
+    user: str
+    start: str | None = Field(description="When it started, ISO 8601 in UTC.")
+
+
+class ListedJob(JobHead):
+    """A job in a list; counts are null where nobody has looked at its returns."""
+
+    state: ListedState
+    expected: int | None
+    returned: int | None
+    failed: int | None
+
+
+class JobList(Model):
+    """A page of jobs, the newest first."""
+
+    jobs: list[ListedJob]
+    cursor: str | None = Field(
+        description="Send it as `cursor` for the next page; null at the end."
+    )
+
+
+class MinionReturn(Model):
+    """What one minion returned."""
+
+    value: SaltValue = Field(alias="return")
+    retcode: SaltValue
+    success: SaltValue
+    arrived: str | None = Field(description="When; null if it is not known any more.")
+    omitted: bool = Field(default=False, description="The value is too large to be kept.")
+
+
+class Job(JobHead):
+    """All that is known of a job."""
+
+    arg: SaltValue
+    expected: list[str] = Field(description="The minions that the master sent it to.")
+    state: State
+    complete: bool = Field(description="Whether every minion has returned.")
+    returned: list[str] = Field(description="Who has returned, in that order.")
+    failed: list[str] = Field(description="Those whose function has failed.")
+    missing: dict[str, Reason] = Field(description="Who will not return, and why.")
+    waiting: dict[str, Waiting] = Field(description="Who may still return.")
+    duration_seconds: float | None
+    result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
+    returns: dict[str, MinionReturn] | None = Field(
+        default=None, description="By minion; left out with `returns=false`."
+    )
+
+
+class RunResult(Job):
+    """One chunk of a run."""
+
+    chunk: int = Field(ge=0)
+    error: dict[str, Any] | None = Field(
+        default=None, description="A problem document, if the chunk has broken off midway."
+    )
+
+
+class BrokenResult(Model):
+    """A chunk that could not be run; those after it were not started."""
+
+    chunk: int = Field(ge=0)
+    error: dict[str, Any] = Field(description="A problem document.")
+
+
+class RunDocument(Model):
+    """The results of a run."""
+
+    complete: bool = Field(description="Whether every minion of every chunk has returned.")
+    results: list[RunResult | BrokenResult]
+
+
+class Ended(Model):
+    """What became of a job that was to be ended."""
+
+    jid: str
+    state: State
+    outcomes: dict[str, OutcomeName] = Field(description="By minion that had not returned.")
+
+
+class Rerun(Model):
+    """Which minions run the job again."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"minions": "unsuccessful"}]})
+
+    minions: Literal["all", "failed", "missing", "unsuccessful"] | list[str] = Field(
+        default="all",
+        examples=["unsuccessful", ["web-1"]],
+        description="`unsuccessful` are the failed and the missing ones.",
+    )
+
+
+EXAMPLE_HEAD: dict[str, Any] = {
+    "jid": EXAMPLE_JID,
+    "url": f"/v1/jobs/{EXAMPLE_JID}",
+    "client": "local",
+    "fun": "test.ping",
+    "tgt": "*",
+    "tgt_type": "glob",
+    "user": "saltdev",
+    "start": "2026-11-23T18:08:12.345Z",
+}
+EXAMPLE_JOB: dict[str, Any] = {
+    **EXAMPLE_HEAD,
+    "arg": [],
+    "expected": ["minion-1", "minion-2"],
+    "state": "incomplete",
+    "complete": False,
+    "returned": ["minion-1"],
+    "failed": [],
+    "missing": {"minion-2": "not_connected"},
+    "waiting": {},
+    "duration_seconds": 5.212,
+    "returns": {
+        "minion-1": {
+            "return": True,
+            "retcode": 0,
+            "success": True,
+            "arrived": "2026-11-23T18:08:12.401Z",
+        }
+    },
+}
+EXAMPLE_RUN: dict[str, Any] = {"complete": False, "results": [{"chunk": 0, **EXAMPLE_JOB}]}
+EXAMPLE_LIST: dict[str, Any] = {
+    "jobs": [{**EXAMPLE_HEAD, "state": "complete", "expected": 2, "returned": 2, "failed": 0}],
+    "cursor": None,
+}
+EXAMPLE_ENDED: dict[str, Any] = {
+    "jid": EXAMPLE_JID,
+    "state": "incomplete",
+    "outcomes": {"minion-1": "terminated", "minion-2": "no_response"},
+}
+EXAMPLE_SSE = (
+    f'event: job\ndata: {{"type": "job", "jid": "{EXAMPLE_JID}", …}}\n\n'
+    'event: return\ndata: {"type": "return", "minion": "minion-1", "return": true, …}\n\n'
+    'event: summary\ndata: {"type": "summary", "complete": true, …}\n\n'
+)
+EXAMPLE_NDJSON = (
+    f'{{"type": "job", "jid": "{EXAMPLE_JID}", …}}\n'
+    '{"type": "return", "minion": "minion-1", "return": true, …}\n'
+    '{"type": "summary", "complete": true, …}\n'
+)
+STREAM_CONTENT = stream_content(
+    "RunRecord", {"text/event-stream": EXAMPLE_SSE, "application/x-ndjson": EXAMPLE_NDJSON}
+)
+RUN_RESPONSES: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": RunDocument,
+        "description": "The results: as they come, or in one document.",
+        "content": {"application/json": {"example": EXAMPLE_RUN}, **STREAM_CONTENT},
+        "headers": {
+            "X-Salt-Jid": {
+                "description": "The ids of the jobs that are known at once, by chunk.",
+                "schema": {"type": "string"},
+            },
+            "Location": {
+                "description": "The URL of the first of them.",
+                "schema": {"type": "string"},
+            },
+        },
+    },
+    404: {"description": "The first chunk's target matches no minion; nothing was run."},
+    409: {"description": "There is a job with the chunk's `jid` already; nothing was run."},
+}

@@ -1,0 +1,237 @@
+"""`/v1/jobs`: jobs as resources."""
+
+import datetime
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Header, Path, Query, Request
+from starlette.responses import Response
+
+from saltapi import formats, job_ends, job_marks, job_pages, job_records, reruns
+from saltapi.job_pages import JobFilter
+from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
+from saltapi.netapi.rest_asgi.record_streams import document, stream
+from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, streams
+from saltapi.netapi.rest_asgi.run_once import run_once
+from saltapi.netapi.rest_asgi.v1 import job_models as models
+from saltapi.runs import Prepared
+
+router = APIRouter(tags=["jobs"], route_class=Route)
+
+WAIT_LIMIT_SECONDS = 60
+PAGE_LIMIT_JOBS = 500
+PATTERN_CHARACTERS = 256
+NO_JOB: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such job, or it is none that you may see."}
+}
+
+Jid = Annotated[
+    str,
+    Path(pattern=models.JID_PATTERN, description="The job's id.", examples=[models.EXAMPLE_JID]),
+]
+
+
+def _pattern(text: str) -> Any:
+    return Query(max_length=PATTERN_CHARACTERS, description=f"{text}, as a shell pattern.")
+
+
+@router.get(
+    "/jobs",
+    operation_id="list_jobs",
+    summary="The jobs that you may see, the newest first",
+    response_model=None,
+    responses={
+        200: {
+            "model": models.JobList,
+            "content": {"application/json": {"example": models.EXAMPLE_LIST}},
+        }
+    },
+)
+async def list_jobs(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    fun: Annotated[str | None, _pattern("The function")] = None,
+    user: Annotated[str | None, _pattern("Who has started it")] = None,
+    tgt: Annotated[str | None, _pattern("The target as it was published")] = None,
+    minion: Annotated[str | None, _pattern("One of the minions that it is for")] = None,
+    state: Annotated[models.ListedState | None, Query(description="How far it is.")] = None,
+    since: Annotated[
+        datetime.datetime | None,
+        Query(description="Started then or later; UTC without a zone, or epoch seconds."),
+    ] = None,
+    until: Annotated[datetime.datetime | None, Query(description="Started then or before.")] = None,
+    limit: Annotated[int, Query(ge=1, le=PAGE_LIMIT_JOBS, description="Jobs in a page.")] = 50,
+    cursor: Annotated[
+        str | None,
+        Query(pattern=models.JID_PATTERN, description="`cursor` of the page before this one."),
+    ] = None,
+) -> Any:
+    """
+    List running and past jobs: those that you have started, or all if you may list jobs.
+
+    Questions about jobs (`saltutil.find_job`, the runner functions `jobs.*`) are listed only
+    where `fun` names them. The state of a past job that nobody has looked at is `unknown`. A page
+    may hold fewer jobs than asked for and yet have a `cursor`.
+    """
+    wanted = JobFilter(
+        fun=fun,
+        user=user,
+        tgt=tgt,
+        minion=minion,
+        state=state,
+        since=_seconds(since),
+        until=_seconds(until),
+    )
+    found = await job_pages.page(door.jobs, session, wanted, limit=limit, cursor=cursor)
+    return document(request, {"jobs": found.jobs, "cursor": found.cursor})
+
+
+@router.get(
+    "/jobs/{jid}",
+    operation_id="get_job",
+    summary="One job",
+    response_model=None,
+    responses={
+        200: {
+            "model": models.Job,
+            "content": {"application/json": {"example": models.EXAMPLE_JOB}},
+        },
+        **NO_JOB,
+    },
+)
+async def get_job(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    jid: Jid,
+    wait: Annotated[
+        float,
+        Query(ge=0, le=WAIT_LIMIT_SECONDS, description="Seconds to wait until it has ended."),
+    ] = 0,
+    returns: Annotated[bool, Query(description="With what the minions returned.")] = True,
+) -> Any:
+    """
+    Return state, expected, returned and missing minions, and what they returned.
+
+    With `wait` the answer comes when the job has ended, at the latest after so many seconds;
+    silent minions are asked meanwhile whether they still run it.
+    """
+    job = await door.jobs.get(session, jid)
+    if wait:
+        await door.jobs.wait(session, job, wait)
+    found = await job_records.document(door.jobs, session, job, returns=returns)
+    return document(request, found)
+
+
+@router.get(
+    "/jobs/{jid}/events",
+    operation_id="job_events",
+    summary="What happens to one job",
+    response_model=None,
+    responses={
+        200: {
+            "description": "What has happened, and what goes on to happen until the summary.",
+            "content": models.STREAM_CONTENT,
+        },
+        204: {"description": "There is nothing after the record of this id: the job has ended."},
+        **NO_JOB,
+    },
+)
+@streams
+async def job_events(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    jid: Jid,
+    last_event_id: Annotated[
+        str | None, Header(description="The `id` of the last record that you have.")
+    ] = None,
+    after: Annotated[
+        str | None, Query(description="The same, where headers cannot be sent.")
+    ] = None,
+) -> Any:
+    """
+    Stream the records of a job: `job`, `return` for each minion, `progress`, `summary`.
+
+    With the id of the last record, those returns come that were not sent before it: from any
+    worker, and also after a restart.
+    """
+    media_type = formats.negotiate(request.headers.get("Accept"), STREAM_TYPES)
+    job = await door.jobs.get(session, jid)
+    seen = job_marks.read(last_event_id or after, job.base)
+    if seen.ended and job_records.is_told(job, seen):
+        return Response(status_code=204)
+    records = job_records.records(door.jobs, session, job, seen=seen)
+    return stream(media_type, records)
+
+
+@router.delete(
+    "/jobs/{jid}",
+    operation_id="end_job",
+    summary="Terminate a job, then kill it",
+    response_model=None,
+    responses={
+        200: {
+            "model": models.Ended,
+            "content": {"application/json": {"example": models.EXAMPLE_ENDED}},
+        },
+        **NO_JOB,
+        409: {"description": "The job runs in the master, which cannot end it."},
+    },
+)
+async def end_job(request: Request, door: TheDoor, session: TheSession, jid: Jid) -> Any:
+    """
+    Let the minions that have not returned end the job.
+
+    `saltutil.term_job` on all of them, and `saltutil.kill_job` where the job still runs after
+    two seconds; you need permission for both.
+    """
+    job = await door.jobs.get(session, jid)
+    outcomes = await job_ends.end(door.jobs, session, job)
+    found = {"jid": jid, "state": str(job.state), "outcomes": outcomes}
+    return document(request, found)
+
+
+@router.post(
+    "/jobs/{jid}/rerun",
+    operation_id="rerun_job",
+    summary="Run a job again",
+    response_model=None,
+    responses={
+        **models.RUN_RESPONSES,
+        **NO_JOB,
+        **KEY_RESPONSES,
+        409: {
+            "description": "No minion is chosen, it is no job of minions, or the first request"
+            " with this Idempotency-Key is not done or cannot be told of."
+        },
+    },
+)
+@streams
+async def rerun_job(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    token: TheToken,
+    peer: Peer,
+    jid: Jid,
+    body: models.Rerun,
+    _key: KeyHeader = None,
+) -> Any:
+    """Run the same function with the same arguments again, as a new job; answers as `/v1/run`."""
+
+    async def prepare() -> Prepared:
+        job = await door.jobs.get(session, jid)
+        chunk = reruns.chunk_for(job, body.minions)
+        return await door.runs.prepare(chunk, token=token, peer=peer)
+
+    return await run_once(request, body.model_dump(), session, prepare)
+
+
+def _seconds(moment: datetime.datetime | None) -> float | None:
+    if moment is None:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return moment.timestamp()

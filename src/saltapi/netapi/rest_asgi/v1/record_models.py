@@ -1,0 +1,146 @@
+"""The shapes of the records of streams, for the OpenAPI document (`route.stream_content`)."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, TypeAdapter
+
+from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE, Model, SaltValue
+from saltapi.netapi.rest_asgi.v1.job_models import JobHead, MinionReturn, Reason, State, Waiting
+
+Mark = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
+Chunk = Annotated[int | None, Field(ge=0, description="The chunk of the run, from 0.")]
+
+
+class JobRecord(JobHead):
+    """A job is published. Counts are there if nobody waits for its results."""
+
+    type: Literal["job"]
+    chunk: Chunk = None
+    id: Mark = None
+    expected: list[str] = Field(description="The minions that the master sends it to.")
+    unknown_minions: list[str] = Field(
+        default=[], description="Names in a list target that the master does not know."
+    )
+    state: str | None = None
+    returned: int | None = None
+    failed: int | None = None
+
+
+class ReturnRecord(MinionReturn):
+    """A minion has returned."""
+
+    type: Literal["return"]
+    chunk: Chunk = None
+    id: Mark = None
+    jid: str | None
+    minion: str
+
+
+class ProgressRecord(Model):
+    """Some minions are silent."""
+
+    type: Literal["progress"]
+    chunk: Chunk = None
+    id: Mark = None
+    jid: str | None
+    returned: int
+    expected: int
+    waiting: dict[str, Waiting] = Field(description="Who may still return.")
+
+
+class SummaryRecord(Model):
+    """The job has ended."""
+
+    type: Literal["summary"]
+    chunk: Chunk = None
+    id: Mark = None
+    jid: str | None
+    state: State
+    complete: bool = Field(description="Whether every minion has returned.")
+    returned: list[str]
+    failed: list[str] = Field(description="Those whose function has failed.")
+    missing: dict[str, Reason] = Field(description="Who has not returned, and why.")
+    duration_seconds: float | None
+    result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
+
+
+class StartedRecord(JobHead):
+    """A job that nobody waits for is started; the summary of an asynchronous client."""
+
+    type: Literal["summary"]
+    chunk: Chunk = None
+    expected: list[str]
+    state: str
+    returned: int | None
+    failed: int | None
+    complete: Literal[False]
+
+
+class ErrorRecord(Model):
+    """The stream ends; nothing more is told of the chunk, and those after it are not started."""
+
+    type: Literal["error"]
+    chunk: Chunk = None
+    jid: str | None = None
+    error: dict[str, Any] = Field(description="A problem document.")
+
+
+class StartRecord(Model):
+    """From here on."""
+
+    type: Literal["start"]
+    id: str
+
+
+class EventRecord(Model):
+    """An event."""
+
+    type: Literal["event"]
+    id: str
+    data: SaltValue
+    tag: str
+
+
+class GapRecord(Model):
+    """Events are missing here."""
+
+    type: Literal["gap"]
+    id: str
+    reason: str
+
+
+class HeartbeatRecord(Model):
+    """There was nothing to tell for a while."""
+
+    type: Literal["heartbeat"]
+    id: Mark = None
+
+
+class EndRecord(Model):
+    """Nothing more will come."""
+
+    type: Literal["end"]
+    code: str
+    reason: str
+
+
+RunRecord = JobRecord | ReturnRecord | ProgressRecord | SummaryRecord | StartedRecord | ErrorRecord
+BusRecord = Annotated[
+    StartRecord | EventRecord | GapRecord | HeartbeatRecord | EndRecord,
+    Field(discriminator="type"),
+]
+STREAMS: dict[str, TypeAdapter[Any]] = {
+    "RunRecord": TypeAdapter(RunRecord),
+    "BusRecord": TypeAdapter(BusRecord),
+}
+"""By the name that the document has for it."""
+
+
+def schemas() -> dict[str, Any]:
+    """Return the schemas of all records, by name."""
+    found: dict[str, Any] = {}
+    for name, adapter in STREAMS.items():
+        schema = adapter.json_schema(ref_template=SCHEMA_REFERENCE)
+        found |= schema.pop("$defs")
+        found[name] = {"title": name, **schema}
+    return found

@@ -1,0 +1,52 @@
+"""`POST /v1/run`: commands, with results as they come."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request
+
+from saltapi.dry_runs import as_dry_run
+from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
+from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.route import Route, streams
+from saltapi.netapi.rest_asgi.run_once import run_once
+from saltapi.netapi.rest_asgi.v1.job_models import RUN_RESPONSES
+from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
+from saltapi.runs import Prepared
+
+router = APIRouter(tags=["run"], route_class=Route)
+
+
+@router.post(
+    "/run",
+    operation_id="run",
+    summary="Run commands",
+    response_model=None,
+    responses={**RUN_RESPONSES, **KEY_RESPONSES},
+)
+@streams
+async def run(
+    request: Request,
+    door: TheDoor,
+    session: TheSession,
+    token: TheToken,
+    peer: Peer,
+    lowstate: LowstateBody,
+    dry_run: Annotated[
+        bool,
+        Query(description="Only say what states would change; chunks that cannot are refused."),
+    ] = False,
+    _key: KeyHeader = None,
+) -> Any:
+    """
+    Run a lowstate: every chunk is checked before the first one runs.
+
+    As `text/event-stream` or `application/x-ndjson` the answer is one record for each thing that
+    happens: `job`, `return`, `progress`, `summary`, `error`. Else it is one document, when all
+    is done. The jobs go on if the client goes away; they are at the URL in `Location`.
+    """
+
+    async def prepare() -> Prepared:
+        wanted = as_dry_run(lowstate) if dry_run else lowstate
+        return await door.runs.prepare(wanted, token=token, peer=peer)
+
+    return await run_once(request, lowstate, session, prepare)

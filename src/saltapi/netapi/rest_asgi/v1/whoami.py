@@ -1,0 +1,64 @@
+"""`GET /v1/whoami`: the session, and what it may do."""
+
+import time
+
+from fastapi import APIRouter
+from pydantic import Field
+
+from saltapi.job_records import time_text
+from saltapi.netapi.rest_asgi.requests import TheDoor, TheSession
+from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
+
+router = APIRouter(tags=["permissions"], route_class=Route)
+
+
+class WhoAmI(Model):
+    """A session."""
+
+    user: str
+    eauth: str
+    groups: list[str] = Field(description="The user's groups, where the eauth system names them.")
+    start: str | None = Field(description="When the session began, ISO 8601 in UTC.")
+    expire: str | None = Field(description="When it ends, ISO 8601 in UTC.")
+    expires_in_seconds: float
+    permissions: list[SaltValue] = Field(
+        description="The entries of `external_auth`, or of the token, that hold for the user."
+    )
+    administrator: bool = Field(
+        description="Whether the user may run everything, or is listed in `administrators`."
+    )
+
+
+EXAMPLE = {
+    "user": "ops",
+    "eauth": "pam",
+    "groups": ["staff"],
+    "start": "2026-11-23T18:08:12.345Z",
+    "expire": "2026-11-24T06:08:12.345Z",
+    "expires_in_seconds": 43199.2,
+    "permissions": ["test.*", {"web*": ["state.apply"]}, "@runner"],
+    "administrator": False,
+}
+
+
+@router.get(
+    "/whoami",
+    operation_id="who_am_i",
+    summary="The session and its permissions",
+    response_model=WhoAmI,
+    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+)
+async def who_am_i(door: TheDoor, session: TheSession) -> WhoAmI:
+    """Return whose session it is, until when, and the rules that the master would go by."""
+    permissions = door.client.permissions
+    listed = session.name in door.section.administrators
+    return WhoAmI(
+        user=session.name,
+        eauth=session.eauth,
+        groups=list(session.groups),
+        start=time_text(session.start),
+        expire=time_text(session.expire),
+        expires_in_seconds=round(max(session.expire - time.time(), 0), 3),
+        permissions=await permissions.rules(session),
+        administrator=listed or await permissions.is_administrator(session),
+    )

@@ -1,0 +1,32 @@
+"""rest_asgi in this process, without a master."""
+
+import socket
+from typing import Any
+
+from saltapi.client import AsyncAPIClient
+from saltapi.config import RestAsgiConfig
+from saltapi.netapi.rest_asgi.server import Server, tcp_socket
+from saltapi.types import Opts
+from tests.netapi import running
+
+NAME = "rest_asgi"
+
+
+class RunningServer(running.RunningServer):
+    """rest_asgi, running."""
+
+    name = NAME
+
+    def bind(self, options: dict[str, Any]) -> list[socket.socket]:
+        """Return the sockets to listen on."""
+        made = tcp_socket(RestAsgiConfig.parse(options), NAME, options["port"])
+        made.setblocking(False)
+        return [made]
+
+    def make(self, opts: Opts, sockets: list[socket.socket]) -> Server:
+        """Return the module's server."""
+        return Server(opts, NAME, sockets)
+
+    def client_of(self, server: Server) -> AsyncAPIClient:
+        """Return the server's engine."""
+        return server.application.door.client
