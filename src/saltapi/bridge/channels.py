@@ -1,8 +1,9 @@
 """
 A pool of request channels to the master.
 
-Salt's `AsyncReqChannel` carries one request at a time, so there are several, made when they are
-needed. A channel that failed in any way is thrown away: nobody can tell what it still expects.
+A channel carries one request at a time, so there are several, made when they are needed: ours for
+ZeroMQ, Salt's `AsyncReqChannel` for other transports. A channel that failed in any way is thrown
+away: nobody can tell what it still expects.
 """
 
 import asyncio
@@ -12,9 +13,11 @@ from typing import Any
 
 import salt.channel.client
 import salt.exceptions
+import zmq
 from tornado.ioloop import IOLoop
 
 from saltapi import trace
+from saltapi.bridge.zeromq import ZeromqChannel
 from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable, ServiceBusy
 from saltapi.limits import Bounds, FairSlots
 from saltapi.types import Opts
@@ -44,6 +47,9 @@ class Channels:
         self._busy: dict[asyncio.Future[Any], Any] = {}
         self._closing: dict[Any, asyncio.Task[None]] = {}
         self._closed = False
+        self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        if opts.get("transport", "zeromq") == "zeromq":
+            self._context = zmq.Context()
         self.requests_total = 0
         """How many requests were sent to the master."""
         self.failures_total = 0
@@ -119,6 +125,8 @@ class Channels:
             self._let_go(channel)
         self._idle = []
         await asyncio.gather(*self._closing.values())
+        if self._context is not None:
+            self._context.destroy(linger=0)
 
     def _let_go(self, channel: Any) -> asyncio.Task[None]:
         """Begin to close *channel*, which is never used again."""
@@ -131,9 +139,7 @@ class Channels:
     async def _exchange(self, load: dict[str, Any], deadline: float) -> Any:
         self.requests_total += 1
         generation, channel = self._idle.pop() if self._idle else self._open()
-        task = asyncio.ensure_future(
-            channel.send(load, timeout=max(1, round(deadline - time.monotonic())), tries=1)
-        )
+        task = _sent(channel, load, deadline)
         self._busy[task] = channel
         try:
             answer = await self._wait(task, deadline)
@@ -151,6 +157,8 @@ class Channels:
         return answer
 
     def _open(self) -> tuple[int, Any]:
+        if self._context is not None:
+            return self._generation, ZeromqChannel(self._context, self._opts)
         # The factory writes into the options that it is given.
         channel = salt.channel.client.AsyncReqChannel.factory(
             dict(self._opts),
@@ -175,7 +183,7 @@ class Channels:
                     raise BadRequest(
                         "The request holds a lone surrogate, which is no character."
                     ) from error
-                except (salt.exceptions.SaltException, OSError) as error:
+                except (salt.exceptions.SaltException, zmq.ZMQError, OSError) as error:
                     raise MasterUnavailable("The Salt master does not answer.") from error
                 except Exception as error:
                     log.exception("A request to the master failed in an unexpected way.")
@@ -213,6 +221,17 @@ class Channels:
             return False
         writer.close()
         return True
+
+
+def _sent(channel: Any, load: dict[str, Any], deadline: float) -> asyncio.Future[Any]:
+    """Send *load* and return the future of its answer."""
+    if isinstance(channel, ZeromqChannel):
+        return channel.send(load)
+    timeout_seconds = max(1, round(deadline - time.monotonic()))
+    sending: asyncio.Future[Any] = asyncio.ensure_future(
+        channel.send(load, timeout=timeout_seconds, tries=1)
+    )
+    return sending
 
 
 def _whose() -> str:
