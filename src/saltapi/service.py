@@ -7,6 +7,7 @@ not know this: it serves until it is killed.
 
 import asyncio
 import ctypes
+import gc
 import logging
 import os
 import queue
@@ -104,6 +105,9 @@ def die_with_parent(parent_pid: int) -> None:
 def _announce(url: str) -> None:
     global _is_ready
     _is_ready = True
+    # Salt's modules stay for ever: nobody need look through them for garbage again and again.
+    gc.collect()
+    gc.freeze()
     log.info("%s answers at %s", _name, url)
     report(READY, url)
 
