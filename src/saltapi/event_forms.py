@@ -57,6 +57,10 @@ class Form:
         """Same as `record`, made once for each event, whoever asks."""
         return _made(record, self.name, self.record)
 
+    def wrapped(self, record: Record, name: str, wrap: Callable[[bytes], bytes]) -> bytes:
+        """Return *wrap* of a record's bytes, made once for each event and *name*."""
+        return _made(record, name, lambda found: wrap(self.made(found)))
+
 
 class Sse(Form):
     """Server-sent events with ids; an id without data is remembered by a browser, too."""

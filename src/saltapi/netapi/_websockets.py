@@ -75,7 +75,18 @@ class Dialect:
 
     def frame_of(self, json: bytes) -> bytes:
         """Return the text message around *json* as the bytes of a frame."""
-        return Frame(Opcode.TEXT, self.text_of(json)).serialize(mask=False)
+        return text_frame(self.text_of(json))
+
+
+def text_of_frame(frame: bytes) -> str:
+    """Return the message in a frame that `text_frame` has made."""
+    length = frame[1]
+    return frame[2 if length < 126 else 4 if length == 126 else 10 :].decode()
+
+
+def text_frame(text: bytes) -> bytes:
+    """Return the bytes of a frame with the message *text*, in UTF-8."""
+    return Frame(Opcode.TEXT, text).serialize(mask=False)
 
 
 EVENTS = Dialect("websocket-data", b"data: ", b"\n\n", acknowledges=True)

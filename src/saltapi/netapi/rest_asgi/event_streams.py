@@ -8,7 +8,7 @@ because a write costs more than what it carries.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -16,9 +16,9 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from saltapi.errors import OriginRefused
 from saltapi.event_forms import MESSAGES, Form, Writer
 from saltapi.netapi import _answers
-from saltapi.netapi._sockets import WRITE_TIMEOUT_SECONDS
-from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, origin_allowed
+from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, origin_allowed, text_frame
 from saltapi.netapi.rest_asgi.streams import Body, StreamResponse, abort
+from saltapi.netapi.rest_asgi.websockets import send_frames
 from saltapi.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
 
 log = logging.getLogger(__name__)
@@ -28,6 +28,7 @@ FAREWELL_SECONDS = 2.0
 GATHER_SECONDS_PER_LISTENER = 0.0001
 """So much longer events are gathered before a write for each listener in the process."""
 GATHER_LIMIT_SECONDS = 0.25
+FRAMED = "message-frame"
 GZIP_HEADERS = {"Content-Encoding": "gzip"}
 
 
@@ -36,6 +37,15 @@ class Pace:
 
     def __init__(self) -> None:
         self.listeners = 0
+
+    @contextlib.contextmanager
+    def one_more(self) -> Iterator[None]:
+        """Count one more listener."""
+        self.listeners += 1
+        try:
+            yield
+        finally:
+            self.listeners -= 1
 
     async def gather(self) -> None:
         """Return when enough may have come for another write."""
@@ -86,14 +96,11 @@ async def serve_body(
         pace: That of the process.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    pace.listeners += 1
-    try:
+    with pace.one_more():
         async with stream:
             sending = asyncio.create_task(_send(stream, body, writer, pace, resumed=resumed))
             leaving = asyncio.create_task(body.drop_input())
             await _until_over(stream, sending, leaving)
-    finally:
-        pace.listeners -= 1
 
 
 async def _send(
@@ -168,8 +175,7 @@ async def serve_websocket(
         pace: That of the process.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    pace.listeners += 1
-    try:
+    with pace.one_more():
         async with stream:
             sending = asyncio.create_task(_send_messages(stream, socket, pace, resumed=resumed))
             leaving = asyncio.create_task(_drop_messages(socket))
@@ -179,8 +185,6 @@ async def serve_websocket(
                 log.info("A listener of %s is gone: %s", stream.session.name, error)
             if not leaving.done() or leaving.cancelled():
                 await _close(stream, socket)
-    finally:
-        pace.listeners -= 1
 
 
 async def _send_messages(
@@ -188,20 +192,16 @@ async def _send_messages(
 ) -> None:
     position = None if resumed else stream.position()
     if position is not None:
-        await _send_message(socket, MESSAGES.start(position))
+        await send_frames(socket, [text_frame(MESSAGES.start(position))])
     with contextlib.suppress(StreamEnded):
         while True:
             records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
             if not records:
-                await _send_message(socket, MESSAGES.heartbeat(stream.position()))
-            for record in records:
-                await _send_message(socket, MESSAGES.made(record))
+                heartbeat = MESSAGES.heartbeat(stream.position())
+                await send_frames(socket, [text_frame(heartbeat)])
+            frames = (MESSAGES.wrapped(record, FRAMED, text_frame) for record in records)
+            await send_frames(socket, frames)
             await pace.gather()
-
-
-async def _send_message(socket: WebSocket, text: bytes) -> None:
-    async with asyncio.timeout(WRITE_TIMEOUT_SECONDS):
-        await socket.send_text(text.decode())
 
 
 async def _drop_messages(socket: WebSocket) -> None:

@@ -16,12 +16,13 @@ from uvicorn.protocols.http.httptools_impl import (
     HttpToolsProtocol,
     RequestResponseCycle,
 )
+from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from saltapi import formats
 from saltapi.netapi._sockets import set_options
 from saltapi.netapi.rest_asgi.answers import as_clients_know
-from saltapi.netapi.rest_asgi.streams import ABORT
+from saltapi.netapi.rest_asgi.streams import ABORT, FRAMES
 
 log = logging.getLogger(__name__)
 
@@ -175,9 +176,16 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         super().handle_connect(event)
         if self.response.status_code == http.HTTPStatus.SWITCHING_PROTOCOLS:
             self.scope["extensions"][ABORT] = {"abort": self.transport.abort}
+            self.scope["extensions"][FRAMES] = {}
 
     async def send(self, message: Any) -> None:
         """Send; a handshake that is refused is over with its answer, which uvicorn forgets."""
+        if FRAMES in message:
+            await self.writable.wait()
+            if self.disconnected or self.close_sent:
+                raise ClientDisconnected
+            self.transport.write(message[FRAMES])
+            return
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True

@@ -15,6 +15,9 @@ log = logging.getLogger(__name__)
 
 ABORT = "saltapi.abort"
 """Our server's ASGI extension: ends the connection at once, whatever has not been read."""
+FRAMES = "saltapi.frames"
+"""Our server's ASGI extension: a message with bytes under this name sends them as they are. They
+are frames of a WebSocket, made once for all listeners."""
 LAST_SECONDS = 2.0
 """How long the end of a body may take when the client does not read."""
 

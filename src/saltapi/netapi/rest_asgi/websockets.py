@@ -15,8 +15,8 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from saltapi.netapi import _sockets, _websockets
 from saltapi.netapi._websockets import Dialect
-from saltapi.netapi.rest_asgi.streams import abort
-from saltapi.streams import EventStream, StreamEnded, ViewStream, render_each
+from saltapi.netapi.rest_asgi.streams import FRAMES, abort
+from saltapi.streams import EventStream, StreamEnded, ViewStream, joined, render_each
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,26 @@ async def converse(
     async with stream:
         await connection.accept()
         usual = _websockets.dialect_of(stream)
-        await _Conversation(connection, stream, dialect or usual).run()
+        with connection.app.state.door.pace.one_more():
+            await _Conversation(connection, stream, dialect or usual).run()
+
+
+async def send_frames(connection: WebSocket, frames: Iterable[bytes]) -> None:
+    """
+    Send text frames: many with one write where the server takes them as they are.
+
+    Raises:
+        TimeoutError: The client took nothing for `WRITE_TIMEOUT_SECONDS`.
+    """
+    takes_frames = FRAMES in connection.scope.get("extensions", {})
+    for data in joined(frames) if takes_frames else frames:
+        message: dict[str, Any] = {"type": "websocket.send"}
+        if takes_frames:
+            message[FRAMES] = data
+        else:
+            message["text"] = _websockets.text_of_frame(data)
+        async with asyncio.timeout(_sockets.WRITE_TIMEOUT_SECONDS):
+            await connection.send(message)
 
 
 class _Conversation:
@@ -48,6 +67,7 @@ class _Conversation:
         self._stream = stream
         self._dialect = dialect
         self._ready = asyncio.Event()
+        self._pace = connection.app.state.door.pace
 
     async def run(self) -> None:
         """Converse until one side ends it."""
@@ -79,7 +99,7 @@ class _Conversation:
             text = message.get("text")
             data = message.get("bytes") or b"" if text is None else text.encode()
             if self._dialect.acknowledges:
-                await self._write(_websockets.ACKNOWLEDGEMENT.decode())
+                await self._write_all([_websockets.text_frame(_websockets.ACKNOWLEDGEMENT)])
             if data == _websockets.READY:
                 self._ready.set()
 
@@ -90,21 +110,16 @@ class _Conversation:
             if isinstance(stream, ViewStream):
                 await self._ready.wait()
                 while True:
-                    await self._write_all(map(dialect.text_of, await stream.take()))
-            form = f"{dialect.name}-text"
+                    await self._write_all(map(dialect.frame_of, await stream.take()))
             while True:
                 records = await stream.take()
                 if self._ready.is_set():
-                    await self._write_all(render_each(records, form, dialect.text_of))
+                    await self._write_all(render_each(records, dialect.name, dialect.frame_of))
+                await self._pace.gather()
 
-    async def _write_all(self, texts: Iterable[bytes]) -> None:
-        for text in texts:
-            await self._write(text.decode())
-
-    async def _write(self, text: str) -> None:
+    async def _write_all(self, frames: Iterable[bytes]) -> None:
         try:
-            async with asyncio.timeout(_sockets.WRITE_TIMEOUT_SECONDS):
-                await self._connection.send({"type": "websocket.send", "text": text})
+            await send_frames(self._connection, frames)
         except TimeoutError:
             abort(self._connection.scope)
             raise
