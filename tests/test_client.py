@@ -20,6 +20,7 @@ from saltapi.errors import (
     ClientDisabled,
     CommandTimeout,
     InvalidChunk,
+    MalformedAnswer,
     MasterUnavailable,
     NoMinionsMatched,
 )
@@ -511,7 +512,7 @@ async def all_answer(client: AsyncAPIClient, login: dict[str, str], minions: set
     """Return when *minions* answer over a master that is coming up again."""
     async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(MasterUnavailable):
+            with contextlib.suppress(MasterUnavailable, MalformedAnswer):
                 if dict.fromkeys(minions, True) == await client.local("*", "test.ping", **login):
                     return
             await asyncio.sleep(0.2)
