@@ -25,7 +25,7 @@ demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
 
 test: $(VENV)/.project
-	$(RUN) -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
 
 lint: $(VENV)/.project
 	$(RUN) -m ruff check .

@@ -70,7 +70,9 @@ class Door:
             section.webhook_secrets, once=self.store, throttle=self.client.login_throttle
         )
         self.metrics = Metrics(self.client)
-        self.shared_metrics = SharedMetrics(self.metrics, directory / f"{name}.metrics")
+        # Of this service alone: another one on the same master may have a section of this name.
+        service = name if section.port is None else f"{name}-{section.port}"
+        self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
         self.health = Health(self.client)
         self.pace = Pace()
         self._started = False
