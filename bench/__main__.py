@@ -16,7 +16,7 @@ from bench.worlds import WIDE, WORLDS
 from saltapi.netapi._sockets import allow_many_connections
 
 NOT_QUICK = ["rest_cherrypy", "rest_wsgi"]
-ROUNDS = {"full": 3, "quick": 1, "tiny": 1}
+ROUNDS = {"full": 2, "quick": 1, "tiny": 1}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -33,7 +33,7 @@ def parser() -> argparse.ArgumentParser:
     )
     found.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     found.add_argument("--size", choices=SIZES, help="how much: full (default), quick or tiny")
-    found.add_argument("--rounds", type=int, help="how many rounds; 3, or 1 with --quick")
+    found.add_argument("--rounds", type=int, help="how many rounds; 2, or 1 with --quick")
     found.add_argument(
         "--modules",
         type=lambda text: text.split(","),

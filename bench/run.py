@@ -29,7 +29,7 @@ class Plan:
     scenarios: Sequence[Scenario]
     contestants: Sequence[Contestant] = tuple(CONTESTANTS)
     worlds: Sequence[str] = tuple(WORLDS)
-    rounds: int = 3
+    rounds: int = 2
     size: str = "full"
 
 
