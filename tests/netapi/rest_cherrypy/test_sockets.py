@@ -1,11 +1,14 @@
 """Sockets that leave cheroot: what the client sees, and that nobody else notices."""
 
 import asyncio
+import contextlib
 import hashlib
 import os
+import select
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ from saltapi.netapi import _sockets as sockets
 from saltapi.netapi._sockets import DetachedSocket, wait_served
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
 from tests.netapi.rest_cherrypy.streaming import (
+    CLIENT_SECONDS,
     HOST,
     THREADS,
     StreamServer,
@@ -24,7 +28,7 @@ from tests.netapi.rest_cherrypy.streaming import (
     read_until,
     request,
 )
-from tests.waiting import eventually
+from tests.waiting import POLL_SECONDS, eventually, scaled
 
 MIB = 1024 * 1024
 Serve = Callable[[DetachedSocket], Coroutine[Any, Any, None]]
@@ -83,6 +87,28 @@ def names(head: list[str]) -> set[str]:
     return {line.partition(":")[0].lower() for line in head[1:]}
 
 
+def both_ways(connection: socket.socket, data: bytes) -> bytes:
+    """
+    Send *data* and receive as much at the same time; return the digest of what came.
+
+    In one thread: two that use one TLS connection at once break it (OpenSSL, "threads").
+    """
+    connection.settimeout(0)
+    deadline = time.monotonic() + scaled(CLIENT_SECONDS)
+    unsent, missing, digest = memoryview(data), len(data), hashlib.sha256()
+    while missing:
+        assert time.monotonic() < deadline
+        select.select([connection], [connection] if unsent else [], [], POLL_SECONDS)
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            unsent = unsent[connection.send(unsent[:MIB]) :] if unsent else unsent
+        with contextlib.suppress(BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            came = connection.recv(MIB)
+            assert came
+            digest.update(came)
+            missing -= len(came)
+    return digest.digest()
+
+
 class TestHead:
     """What the client gets before the stream begins."""
 
@@ -135,21 +161,8 @@ class TestBytes:
         with connect() as connection:
             connection.sendall(request("/x"))
             head_of(connection)
-            digest = hashlib.sha256()
-
-            def receive() -> None:
-                left = len(sent)
-                while left:
-                    data = connection.recv(MIB)
-                    assert data
-                    digest.update(data)
-                    left -= len(data)
-
-            receiving = threading.Thread(target=receive)
-            receiving.start()
-            connection.sendall(sent)
-            receiving.join()
-        assert hashlib.sha256(sent).digest() == digest.digest()
+            digest = both_ways(connection, sent)
+        assert hashlib.sha256(sent).digest() == digest
 
     def test_writes_do_not_mix(self, either: tuple[StreamServer, Connect]) -> None:
         """Two writers that write at once write one after the other."""
