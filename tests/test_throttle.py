@@ -6,7 +6,12 @@ from pathlib import Path
 import pytest
 
 from saltapi import throttle
-from saltapi.errors import StoreUnavailable, TooManyRequests
+from saltapi.errors import (
+    AuthenticationFailed,
+    MasterUnavailable,
+    StoreUnavailable,
+    TooManyRequests,
+)
 from saltapi.store import Store
 from saltapi.throttle import LoginThrottle
 
@@ -141,3 +146,18 @@ async def test_store_in_trouble(tmp_path: Path) -> None:
     with pytest.raises(TooManyRequests):
         await guard.admit("192.0.2.1", "fred")
     await store.close()
+
+
+async def test_attempt() -> None:
+    """What is refused inside an attempt counts when it is left; other errors do not."""
+    guard = LoginThrottle(1)
+    with pytest.raises(MasterUnavailable):
+        async with guard.attempt("192.0.2.1", "fred"):
+            raise MasterUnavailable("It is gone.")
+    with pytest.raises(AuthenticationFailed):
+        async with guard.attempt("192.0.2.1", "fred"):
+            raise AuthenticationFailed("It is wrong.")
+
+    with pytest.raises(TooManyRequests):
+        async with guard.attempt("192.0.2.1", "fred"):
+            raise AssertionError("It was let through.")

@@ -7,7 +7,7 @@ the `SaltApiError` that it raises, into a response. They decide nothing about Sa
 
 import functools
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -29,7 +29,7 @@ from saltapi.errors import (
 from saltapi.event_acl import EventAcl
 from saltapi.idempotency import Keyed, Reservation
 from saltapi.lowstate import CLIENTS, Command
-from saltapi.sessions import Admit, permissions
+from saltapi.sessions import Attempt, permissions
 from saltapi.streams import EventStream, ViewStream
 from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Session
@@ -262,8 +262,7 @@ class Api:
             many = len(commands) > 1
             for index, command in enumerate(commands):
                 with _naming_chunk(index if many else None, results):
-                    async with self._counting(command.credentials, peer):
-                        results.append(await self._run_one(command))
+                    results.append(await self._run_one(command, peer))
             if reservation is not None:
                 await reservation.done(results)
         return results
@@ -405,28 +404,22 @@ class Api:
         expire = lowstate.seconds(value, "token_expire")
         if expire is not None:
             load["token_expire"] = expire
-        async with self._counting(credentials, peer) as admit:
-            return await self._client.sessions.login(load, admit=admit)
+        attempt = await self._attempt(credentials, peer)
+        return await self._client.sessions.login(load, attempt=attempt)
 
-    @asynccontextmanager
-    async def _counting(self, credentials: Credentials, peer: str) -> AsyncIterator[Admit | None]:
+    async def _attempt(self, credentials: Credentials, peer: str) -> Attempt:
         """
-        Let a password be tried unless too many have failed; a failure is counted.
+        Return what the use of *credentials* has to happen in: wrong passwords are counted.
 
-        Yields what is to be asked again when its turn has come: many may wait for it.
+        Raises:
+            TooManyRequests: Too many were wrong. It is asked again when their turn has come.
         """
         if credentials.token is not None:
-            yield None
-            return
+            return nullcontext
         throttle, name = self._client.login_throttle, credentials.username or ""
         note_user(name, credentials.eauth)
-        admit = functools.partial(throttle.admit, peer, name)
-        await admit()
-        try:
-            yield admit
-        except AuthenticationFailed:
-            await throttle.count(peer, name)
-            raise
+        await throttle.admit(peer, name)
+        return functools.partial(throttle.attempt, peer, name)
 
     async def _run_chunk(self, chunk: Chunk, token: Any, peer: str) -> Any:
         return (await self.run([chunk], peer=peer, token=token))[0]
@@ -474,10 +467,10 @@ class Api:
             name = (await sessions.check(token)).name
         if not user_allowed(self._access.api_acl, name, peer):
             raise AuthenticationFailed(NOT_AUTHENTICATED)
-        async with self._counting(command.credentials, peer) as admit:
-            credentials = await stack.enter_async_context(
-                sessions.for_command(command.credentials, admit=admit)
-            )
+        attempt = await self._attempt(command.credentials, peer)
+        credentials = await stack.enter_async_context(
+            sessions.for_command(command.credentials, attempt=attempt)
+        )
         return replace(command, credentials=credentials)
 
     def _checked(self, chunk: Chunk) -> Command | SaltApiError:
@@ -491,10 +484,11 @@ class Api:
         if isinstance(command, SaltApiError):
             raise command
         async with AsyncExitStack() as stack:
-            return await self._run_one(await self._admit(stack, command, peer))
+            return await self._run_one(await self._admit(stack, command, peer), peer)
 
-    async def _run_one(self, command: Command) -> Any:
-        async with acting(**facts_of(command)):
+    async def _run_one(self, command: Command, peer: str) -> Any:
+        attempt = await self._attempt(command.credentials, peer)
+        async with acting(**facts_of(command)), attempt():
             result = await self._client.run_command(command)
             if isinstance(result, AsyncIterator):
                 return [element async for element in result]

@@ -12,8 +12,8 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -32,8 +32,8 @@ LOGINS_AT_ONCE = 2
 REVOCATION_CHECK_SECONDS = 1.0
 SHARED_LOGIN_SECONDS = 60.0
 """How long new commands may join a login: a token, and a password, do not last for ever."""
-Admit: TypeAlias = Callable[[], Awaitable[None]]
-"""Lets a password be tried, or raises `TooManyRequests`."""
+Attempt: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Lets a password be tried inside, or raises `TooManyRequests`; sees whether it was wrong."""
 UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S105 - a sentence
 
 
@@ -74,22 +74,20 @@ class Sessions:
         self.failed_logins_total = 0
         """How many credentials the master did not accept."""
 
-    async def login(self, load: dict[str, Any], *, admit: Admit | None = None) -> Session:
+    async def login(self, load: dict[str, Any], *, attempt: Attempt = nullcontext) -> Session:
         """
         Return a new session.
 
         Args:
             load: `username`, `password`, `eauth`; `token_expire` in seconds if the master
                 permits it to this user (`token_expire_user_override`).
-            admit: Called when it is this login's turn; what it raises ends it.
+            attempt: Called when it is this login's turn, and left before it is another's.
 
         Raises:
             AuthenticationFailed, MasterUnavailable
         """
         note_user(str(load.get("username")), str(load.get("eauth")))
-        async with self._logins_at_once:
-            if admit is not None:
-                await admit()
+        async with self._logins_at_once, attempt():
             try:
                 session = _session(await self._master.mk_token(load))
             except AuthenticationFailed:
@@ -160,7 +158,7 @@ class Sessions:
 
     @asynccontextmanager
     async def for_command(
-        self, credentials: Credentials, *, admit: Admit | None = None
+        self, credentials: Credentials, *, attempt: Attempt = nullcontext
     ) -> AsyncIterator[Credentials]:
         """
         Yield credentials to send with commands: a token, also for a name with a password.
@@ -172,7 +170,7 @@ class Sessions:
 
         Args:
             credentials: What came with the command.
-            admit: As for `login`.
+            attempt: As for `login`.
 
         Raises:
             AuthenticationFailed, MasterUnavailable
@@ -184,7 +182,7 @@ class Sessions:
         if not self._store.readable:
             yield credentials
             return
-        key, login = self._login_for(credentials, admit)
+        key, login = self._login_for(credentials, attempt)
         login.users += 1
         try:
             yield Credentials(token=await asyncio.shield(login.ready))
@@ -199,19 +197,19 @@ class Sessions:
         """Wait until the tokens made for commands are revoked; idempotent."""
         await asyncio.gather(*self._closing, return_exceptions=True)
 
-    def _login_for(self, credentials: Credentials, admit: Admit | None) -> tuple[bytes, _Login]:
+    def _login_for(self, credentials: Credentials, attempt: Attempt) -> tuple[bytes, _Login]:
         load = credentials.as_load()
         parts = "\0".join(f"{len(v)}:{v}" for v in load.values())
         key = hmac.digest(self._login_key, parts.encode("utf-8", "surrogatepass"), "sha256")
         login = self._logins.get(key)
         now = time.monotonic()
         if login is None or now - login.made_at > SHARED_LOGIN_SECONDS:
-            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load, admit))
+            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load, attempt))
             login = self._logins[key] = _Login(ready, now)
         return key, login
 
-    async def _mk_token(self, load: dict[str, Any], admit: Admit | None) -> Token:
-        return (await self.login(load, admit=admit)).token
+    async def _mk_token(self, load: dict[str, Any], attempt: Attempt) -> Token:
+        return (await self.login(load, attempt=attempt)).token
 
     async def _revoke_login(self, login: _Login) -> None:
         await asyncio.wait({login.ready})

@@ -11,8 +11,9 @@ import json
 import math
 import time
 from collections import OrderedDict, deque
+from collections.abc import AsyncIterator
 
-from saltapi.errors import StoreUnavailable, TooManyRequests
+from saltapi.errors import AuthenticationFailed, StoreUnavailable, TooManyRequests
 from saltapi.limits import client_of
 from saltapi.store import Store
 
@@ -43,6 +44,16 @@ class LoginThrottle:
     def share(self, store: Store) -> None:
         """Let `admit` and `count` know the failures of all processes that have this *store*."""
         self._store = store
+
+    @contextlib.asynccontextmanager
+    async def attempt(self, address: str, user: str) -> AsyncIterator[None]:
+        """Let a password be tried inside, unless too many have failed; a failure is counted."""
+        await self.admit(address, user)
+        try:
+            yield
+        except AuthenticationFailed:
+            await self.count(address, user)
+            raise
 
     async def admit(self, address: str, user: str) -> None:
         """Same as `check`, with the failures that other processes have seen."""
