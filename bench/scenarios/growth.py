@@ -20,7 +20,7 @@ def growth(visit: Visit) -> Iterator[Figure]:
     yield from factors(
         f"minions {minions:,} → {10 * minions:,}",
         [
-            list(wide.measure(visit, count, f"w{count}-*", times=3))
+            list(wide.measure(visit, count, f"w{count}", times=3))
             for count in (minions, 10 * minions)
         ],
         {"after the last return": "answer", "peak memory": "memory"},

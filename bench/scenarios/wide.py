@@ -17,23 +17,24 @@ GATHER_SECONDS = 100
 def wide(visit: Visit) -> Iterator[Figure]:
     """Run `test.ping` on many minions."""
     if visit.world.kind == WIDE_WORLD:
-        yield from measure(visit, WIDE_SIZE, f"{GROUP}-*", times=1)
+        yield from measure(visit, WIDE_SIZE, GROUP, times=1)
         return
     sizes = visit.pick(full=(100, 1_000, 10_000), quick=(100, 1_000), tiny=(10,))
     for count in sizes:
-        yield from measure(visit, count, f"w{count}-*", times=3)
+        yield from measure(visit, count, f"w{count}", times=3)
 
 
-def measure(visit: Visit, count: int, target: str, *, times: int) -> Iterator[Figure]:
-    """Run `test.ping` on the *count* minions that are *target*, *times* times."""
+def measure(visit: Visit, count: int, group: str, *, times: int) -> Iterator[Figure]:
+    """Run `test.ping` on the *count* minions of *group*, *times* times."""
     case = f"{count:,} minions"
     server = visit.daemon.watched.server(visit.daemon.port)
-    chunk = {"client": "local", "tgt": target, "fun": "test.ping", "timeout": GATHER_SECONDS}
+    ping = {"client": "local", "fun": "test.ping", "timeout": GATHER_SECONDS}
     begin_peak(server)
     before = peak_bytes(server)
     with visit.generator(
         "wide",
-        request=visit.daemon.command(chunk, visit.token),
+        request=visit.daemon.command({**ping, "tgt": f"{group}-*"}, visit.token),
+        warm_up=visit.daemon.command({**ping, "tgt": f"{group}-0"}, visit.token),
         expect='": true',
         bus=visit.world.bus,
         minions=count,
