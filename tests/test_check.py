@@ -204,7 +204,7 @@ def test_function_workers(home: Home) -> None:
     for directory in ("var/cache/salt/master", "etc/salt/pki/master"):
         (home.root / directory).mkdir(parents=True)
 
-    assert "ok       2 function workers answer quick functions." in _check(home)[1]
+    assert "ok       4 function workers answer quick functions." in _check(home)[1]
     assert (
         "note     function_workers is 0: every runner and wheel goes to the master."
         in _check(home, function_workers=0)[1]

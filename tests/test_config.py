@@ -66,7 +66,7 @@ def test_load_survives_bytes_that_are_no_text(tmp_path: Path) -> None:
 def test_defaults() -> None:
     """Without options of ours the engine has its documented defaults, and no client is enabled."""
     engine = EngineConfig.of({})
-    assert ([], False, 300, 2) == (
+    assert ([], False, 300, 4) == (
         engine.netapi_enable_clients,
         engine.netapi_allow_raw_shell,
         engine.rest_timeout,

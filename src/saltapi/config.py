@@ -152,7 +152,7 @@ class EngineConfig(Section):
     netapi_enable_clients: list[str] = []
     netapi_allow_raw_shell: bool = False
     rest_timeout: Seconds = 300
-    function_workers: int = Field(default=2, ge=0, le=64)
+    function_workers: int = Field(default=4, ge=0, le=64)
     function_timeout: Seconds = 60
     function_worker_memory_mib: int = Field(default=1024, ge=128)
     fast_functions: list[str] = FAST_FUNCTIONS

@@ -229,6 +229,16 @@ class TestResults:
         (stored,) = job["Result"].values()
         assert {"args": ["kept"], "kwargs": {}} == stored["return"]["return"]
 
+    async def test_jobs_since(self, make_lane: MakeLane) -> None:
+        """A list of jobs has those that came after the one before it."""
+        lane = make_lane()
+        first = await result(lane, "jobs.list_jobs")
+        jid = (await run(lane, "runner", "test.arg"))["jid"]
+        second = await result(lane, "jobs.list_jobs")
+
+        assert jid not in first
+        assert "runner.test.arg" == second[jid]["Function"]
+
     async def test_runner_arguments_that_do_not_exist(self, make_lane: MakeLane) -> None:
         """Named arguments that a runner function does not take are dropped."""
         data = await run(

@@ -10,7 +10,6 @@ event and, on 3007, loses events whenever a timed wait ends.
 import asyncio
 import datetime
 import logging
-import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -20,6 +19,7 @@ import salt.transport.frame
 import salt.utils.event
 from salt.version import __saltstack_version__ as salt_version
 
+from saltapi.bridge.ends import tcp_end, unix_end
 from saltapi.config import MIB
 from saltapi.errors import BadRequest, MasterUnavailable
 from saltapi.trace import carried
@@ -231,16 +231,6 @@ class _Reader(asyncio.Protocol):
     def abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
-
-
-def unix_end(opts: Opts, kind: str) -> str:
-    """Return the path of the bus's `pub` or `pull` socket."""
-    return os.path.join(opts["sock_dir"], f"master_event_{kind}.ipc")
-
-
-def tcp_end(opts: Opts, kind: str) -> tuple[str, int]:
-    """Return host and port of the bus's `pub` or `pull` end for `ipc_mode: tcp`."""
-    return "127.0.0.1", int(opts[f"tcp_master_{kind}_port"])
 
 
 def stamp() -> str:

@@ -16,6 +16,7 @@ from typing import Any, Literal, TypeVar
 
 import salt.utils.jid
 
+from saltapi.bridge.ends import tcp_end, unix_end
 from saltapi.bridge.process import WorkerProcess
 from saltapi.config import EngineConfig
 from saltapi.errors import CommandTimeout, WorkerFailed
@@ -225,11 +226,9 @@ class FunctionLane:
             return True
         try:
             if self._opts.get("ipc_mode") == "tcp":
-                port = int(self._opts["tcp_master_pull_port"])
-                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                _, writer = await asyncio.open_connection(*tcp_end(self._opts, "pull"))
             else:
-                path = Path(self._opts["sock_dir"], "master_event_pull.ipc")
-                _, writer = await asyncio.open_unix_connection(path)
+                _, writer = await asyncio.open_unix_connection(unix_end(self._opts, "pull"))
         except OSError:
             return False
         writer.close()

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import salt.loader
 
+from saltapi.bridge import job_loads
 from saltapi.bridge.functions import obstacle_to
 from saltapi.types import Jid, Opts
 
@@ -67,6 +68,7 @@ class JobCache:
         if self._returners is None:
             opts = {"grains": {}, **self._opts}
             self._returners = salt.loader.returners(opts, salt.loader.minion_mods(opts))
+            job_loads.remember(self._returners)
         function: Callable[..., Any] = self._returners[f"{self._name}.{name}"]
         return function
 

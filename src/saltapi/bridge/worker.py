@@ -17,6 +17,7 @@ from typing import Any, BinaryIO, TextIO
 
 from saltapi.bridge import frames
 from saltapi.bridge.gate import Gate, Refused
+from saltapi.bridge.warm import keep_warm
 from saltapi.types import Opts
 
 log = logging.getLogger("saltapi.worker")
@@ -36,6 +37,7 @@ class Functions:
         import salt.runner
         import salt.wheel
 
+        keep_warm(opts)
         self._gate = Gate(opts)
         runner = salt.runner.RunnerClient(opts)
         wheel = salt.wheel.WheelClient(opts)
