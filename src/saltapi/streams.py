@@ -30,6 +30,8 @@ SSE_HEARTBEAT = b":\n\n"
 BATCH_BYTES = 64 * KIB
 """What is sent at once; a listener's whole backlog is never copied together."""
 HEARTBEAT_SECONDS = 15.0
+GATHER_SECONDS_PER_STREAM = 0.0001
+GATHER_LIMIT_SECONDS = 0.25
 
 
 T = TypeVar("T")
@@ -163,10 +165,26 @@ class EventStream(Stream[Record]):
             listener = hub.listen([tag_glob(tag) for tag in tags], since=since)
         super().__init__(listener, sessions, session)
         self._listener = listener
+        self._hub = hub
+        hub.streams += 1
+
+    async def gather(self) -> None:
+        """
+        Return when enough may have come for another write.
+
+        A write costs more than what it carries: the more streams there are in this process, the
+        less often each is written to, and what comes in between goes out together.
+        """
+        seconds = self._hub.streams * GATHER_SECONDS_PER_STREAM
+        await asyncio.sleep(min(seconds, GATHER_LIMIT_SECONDS))
 
     def position(self) -> str | None:
         """Return an id to resume from when all that was taken has been seen; None if none is."""
         return self._listener.position()
+
+    def _note_end(self, reason: str) -> None:
+        self._hub.streams -= 1
+        super()._note_end(reason)
 
 
 class ViewStream(Stream[bytes]):

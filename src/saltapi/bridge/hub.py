@@ -16,6 +16,7 @@ from weakref import WeakSet
 from saltapi.bridge import positions
 from saltapi.bridge.events import Event, Gap, Record, TagFilter, any_of, split
 from saltapi.bridge.positions import Place
+from saltapi.bridge.wake import Wake
 from saltapi.types import Jid
 
 JobCallback = Callable[[Event], None]
@@ -75,10 +76,10 @@ class Listener:
         self._owner = owner
         self._passes = passes
         self._limit_bytes = queue_bytes
-        self._queue: deque[Record] = deque()
+        self._queue: list[Record] = []
         self._queued_bytes = 0
         self._seen_us: int | None = None
-        self._wake = asyncio.Event()
+        self._wake = Wake()
         self.closed: str | None = None
         """The reason why the listener has ended; None while it has not."""
         self.on_close: Callable[[str], None] | None = None
@@ -119,17 +120,15 @@ class Listener:
         while not self._queue:
             if self.closed is not None:
                 raise ListenerClosed(self.closed)
-            self._wake.clear()
             await self._wake.wait()
         return self.drain()
 
     def drain(self) -> list[Record]:
         """Return what is queued now."""
-        records = list(self._queue)
+        records, self._queue = self._queue, []
+        self._queued_bytes = 0
         if records:
             self._seen_us = _time_of(records[-1]) or self._seen_us
-        self._queue.clear()
-        self._queued_bytes = 0
         return records
 
     def position(self) -> str | None:
@@ -202,6 +201,8 @@ class Hub:
         """How often the connection to the bus broke, so that events may have been missed."""
         self.overflows_total = 0
         """How many listeners were ended because they read too slowly."""
+        self.streams = 0
+        """How many connections are written to."""
 
     @property
     def queued_bytes(self) -> int:

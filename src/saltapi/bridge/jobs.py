@@ -10,7 +10,6 @@ that it still runs the job, it is waited for.
 import asyncio
 import enum
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Self
@@ -23,6 +22,7 @@ from saltapi.bridge.hub import Hub
 from saltapi.bridge.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.master import Master
 from saltapi.bridge.presence import Presence
+from saltapi.bridge.wake import Wake
 from saltapi.errors import BadRequest, SaltApiError
 from saltapi.trace import note_jid
 from saltapi.types import Credentials, Jid, MinionId, Opts, Published, ReturnData
@@ -184,8 +184,8 @@ class Job:
         self._request = request
         self._states: dict[MinionId, MinionState] = {}
         self._pending: set[MinionId] = set()
-        self._arrived: deque[Return] = deque()
-        self._wake = asyncio.Event()
+        self._arrived: list[Return] = []
+        self._wake = Wake()
         self._stop_watching = jobs.hub.watch_job(jid, self._on_event)
         self._stop_listening: Callable[[], None] | None = None
         self._probe: asyncio.Task[None] | None = None
@@ -237,8 +237,8 @@ class Job:
         timeout = self._jobs.timeout_seconds(self._request)
         check_at = started + timeout
         while True:
-            while self._arrived:
-                yield self._arrived.popleft()
+            for found in self._take_arrived():
+                yield found
             pending = self._pending
             now = loop.time()
             if not pending and now >= started + self._jobs.syndic_wait_seconds:
@@ -258,8 +258,12 @@ class Job:
                     check_at = max(self._patience.get(minion, 0) for minion in pending)
             await self._wait(None if self._probe is not None else check_at - loop.time())
         await self._give_up()
-        while self._arrived:
-            yield self._arrived.popleft()
+        for found in self._take_arrived():
+            yield found
+
+    def _take_arrived(self) -> list[Return]:
+        arrived, self._arrived = self._arrived, []
+        return arrived
 
     async def _wait(self, seconds: float | None) -> None:
         """Wait until something happens to the job, at most *seconds*."""
@@ -267,12 +271,7 @@ class Job:
             return
         if seconds is not None and self._jobs.syndic_wait_seconds and not self._pending:
             seconds = min(seconds, self._jobs.syndic_wait_seconds)
-        try:
-            async with asyncio.timeout(None if seconds is None else max(seconds, 0)):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
-        self._wake.clear()
+        await self._wake.wait(seconds)
 
     def _on_event(self, event: Event) -> None:
         parts = event.tag.split("/", 4)

@@ -63,6 +63,7 @@ async def _send(stream: EventStream, socket: Connection, *, ids: bool, chunked: 
             while True:
                 for data in sse_batches(await stream.take_or_heartbeat(HEARTBEAT_SECONDS), ids=ids):
                     await socket.write(_chunk(data) if chunked else data)
+                await stream.gather()
         except StreamEnded as end:
             log.info("A stream of %s has ended: %s", stream.session.name, end)
             if chunked:

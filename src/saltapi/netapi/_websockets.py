@@ -311,6 +311,7 @@ class _Conversation:
                 records = await stream.take()
                 if self._ready.is_set():
                     await self._write(render_each(records, dialect.name, dialect.frame_of))
+                await stream.gather()
 
     async def _write(self, frames: Iterable[bytes]) -> None:
         for data in joined(frames):

@@ -9,7 +9,7 @@ import pytest
 from saltapi.bridge.hub import OVERFLOW, Hub
 from saltapi.event_forms import NDJSON, SSE
 from saltapi.netapi.rest_asgi import event_streams, streams
-from saltapi.netapi.rest_asgi.event_streams import Pace, stream_response
+from saltapi.netapi.rest_asgi.event_streams import stream_response
 from saltapi.streams import EventStream
 from saltapi.types import Session
 from tests.fake_master import frame_body, new_hub
@@ -23,17 +23,16 @@ Message = MutableMapping[str, Any]
 class Client:
     """The other side of one response: reads as fast as `may_read` lets it."""
 
-    def __init__(self, hub: Hub, pace: Pace | None = None, *, gzip: bool = False) -> None:
+    def __init__(self, hub: Hub, *, gzip: bool = False) -> None:
         self.hub = hub
         self.sessions = FakeSessions()
-        self.pace = pace or Pace()
         self.stream = EventStream(hub, self.sessions, SESSION)
         self.messages: list[Message] = []
         self.aborted = False
         self.may_read = asyncio.Event()
         self.may_read.set()
         self.leaves = asyncio.Event()
-        response = stream_response(self.stream, self.pace, NDJSON, gzip=gzip, resumed=False)
+        response = stream_response(self.stream, NDJSON, gzip=gzip, resumed=False)
         scope = {"type": "http", "extensions": {streams.ABORT: {"abort": self._abort}}}
         self.task = asyncio.create_task(response(scope, self._receive, self._send))
 
@@ -73,8 +72,7 @@ def brief(monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_a_slow_reader_is_cut_off() -> None:
     """Who reads nothing while events come is ended when the queue is full; others go on."""
     hub = new_hub(queue_bytes=100_000)
-    pace = Pace()
-    slow, quick = Client(hub, pace), Client(hub, pace)
+    slow, quick = Client(hub), Client(hub)
     await slow.begun()
     await quick.begun()
     slow.may_read.clear()
@@ -87,7 +85,7 @@ async def test_a_slow_reader_is_cut_off() -> None:
     assert not quick.task.done()
     quick.leaves.set()
     await quick.task
-    assert (0, 0) == (hub.listeners, pace.listeners)
+    assert (0, 0) == (hub.listeners, hub.streams)
 
 
 async def test_a_reader_that_wakes_up_is_told_why() -> None:
@@ -111,14 +109,14 @@ async def test_a_client_that_leaves() -> None:
     await client.begun()
     client.leaves.set()
     await client.task
-    assert (0, 0) == (client.hub.listeners, client.pace.listeners)
+    assert (0, 0) == (client.hub.listeners, client.hub.streams)
 
 
 async def test_a_response_that_cannot_begin() -> None:
     """When the head cannot be sent, the stream is closed, too."""
     hub = new_hub()
     stream = EventStream(hub, FakeSessions(), SESSION)
-    response = stream_response(stream, Pace(), SSE, gzip=False, resumed=False)
+    response = stream_response(stream, SSE, gzip=False, resumed=False)
 
     async def fail(_: Message) -> None:
         raise OSError("gone")
@@ -164,7 +162,7 @@ async def test_many_listeners_are_written_to_less_often() -> None:
     writes = {}
     for listeners in (0, 1_000):
         client = Client(new_hub())
-        client.pace.listeners += listeners
+        client.hub.streams += listeners
         await client.begun()
         for _ in range(30):
             client.fire()

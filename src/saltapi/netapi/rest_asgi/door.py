@@ -13,7 +13,6 @@ from saltapi.idempotency import Idempotency
 from saltapi.jobs import JobDesk
 from saltapi.limits import Limits
 from saltapi.metrics import Metrics
-from saltapi.netapi.rest_asgi.event_streams import Pace
 from saltapi.repeats import Repeats
 from saltapi.runs import Runs
 from saltapi.shared_metrics import SharedMetrics
@@ -74,7 +73,6 @@ class Door:
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
         self.health = Health(self.client)
-        self.pace = Pace()
         self._started = False
 
     @property

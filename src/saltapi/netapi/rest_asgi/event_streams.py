@@ -1,14 +1,9 @@
-"""
-Streams of events to clients of `/v1`: bodies that go on, and WebSockets.
-
-With many listeners each of them is written to less often: what comes in between goes out together,
-because a write costs more than what it carries.
-"""
+"""Streams of events to clients of `/v1`: bodies that go on, and WebSockets."""
 
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -25,37 +20,12 @@ log = logging.getLogger(__name__)
 
 FAREWELL_SECONDS = 2.0
 """How long the end of a stream may take when the client does not read."""
-GATHER_SECONDS_PER_LISTENER = 0.0001
-"""So much longer events are gathered before a write for each listener in the process."""
-GATHER_LIMIT_SECONDS = 0.25
 FRAMED = "message-frame"
 GZIP_HEADERS = {"Content-Encoding": "gzip"}
 
 
-class Pace:
-    """How many listen in this process, and so how often each is written to."""
-
-    def __init__(self) -> None:
-        self.listeners = 0
-
-    @contextlib.contextmanager
-    def one_more(self) -> Iterator[None]:
-        """Count one more listener."""
-        self.listeners += 1
-        try:
-            yield
-        finally:
-            self.listeners -= 1
-
-    async def gather(self) -> None:
-        """Return when enough may have come for another write."""
-        seconds = self.listeners * GATHER_SECONDS_PER_LISTENER
-        await asyncio.sleep(min(seconds, GATHER_LIMIT_SECONDS))
-
-
 def stream_response(
     stream: EventStream,
-    pace: Pace,
     form: Form,
     *,
     gzip: bool,
@@ -66,7 +36,6 @@ def stream_response(
 
     Args:
         stream: The events.
-        pace: That of the process.
         form: How to write them.
         gzip: Whether the body is compressed.
         resumed: Whether the client goes on with a stream that it had before.
@@ -76,16 +45,14 @@ def stream_response(
 
     async def serve(body: Body) -> None:
         writer = Writer(form, gzip=gzip)
-        await serve_body(stream, body, writer, pace, resumed=resumed)
+        await serve_body(stream, body, writer, resumed=resumed)
 
     return StreamResponse(
         serve, headers={**headers, **(GZIP_HEADERS if gzip else {})}, let_go=stream.aclose
     )
 
 
-async def serve_body(
-    stream: EventStream, body: Body, writer: Writer, pace: Pace, *, resumed: bool
-) -> None:
+async def serve_body(stream: EventStream, body: Body, writer: Writer, *, resumed: bool) -> None:
     """
     Send the events of *stream* until it ends or the client leaves; the stream is closed then.
 
@@ -93,19 +60,15 @@ async def serve_body(
         stream: The events.
         body: Where to.
         writer: Makes bytes of them.
-        pace: That of the process.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    with pace.one_more():
-        async with stream:
-            sending = asyncio.create_task(_send(stream, body, writer, pace, resumed=resumed))
-            leaving = asyncio.create_task(body.drop_input())
-            await _until_over(stream, sending, leaving)
+    async with stream:
+        sending = asyncio.create_task(_send(stream, body, writer, resumed=resumed))
+        leaving = asyncio.create_task(body.drop_input())
+        await _until_over(stream, sending, leaving)
 
 
-async def _send(
-    stream: EventStream, body: Body, writer: Writer, pace: Pace, *, resumed: bool
-) -> None:
+async def _send(stream: EventStream, body: Body, writer: Writer, *, resumed: bool) -> None:
     try:
         await body.write(writer.start(None if resumed else stream.position()))
         try:
@@ -115,7 +78,7 @@ async def _send(
                     await body.write(writer.heartbeat(stream.position()))
                 for data in writer.records(records):
                     await body.write(data)
-                await pace.gather()
+                await stream.gather()
         except StreamEnded as ended:
             log.info("A stream of %s has ended: %s", stream.session.name, ended)
             await body.write(writer.end(ended) + writer.last())
@@ -163,33 +126,27 @@ def check_origin(socket: WebSocket, cors_origins: Collection[str]) -> None:
         )
 
 
-async def serve_websocket(
-    stream: EventStream, socket: WebSocket, pace: Pace, *, resumed: bool
-) -> None:
+async def serve_websocket(stream: EventStream, socket: WebSocket, *, resumed: bool) -> None:
     """
     Send each record of *stream* as a message until it ends or the client leaves; closes both.
 
     Args:
         stream: The events.
         socket: The WebSocket, accepted. What the client sends is passed over.
-        pace: That of the process.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    with pace.one_more():
-        async with stream:
-            sending = asyncio.create_task(_send_messages(stream, socket, pace, resumed=resumed))
-            leaving = asyncio.create_task(_drop_messages(socket))
-            try:
-                await _until_over(stream, sending, leaving)
-            except (OSError, WebSocketDisconnect) as error:
-                log.info("A listener of %s is gone: %s", stream.session.name, error)
-            if not leaving.done() or leaving.cancelled():
-                await _close(stream, socket)
+    async with stream:
+        sending = asyncio.create_task(_send_messages(stream, socket, resumed=resumed))
+        leaving = asyncio.create_task(_drop_messages(socket))
+        try:
+            await _until_over(stream, sending, leaving)
+        except (OSError, WebSocketDisconnect) as error:
+            log.info("A listener of %s is gone: %s", stream.session.name, error)
+        if not leaving.done() or leaving.cancelled():
+            await _close(stream, socket)
 
 
-async def _send_messages(
-    stream: EventStream, socket: WebSocket, pace: Pace, *, resumed: bool
-) -> None:
+async def _send_messages(stream: EventStream, socket: WebSocket, *, resumed: bool) -> None:
     position = None if resumed else stream.position()
     if position is not None:
         await send_frames(socket, [text_frame(MESSAGES.start(position))])
@@ -201,7 +158,7 @@ async def _send_messages(
                 await send_frames(socket, [text_frame(heartbeat)])
             frames = (MESSAGES.wrapped(record, FRAMED, text_frame) for record in records)
             await send_frames(socket, frames)
-            await pace.gather()
+            await stream.gather()
 
 
 async def _drop_messages(socket: WebSocket) -> None:

@@ -35,8 +35,7 @@ async def converse(
     async with stream:
         await connection.accept()
         usual = _websockets.dialect_of(stream)
-        with connection.app.state.door.pace.one_more():
-            await _Conversation(connection, stream, dialect or usual).run()
+        await _Conversation(connection, stream, dialect or usual).run()
 
 
 async def send_frames(connection: WebSocket, frames: Iterable[bytes]) -> None:
@@ -67,7 +66,6 @@ class _Conversation:
         self._stream = stream
         self._dialect = dialect
         self._ready = asyncio.Event()
-        self._pace = connection.app.state.door.pace
 
     async def run(self) -> None:
         """Converse until one side ends it."""
@@ -115,7 +113,7 @@ class _Conversation:
                 records = await stream.take()
                 if self._ready.is_set():
                     await self._write_all(render_each(records, dialect.name, dialect.frame_of))
-                await self._pace.gather()
+                await stream.gather()
 
     async def _write_all(self, frames: Iterable[bytes]) -> None:
         try:

@@ -107,7 +107,7 @@ async def events(
         return Response(headers={"Content-Type": form.media_type})
     seen = last_event_id or since or None
     stream = await door.api.listen(session.token, peer=peer, since=seen, tags=tags)
-    return stream_response(stream, door.pace, form, gzip=gzip, resumed=seen is not None)
+    return stream_response(stream, form, gzip=gzip, resumed=seen is not None)
 
 
 @router.websocket("/events")
@@ -125,7 +125,7 @@ async def events_websocket(
     stream = await door.api.listen(token, peer=peer, since=seen, tags=tags)
     async with stream:
         await socket.accept()
-        await serve_websocket(stream, socket, door.pace, resumed=seen is not None)
+        await serve_websocket(stream, socket, resumed=seen is not None)
 
 
 @router.post(
