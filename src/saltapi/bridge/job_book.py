@@ -316,13 +316,14 @@ class JobBook:
             self._size_bytes -= job.size_bytes
 
     def _forget_oldest(self, keep: BookedJob) -> None:
-        if len(self._jobs) <= self._limit_jobs and self._size_bytes <= self._limit_bytes:
-            return
-        for job in list(self._jobs.values()):
+        for _ in range(len(self._jobs)):
             if len(self._jobs) <= self._limit_jobs and self._size_bytes <= self._limit_bytes:
                 return
-            if not job.held and job is not keep:
-                self.remove(job)
+            oldest = next(iter(self._jobs.values()))
+            if oldest.held or oldest is keep:
+                self._jobs.move_to_end(oldest.jid)
+            else:
+                self.remove(oldest)
 
     def _on_event(self, event: Event) -> None:
         try:
