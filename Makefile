@@ -1,7 +1,7 @@
 # make demo            a private Salt master, minions and the API; Ctrl-C ends it
 # make test            all tests; SALT=3007 takes the other line of Salt
 # make lint            ruff and mypy
-# make bench           measure it beside Salt's own modules; ARGS="--quick" takes three minutes
+# make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
 # ARGS="…" hands arguments on: make demo ARGS="--minions 5", make test ARGS="-k lowstate"

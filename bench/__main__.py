@@ -15,7 +15,7 @@ from bench.scenario import SIZES
 from bench.worlds import WIDE, WORLDS
 from saltapi.netapi._sockets import allow_many_connections
 
-NOT_QUICK = ["rest_cherrypy", "rest_wsgi"]
+NOT_QUICK = ["salt.rest_tornado", "rest_cherrypy", "rest_wsgi"]
 ROUNDS = {"full": 2, "quick": 1, "tiny": 1}
 
 
@@ -31,7 +31,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"what to measure, everything by default: {', '.join(BY_NAME)}",
     )
-    found.add_argument("--quick", action="store_true", help="less of everything, in three minutes")
+    found.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     found.add_argument("--size", choices=SIZES, help="how much: full (default), quick or tiny")
     found.add_argument("--rounds", type=int, help="how many rounds; 2, or 1 with --quick")
     found.add_argument(

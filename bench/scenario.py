@@ -12,7 +12,7 @@ from bench.worlds import REAL, SIMULATED, RealWorld, SimulatedWorld, World
 T = TypeVar("T")
 
 SIZES = ["full", "quick", "tiny"]
-"""For documentation; in three minutes; to see that it works."""
+"""For documentation; in two minutes; to see that it works."""
 DEADLINE_SECONDS = 120
 
 
