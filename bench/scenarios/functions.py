@@ -8,16 +8,16 @@ from bench.worlds import REAL
 
 JOBS = 100
 CLIENTS = 4
-WARM_UP_SECONDS = 0.1
-"""What is on its way then is waited for."""
+WARM_UP_SECONDS = 2.0
+"""Until all function workers have started, one after the other."""
 FUNCTIONS = [("runner", "jobs.list_jobs"), ("runner", "test.arg"), ("wheel", "key.list_all")]
 
 
 def functions(visit: Visit) -> Iterator[Figure]:
     """Run each of the functions again and again."""
-    visit.real.set_jobs(visit.pick(full=JOBS, quick=JOBS, tiny=10))
     if not visit.contestant.is_bare:
         warm_up(visit)
+    visit.real.set_jobs(visit.pick(full=JOBS, quick=JOBS, tiny=10))
     for client, fun in FUNCTIONS:
         if client == "wheel" and not visit.contestant.has_wheel:
             continue
@@ -27,7 +27,8 @@ def functions(visit: Visit) -> Iterator[Figure]:
 def warm_up(visit: Visit) -> None:
     """Let everything be there that the first calls start."""
     request = visit.daemon.command({"client": "runner", "fun": "test.arg"}, visit.token)
-    more = {"clients": CLIENTS, "seconds": WARM_UP_SECONDS, "warm_up_seconds": 0.0}
+    seconds = visit.pick(full=WARM_UP_SECONDS, quick=WARM_UP_SECONDS, tiny=0.1)
+    more = {"clients": CLIENTS, "seconds": seconds, "warm_up_seconds": 0.0}
     once(visit.job("requests", request=request, expect="", **more))
 
 
@@ -36,7 +37,7 @@ def measure(visit: Visit, case: str, client: str, fun: str) -> Iterator[Figure]:
     more = {
         "clients": CLIENTS,
         "seconds": visit.pick(full=1.0, quick=0.5, tiny=0.2),
-        "warm_up_seconds": visit.pick(full=0.3, quick=0.2, tiny=0.0),
+        "warm_up_seconds": visit.pick(full=0.8, quick=0.8, tiny=0.0),
     }
     if visit.contestant.is_bare:
         yield from visit.bare(case, client, fun=fun, **more)
