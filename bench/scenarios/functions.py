@@ -37,7 +37,7 @@ def measure(visit: Visit, case: str, client: str, fun: str) -> Iterator[Figure]:
     more = {
         "clients": CLIENTS,
         "seconds": visit.pick(full=1.0, quick=0.5, tiny=0.2),
-        "warm_up_seconds": visit.pick(full=0.8, quick=0.8, tiny=0.0),
+        "warm_up_seconds": visit.pick(full=0.5, quick=0.5, tiny=0.0),
     }
     if visit.contestant.is_bare:
         yield from visit.bare(case, client, fun=fun, **more)
