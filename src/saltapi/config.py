@@ -162,6 +162,11 @@ class EngineConfig(Section):
     api_event_history_bytes: int = Field(default=16 * MIB, ge=0)
     api_session_cache_seconds: float = Field(default=1.0, ge=0, le=60)
     api_login_failures: int = Field(default=20, ge=0)
+    api_unfinished_bytes: int = Field(default=64 * MIB, ge=64 * KIB)
+    api_unfinished_bytes_per_address: int = Field(default=8 * MIB, ge=64 * KIB)
+    api_connections_per_address: int = Field(default=200, ge=0)
+    api_min_body_rate_bytes: int = Field(default=500, ge=0)
+    api_stranger_body_bytes: int = Field(default=64 * KIB, ge=1)
     api_shutdown_timeout: Seconds = 20
     api_log_format: Literal["text", "json"] = "text"
 
