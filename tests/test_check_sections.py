@@ -292,3 +292,30 @@ def test_open_hooks(
     assert 0 == status
     assert (0 if said is None else 1) == len(warnings)
     assert said is None or said in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("proxies", "line"),
+    [
+        (
+            ["192.0.2.1", "unix"],
+            "ok       rest_cherrypy: 192.0.2.1, unix may say whose a request is.",
+        ),
+        (
+            "0.0.0.0/0",
+            "warning  rest_cherrypy.trusted_proxies names everybody, so that anybody can take any"
+            " address: name the proxies alone.",
+        ),
+        (
+            ["::1", "proxy"],
+            "error    The master config is wrong: rest_cherrypy.trusted_proxies.1: ",
+        ),
+    ],
+)
+def test_trusted_proxies(
+    home: Home, capsys: pytest.CaptureFixture[str], proxies: Any, line: str
+) -> None:
+    """It is said who is believed, and what is no address stops the start."""
+    section = {"port": 8000, "disable_ssl": True, "host": "localhost", "trusted_proxies": proxies}
+    _, lines = check(home, capsys, section)
+    assert any(found.startswith(line) for found in lines), lines

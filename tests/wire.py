@@ -53,16 +53,20 @@ def encode_request(
     return head + b"\r\n\r\n" + (body or b"")
 
 
-def exchange(port: int, request: bytes, *, timeout: float = SOCKET_SECONDS) -> Answer:
+def exchange(
+    port: int, request: bytes, *, timeout: float = SOCKET_SECONDS, source: str = "127.0.0.1"
+) -> Answer:
     """
-    Send *request* to a loopback *port* and return the answer.
+    Send *request* to a loopback *port*, from the loopback address *source*; return the answer.
 
     Of an event stream only the beginning is read: the first line of its body.
 
     Raises:
         OSError, http.client.HTTPException: No answer came, or none that is HTTP.
     """
-    with socket.create_connection(("127.0.0.1", port), timeout=scaled(timeout)) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", port), timeout=scaled(timeout), source_address=(source, 0)
+    ) as connection:
         connection.sendall(request)
         method = request.split(b" ", 1)[0].decode("latin-1")
         response = http.client.HTTPResponse(connection, method=method)

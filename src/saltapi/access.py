@@ -1,9 +1,11 @@
 """
-Who may come from where: `authorized_ips` and `api_acl` as functions of name and peer address.
+Who may come from where: `authorized_ips` and `api_acl` as functions of name and address.
 
-Both look at the address of the peer that holds the connection, never at a header.
+Both look at the address of the peer that holds the connection, or at the one that a proxy in
+`trusted_proxies` has seen (`saltapi.netapi._proxies`).
 """
 
+import functools
 import ipaddress
 import logging
 from collections.abc import Iterable, Mapping
@@ -23,6 +25,11 @@ def address_allowed(authorized_ips: Iterable[str] | str | None, address: str) ->
     if not authorized_ips:
         return True
     entries = [authorized_ips] if isinstance(authorized_ips, str) else authorized_ips
+    return address_listed(entries, address)
+
+
+def address_listed(entries: Iterable[str], address: str) -> bool:
+    """Return whether *address* is one of *entries*, or in a network that is one."""
     return any(_matches(str(entry), address) for entry in entries)
 
 
@@ -60,10 +67,15 @@ def user_allowed(api_acl: Mapping[str, Any] | None, name: str, address: str) -> 
 
 def _matches(entry: str, address: str) -> bool:
     try:
-        network = ipaddress.ip_network(entry, strict=False)
+        network = _network(entry)
         peer = ipaddress.ip_address(address)
     except ValueError:
         return False
     if isinstance(peer, ipaddress.IPv6Address) and peer.ipv4_mapped is not None:
         peer = peer.ipv4_mapped
     return peer in network
+
+
+@functools.lru_cache(maxsize=1024)
+def _network(entry: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(entry, strict=False)

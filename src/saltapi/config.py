@@ -6,6 +6,7 @@ ours in it is checked here. Every option of this file is described in `docs/conf
 """
 
 import difflib
+import ipaddress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -35,6 +36,17 @@ def _absolute(path: str) -> str:
     if path and not Path(path).is_absolute():
         raise ValueError("must be an absolute path")
     return path
+
+
+def _proxy(entry: str) -> str:
+    """Return an address, a network, or `unix`; it is no place for a mistake."""
+    if entry != "unix":
+        ipaddress.ip_network(entry, strict=False)
+    return entry
+
+
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value or []
 
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -181,6 +193,9 @@ class AccessSection(Section):
 
     authorized_ips: list[str] | str | None = None
     api_acl: dict[str, Any] | None = None
+    trusted_proxies: Annotated[
+        list[Annotated[str, AfterValidator(_proxy)]], BeforeValidator(_listed)
+    ] = []
 
 
 class RestWsgiConfig(AccessSection):

@@ -131,7 +131,7 @@ class CertificateRefused(SaltApiError):
 
 
 class OriginRefused(SaltApiError):
-    """A page of another origin, which `cors_origin` does not list, opens a WebSocket."""
+    """A page of an origin that `cors_origin` does not list uses the cookie, or a WebSocket."""
 
     status = 403
     code = "origin_refused"

@@ -1,6 +1,7 @@
 """rest_wsgi over a real socket, in front of a real master."""
 
 import http.client
+import io
 import json
 import os
 import shutil
@@ -748,3 +749,22 @@ def test_wsgi_conformance(master: PrivateMaster, login: dict[str, str]) -> None:
         thread.join()
         server.server_close()
         app.close()
+
+
+def test_address_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    """The log line has the client's address where a trusted proxy tells it."""
+    section = config.RestWsgiConfig.parse({"port": 1, "trusted_proxies": "127.0.0.1"})
+    app = RestWsgi({}, section)
+    environ: dict[str, Any] = {
+        "REQUEST_METHOD": "GET",
+        "PATH_INFO": "/",
+        "wsgi.url_scheme": "http",
+        "wsgi.input": io.BytesIO(),
+        "HTTP_X_FORWARDED_FOR": "203.0.113.9",
+    }
+    with caplog.at_level("INFO"):
+        for peer in ("127.0.0.1", "127.0.0.2"):
+            app({**environ, "REMOTE_ADDR": peer}, lambda *_: lambda _: None)
+
+    lines = [line for line in caplog.messages if "GET" in line]
+    assert ["203.0.113.9", "127.0.0.2"] == [line.split()[0] for line in lines]

@@ -206,6 +206,15 @@ def limits(opts: Opts) -> Iterator[Line]:
             yield Line("error", f"{name}.api_acl has no `users`: it limits nobody.")
         if section.get("authorized_ips"):
             yield Line("ok", f"{name}: only {_names(section['authorized_ips'])} may connect.")
+        proxies = section.get("trusted_proxies")
+        if proxies and "/0" in _names(proxies):
+            yield Line(
+                "warning",
+                f"{name}.trusted_proxies names everybody, so that anybody can take any address:"
+                " name the proxies alone.",
+            )
+        elif proxies:
+            yield Line("ok", f"{name}: {_names(proxies)} may say whose a request is.")
 
 
 def _names(values: Any) -> str:

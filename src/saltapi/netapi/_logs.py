@@ -50,7 +50,7 @@ def log_access(environ: "WSGIEnvironment", status: str, seconds: float) -> None:
     """Write the line that the current request ends with."""
     access_log.info(
         '%s "%s %s" %s %.0f ms %s',
-        environ.get("REMOTE_ADDR", "-"),
+        environ.get("REMOTE_ADDR") or "-",
         one_line(environ.get("REQUEST_METHOD", "-")),
         loggable_path(environ),
         status,

@@ -30,13 +30,8 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from saltapi.config import KIB
-from saltapi.errors import (
-    BadRequest,
-    MethodNotAllowed,
-    OriginRefused,
-    SaltApiError,
-    UpgradeRequired,
-)
+from saltapi.errors import BadRequest, MethodNotAllowed, SaltApiError, UpgradeRequired
+from saltapi.netapi._origins import check_handshake
 from saltapi.netapi._sockets import DetachedSocket
 from saltapi.streams import End, EventStream, StreamEnded, ViewStream, joined, render_each
 
@@ -102,7 +97,6 @@ UPGRADE_HEADERS = {
 }
 """What belongs to an answer with status 426."""
 
-DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 HANDSHAKE_HEADERS = {
     "HTTP_CONNECTION": "Connection",
     "HTTP_UPGRADE": "Upgrade",
@@ -123,7 +117,8 @@ def accept(
 
     Args:
         environ: The WSGI environ of the request.
-        cors_origins: The origins whose pages may connect, beside our own; `*` for all.
+        cors_origins: The origins whose pages may connect, beside our own; `*` for all that do not
+            come with the cookie.
 
     Raises:
         UpgradeRequired: It is no handshake, or one of another version; `UPGRADE_HEADERS` belong
@@ -139,11 +134,7 @@ def accept(
     response = protocol.accept(request)
     if response.status_code != http.HTTPStatus.SWITCHING_PROTOCOLS:
         raise _refusal(protocol.handshake_exc, headers)
-    if not origin_allowed(environ, cors_origins):
-        raise OriginRefused(
-            "Pages of this origin may not connect: cors_origin in the master config lists those"
-            " that may."
-        )
+    check_handshake(environ, cors_origins)
     accepted = {"Sec-WebSocket-Accept": response.headers["Sec-WebSocket-Accept"]}
     return protocol, list((UPGRADE_HEADERS | accepted).items())
 
@@ -157,24 +148,6 @@ def _refusal(error: Exception | None, headers: Headers) -> SaltApiError:
     if isinstance(error, InvalidHeaderValue) and version not in {None, "13"}:
         return UpgradeRequired("This URL speaks version 13 of WebSocket.")
     return BadRequest(f"This is no handshake for a WebSocket: {error}.")
-
-
-def origin_allowed(environ: Mapping[str, Any], cors_origins: Collection[str]) -> bool:
-    """
-    Return whether the page that asks, if it is one, may connect.
-
-    A page may if it comes from the host that it connects to, not by plain HTTP to one with TLS.
-    What sends no Origin is no browser.
-    """
-    origin = environ.get("HTTP_ORIGIN")
-    if origin is None or "*" in cors_origins or origin in cors_origins:
-        return True
-    scheme, _, host = origin.lower().partition("://")
-    if scheme not in DEFAULT_PORTS or (scheme, environ["wsgi.url_scheme"]) == ("http", "https"):
-        return False
-    port = DEFAULT_PORTS[scheme]
-    wanted = str(environ.get("HTTP_HOST", "")).lower()
-    return bool(host) and host.removesuffix(port) == wanted.removesuffix(port)
 
 
 def dialect_of(stream: EventStream | ViewStream) -> Dialect:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 from saltapi import config, errors, formats, service
 from saltapi.api import Api
 from saltapi.blocking import APIClient
+from saltapi.netapi._admission import check_readable
 from saltapi.netapi._bodies import read_body
 from saltapi.netapi._cheroot import Server
+from saltapi.netapi._proxies import believe
 from saltapi.trace import Trace, current
 from saltapi.types import Opts
 
@@ -56,6 +58,7 @@ class RestWsgi:
         current.set(trace)
         started = time.monotonic()
         headers: dict[str, str] = {}
+        believe(environ, self._section.trusted_proxies)
         try:
             status, body = 200, {"return": self._run(environ)}
         except errors.SaltApiError as error:
@@ -68,7 +71,7 @@ class RestWsgi:
             status, body = 500, _error_body(500, "An unexpected error occurred")
         log.info(
             "%s %s %s %d %.0f ms %s",
-            environ.get("REMOTE_ADDR", "-"),
+            environ.get("REMOTE_ADDR") or "-",
             _printable(environ["REQUEST_METHOD"]),
             _printable(_path(environ)),
             status,
@@ -86,6 +89,7 @@ class RestWsgi:
         # The body is read whatever comes of it: left on the connection, it would be taken for the
         # next request.
         body = read_body(environ, self._section.max_request_body_size)
+        check_readable(environ)
         if _path(environ) != "/":
             raise errors.NotFound("There is only one URL here: POST to /.")
         if environ["REQUEST_METHOD"] != "POST":

@@ -13,15 +13,17 @@ from typing import Any
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 
-from saltapi import errors, tls, trace
+from saltapi import errors, trace
 from saltapi.config import KIB
 from saltapi.netapi import _answers
+from saltapi.netapi._admission import check_admitted
 from saltapi.netapi._logs import log_access, loggable_path
+from saltapi.netapi._origins import check_handshake
 from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.environ import believed
 from saltapi.netapi.rest_asgi.paths import located
 from saltapi.netapi.rest_asgi.problems import error_response, unexpected
 from saltapi.netapi.rest_asgi.protection import Protection
-from saltapi.netapi.rest_asgi.requests import peer_of
 from saltapi.netapi.rest_asgi.ticketed import with_token
 
 Scope = MutableMapping[str, Any]
@@ -59,6 +61,7 @@ class Around:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
+        scope, environ = believed(scope, self._door.section.trusted_proxies)
         current = trace.Trace(context=trace_context(scope))
         trace.current.set(current)
         answer = _Answer(self._door, scope, send, current)
@@ -72,15 +75,15 @@ class Around:
         recorder = self._door.audit.record(
             current,
             module=self._door.name,
-            address=peer_of(HTTPConnection(scope)),
+            address=environ["REMOTE_ADDR"],
             method=str(scope.get("method", "WEBSOCKET")),
-            path=loggable_path(_environ(scope)),
+            path=loggable_path(environ),
         )
         metrics = self._door.metrics
         metrics.in_flight += 1
         try:
             await self._door.start()  # already done where the server speaks lifespan
-            await self._answer(inner, receive, answer)
+            await self._answer(inner, environ, receive, answer)
         finally:
             metrics.in_flight -= 1
             if recorder is not None:
@@ -89,13 +92,22 @@ class Around:
             method = str(scope.get("method", "WEBSOCKET"))
             seconds = (answer.began_at or time.monotonic()) - began_at
             metrics.answered(route_of(inner), method, status, seconds)
-            log_access(_environ(scope), answer.status, time.monotonic() - began_at)
+            log_access(environ, answer.status, time.monotonic() - began_at)
 
-    async def _answer(self, scope: Scope, receive: Receive, answer: "_Answer") -> None:
+    async def _answer(
+        self, scope: Scope, environ: dict[str, Any], receive: Receive, answer: "_Answer"
+    ) -> None:
         connection = HTTPConnection(scope)
+        section = self._door.section
         try:
-            self._door.api.check_address(peer_of(connection))
-            tls.check_common_name(self._door.section, _environ(scope))
+            check_admitted(
+                environ,
+                section,
+                takes_cookies=section.enable_sessions,
+                gives_cookie=scope["path"].removeprefix(scope["saltapi.base"]) == "/login",
+            )
+            if scope["type"] == "websocket":
+                check_handshake(environ, section.cors_origins)
         except errors.SaltApiError as error:
             await error_response(connection, error)(scope, receive, answer.send)
             return
@@ -200,33 +212,3 @@ class _Answer:
 def _as_list(message: Message) -> list[tuple[bytes, bytes]]:
     headers = message["headers"] = list(message["headers"])
     return headers
-
-
-def _environ(scope: Scope) -> dict[str, Any]:
-    """Return what a WSGI environ would say about the request, for the shared helpers."""
-    client = scope.get("client")
-    tls_facts = (scope.get("extensions") or {}).get("tls") or {}
-    name = scope.get("state", {}).get("client_common_name") or _common_name(
-        tls_facts.get("client_cert_name") or ""
-    )
-    return {
-        "REQUEST_METHOD": scope.get("method", "GET"),
-        "PATH_INFO": scope["path"].encode().decode("latin-1"),
-        "REMOTE_ADDR": client[0] if client else "-",
-        "SSL_CLIENT_S_DN_CN": name,
-    }
-
-
-def _common_name(distinguished_name: str) -> str | None:
-    """Return the common name in a distinguished name (RFC 4514), as the ASGI TLS extension has."""
-    from cryptography import x509
-    from cryptography.x509.oid import NameOID
-
-    if not distinguished_name:
-        return None
-    try:
-        name = x509.Name.from_rfc4514_string(distinguished_name)
-    except ValueError:
-        return None
-    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
-    return str(found[0].value) if found else None

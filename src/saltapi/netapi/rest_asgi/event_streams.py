@@ -3,15 +3,13 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import Collection
 from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from saltapi.errors import OriginRefused
 from saltapi.event_forms import MESSAGES, Form, Writer
 from saltapi.netapi import _answers
-from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, origin_allowed, text_frame
+from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, text_frame
 from saltapi.netapi.rest_asgi.streams import Body, StreamResponse, abort
 from saltapi.netapi.rest_asgi.websockets import send_frames
 from saltapi.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
@@ -104,26 +102,6 @@ async def _until_over(
     for task in both:
         if not task.cancelled():
             task.result()
-
-
-def check_origin(socket: WebSocket, cors_origins: Collection[str]) -> None:
-    """
-    Return if the page that opens *socket*, if it is one, may do so.
-
-    Raises:
-        OriginRefused: It is of another origin, which `cors_origin` does not list.
-    """
-    environ = {
-        "wsgi.url_scheme": "https" if socket.url.scheme == "wss" else "http",
-        "HTTP_HOST": socket.headers.get("Host", ""),
-    }
-    if "Origin" in socket.headers:
-        environ["HTTP_ORIGIN"] = socket.headers["Origin"]
-    if not origin_allowed(environ, cors_origins):
-        raise OriginRefused(
-            "Pages of this origin may not connect: cors_origin in the master config lists those"
-            " that may."
-        )
 
 
 async def serve_websocket(stream: EventStream, socket: WebSocket, *, resumed: bool) -> None:

@@ -51,6 +51,8 @@ class LowDataAdapter(Resource):
 class Login(Resource):
     """`/login`: get a session token."""
 
+    gives_cookie = True
+
     @endpoint
     def GET(self) -> Any:
         """Say how to log in."""

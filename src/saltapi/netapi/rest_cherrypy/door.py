@@ -15,16 +15,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import cherrypy
 
-from saltapi import errors, formats, tls, trace
+from saltapi import errors, formats, trace
 from saltapi import log as logs
-from saltapi.access import check_address
 from saltapi.api import Api, value_from_text
 from saltapi.blocking import APIClient
 from saltapi.client import AsyncAPIClient
 from saltapi.config import RestCherrypyConfig
 from saltapi.netapi import _answers
+from saltapi.netapi._admission import check_admitted
 from saltapi.netapi._bodies import read_body
 from saltapi.netapi._logs import log_access, one_line, without_token
+from saltapi.netapi._proxies import believe
 from saltapi.netapi._sockets import wait_served
 from saltapi.types import Opts
 
@@ -58,6 +59,7 @@ class Door:
         trace.current.set(current)
         started = time.monotonic()
         status = "-"
+        believe(environ, self.section.trusted_proxies)
 
         def noting_start_response(line: str, headers: Any, *rest: Any) -> Any:
             nonlocal status
@@ -90,7 +92,7 @@ class Door:
 
     @property
     def peer(self) -> str:
-        """The address of whoever holds the connection."""
+        """The address that the request comes from."""
         return str(cherrypy.request.remote.ip)
 
     @property
@@ -123,8 +125,12 @@ class Door:
         try:
             environ = {**cherrypy.request.wsgi_environ, "wsgi.input": cherrypy.request.rfile}
             cherrypy.request.saltapi_body = read_body(environ, self.section.max_request_body_size)
-            check_address(self.section.authorized_ips, self.peer)
-            tls.check_common_name(self.section, environ)
+            check_admitted(
+                environ,
+                self.section,
+                takes_cookies=self.section.enable_sessions,
+                gives_cookie=resource.gives_cookie,
+            )
             self._add_cors_headers()
             arguments = _bound(handler, resource, path, query)
             if getattr(handler, "is_raw", False):

@@ -11,6 +11,9 @@ from saltapi.netapi.rest_cherrypy.door import Door, endpoint, not_found, raw
 class Resource:
     """Base of all URLs: a class is a URL, its methods are named after HTTP's."""
 
+    gives_cookie = False
+    """Whether an answer may have the session cookie."""
+
     def __init__(self, door: Door) -> None:
         self.door = door
 

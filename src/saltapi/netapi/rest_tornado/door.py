@@ -21,14 +21,16 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application as TornadoApplication
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
-from saltapi import errors, formats, tls, trace
+from saltapi import errors, formats, trace
 from saltapi import log as logs
 from saltapi.api import Api
 from saltapi.client import AsyncAPIClient
 from saltapi.config import KIB, RestTornadoConfig
 from saltapi.netapi import _answers
+from saltapi.netapi._admission import check_admitted
 from saltapi.netapi._bodies import DRAINED_BYTES
 from saltapi.netapi._logs import log_access, one_line, without_token
+from saltapi.netapi._proxies import believe
 from saltapi.netapi._sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
@@ -119,6 +121,8 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
     """Base of all URLs: a class is a URL, its methods are named after HTTP's."""
 
     application: Application
+    gives_cookie = False
+    """Whether an answer may have the session cookie."""
 
     def __init__(
         self, application: Application, request: HTTPServerRequest, **options: Any
@@ -128,6 +132,9 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         self._began_at = time.monotonic()
         self._parts: list[bytes] = []
         self._size_bytes = 0
+        self.environ = environ_of(request)
+        """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
+        believe(self.environ, application.section.trusted_proxies)
         super().__init__(application, request, **options)
 
     # What a request has
@@ -144,8 +151,8 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
 
     @property
     def peer(self) -> str:
-        """The address of whoever holds the connection."""
-        return str(self.request.remote_ip)
+        """The address that the request comes from."""
+        return str(self.environ["REMOTE_ADDR"])
 
     @property
     def token(self) -> str:
@@ -241,8 +248,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         """Write what *handler* returns, or the error that it raises."""
         try:
             self._check_size()
-            self.api.check_address(self.peer)
-            tls.check_common_name(self.section, environ_of(self.request))
+            check_admitted(self.environ, self.section, gives_cookie=self.gives_cookie)
             if getattr(handler, "is_raw", False):
                 await handler(self, *path)
                 return
@@ -263,7 +269,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
 
     def hand_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
-        secure = self.request.protocol == "https"
+        secure = self.environ["wsgi.url_scheme"] == "https"
         cookie = _answers.session_cookie(token, expire, path="/", secure=secure)
         self.add_header("Set-Cookie", cookie.OutputString())
 
@@ -306,7 +312,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         """Write the line that the request ends with, and count it."""
         status = self.get_status()
         self.application.statuses[status] += 1
-        log_access(environ_of(self.request), str(status), time.monotonic() - self._began_at)
+        log_access(self.environ, str(status), time.monotonic() - self._began_at)
 
     async def hand_over(self) -> DetachedSocket | None:
         """

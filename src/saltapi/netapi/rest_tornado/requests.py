@@ -18,6 +18,8 @@ def environ_of(request: HTTPServerRequest) -> dict[str, Any]:
         "SSL_CLIENT_S_DN_CN": _common_name(request),
     }
     for name, value in request.headers.items():
+        if "_" in name:  # it would look like one with a hyphen
+            continue
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
     return environ
 

@@ -54,6 +54,8 @@ class SaltAPIHandler(BaseSaltAPIHandler):
 class SaltAuthHandler(BaseSaltAPIHandler):
     """`/login`: get a session token."""
 
+    gives_cookie = True
+
     @endpoint
     async def get(self) -> Any:
         """Say how to log in."""

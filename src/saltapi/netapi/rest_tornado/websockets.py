@@ -9,7 +9,6 @@ from saltapi.netapi import _websockets
 from saltapi.netapi._websockets import Dialect
 from saltapi.netapi.rest_tornado.door import endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
-from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.streams import EventStream, ViewStream
 
 ALL_EVENTS = Dialect("websocket-bare")
@@ -26,7 +25,7 @@ class _WebsocketHandler(Listening):
         """Open the WebSocket (101); it begins when the client says that it is ready."""
         try:
             protocol, headers = _websockets.accept(
-                environ_of(self.request), cors_origins=self.section.cors_origins
+                self.environ, cors_origins=self.section.cors_origins
             )
         except errors.UpgradeRequired:
             for name, value in _websockets.UPGRADE_HEADERS.items():

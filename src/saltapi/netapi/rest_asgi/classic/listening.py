@@ -9,7 +9,6 @@ from saltapi import errors
 from saltapi.netapi import _websockets
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, parameters, raw
-from saltapi.netapi.rest_asgi.event_streams import check_origin
 from saltapi.netapi.rest_asgi.requests import door_of, peer_of, token_of
 from saltapi.netapi.rest_asgi.streams import EVENTS_HEADERS, events_response
 from saltapi.netapi.rest_asgi.websockets import converse
@@ -89,7 +88,6 @@ def _refuse(request: Request) -> NoReturn:
 async def websocket(connection: WebSocket) -> None:
     """Send events, or with `format_events` the view of jobs and minions."""
     given = _check_parameters(connection, {"format_events"})
-    check_origin(connection, door_of(connection).section.cors_origins)
     in_url = connection.path_params.get("token") or given.get("token") or given.get("salt_token")
     token, peer = _listener_token(connection, in_url or ""), peer_of(connection)
     api = door_of(connection).api

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from saltapi import formats
 from saltapi.event_forms import NDJSON, SSE
-from saltapi.netapi.rest_asgi.event_streams import check_origin, serve_websocket, stream_response
+from saltapi.netapi.rest_asgi.event_streams import serve_websocket, stream_response
 from saltapi.netapi.rest_asgi.record_streams import document
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Model, Route, stream_content, streams
@@ -120,7 +120,6 @@ async def events_websocket(
     since: Since = None,
 ) -> None:
     """Send the events that the session may see, each record as one JSON message."""
-    check_origin(socket, door.section.cors_origins)
     seen = socket.headers.get("Last-Event-ID") or since or None
     stream = await door.api.listen(token, peer=peer, since=seen, tags=tags)
     async with stream:

@@ -1,0 +1,77 @@
+"""A request as ASGI has it, in the words of CGI (RFC 3875) that the shared helpers know."""
+
+from collections.abc import Iterable, MutableMapping
+from typing import Any
+
+from saltapi.netapi._proxies import believe
+
+Scope = MutableMapping[str, Any]
+
+HEADERS = {
+    b"cookie": "HTTP_COOKIE",
+    b"forwarded": "HTTP_FORWARDED",
+    b"host": "HTTP_HOST",
+    b"origin": "HTTP_ORIGIN",
+    b"sec-fetch-site": "HTTP_SEC_FETCH_SITE",
+    b"x-auth-token": "HTTP_X_AUTH_TOKEN",
+    b"x-forwarded-for": "HTTP_X_FORWARDED_FOR",
+    b"x-forwarded-host": "HTTP_X_FORWARDED_HOST",
+    b"x-forwarded-proto": "HTTP_X_FORWARDED_PROTO",
+}
+"""The headers that these helpers look at."""
+
+
+def environ_of(scope: Scope) -> dict[str, Any]:
+    """Return what a WSGI server's environ says about a request, as far as it is asked for."""
+    client = scope.get("client")
+    tls_facts = (scope.get("extensions") or {}).get("tls") or {}
+    name = scope.get("state", {}).get("client_common_name") or _common_name(
+        tls_facts.get("client_cert_name") or ""
+    )
+    environ = {
+        "REQUEST_METHOD": scope.get("method", "GET"),
+        "PATH_INFO": scope["path"].encode().decode("latin-1"),
+        "REMOTE_ADDR": client[0] if client else "",
+        "SSL_CLIENT_S_DN_CN": name,
+        "wsgi.url_scheme": "https" if scope.get("scheme") in {"https", "wss"} else "http",
+    }
+    for header, value in scope["headers"]:
+        key = HEADERS.get(header)
+        if key is not None:
+            text = value.decode("latin-1")
+            environ[key] = f"{environ[key]}, {text}" if key in environ else text
+    return environ
+
+
+def believed(scope: Scope, trusted_proxies: Iterable[str]) -> tuple[Scope, dict[str, Any]]:
+    """
+    Return *scope* and its environ, as the client's where a trusted proxy holds the connection.
+
+    Args:
+        scope: Of HTTP or WebSocket; not changed.
+        trusted_proxies: What the option lists.
+    """
+    environ = environ_of(scope)
+    before = (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"])
+    believe(environ, trusted_proxies)
+    address, scheme = environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]
+    if (address, scheme) == before:
+        return scope, environ
+    if scope["type"] == "websocket":
+        scheme = "wss" if scheme == "https" else "ws"
+    return {**scope, "client": (address, 0) if address else None, "scheme": scheme}, environ
+
+
+def _common_name(distinguished_name: str) -> str | None:
+    """Return the common name in a distinguished name (RFC 4514), as the ASGI TLS extension has."""
+    from cryptography import x509
+    from cryptography.x509.oid import NameOID
+
+    if not distinguished_name:
+        return None
+    try:
+        name = x509.Name.from_rfc4514_string(distinguished_name)
+    except ValueError:
+        return None
+    found = name.get_attributes_for_oid(NameOID.COMMON_NAME)
+    return str(found[0].value) if found else None
