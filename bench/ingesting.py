@@ -10,9 +10,9 @@ from typing import Any
 
 from bench.load import main, say
 from saltapi import config
-from saltapi.bridge.bus import Bus
-from saltapi.bridge.events import tag_prefix
-from saltapi.bridge.hub import Hub, Listener
+from saltapi.bridge.bus.bus import Bus
+from saltapi.bridge.bus.events import tag_prefix
+from saltapi.bridge.bus.hub import Hub, Listener
 from saltapi.config import MIB
 
 HISTORY_BYTES = 16 * MIB

@@ -11,8 +11,8 @@ from typing import Any
 
 import salt.payload
 
-from saltapi.bridge.hub import Hub
-from saltapi.bridge.jobs import JobRequest, Jobs
+from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.jobs.jobs import JobRequest, Jobs
 from saltapi.errors import NoMinionsMatched
 from saltapi.types import Credentials, Published
 

@@ -13,12 +13,13 @@ from typing import Any
 import pytest
 
 import saltapi
-from saltapi import cli, config, errors, lowstate, metrics
-from saltapi.bridge import ssh_options
-from saltapi.client import AsyncAPIClient
+from saltapi import cli, config, errors, lowstate
+from saltapi.bridge.workers import ssh_options
 from saltapi.config import EngineConfig, Section
 from saltapi.demo import PrivateMaster
 from saltapi.demo.instructions import curl, examples
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.monitoring import metrics
 from tests.apis import OURS, ApiServer
 from tests.waiting import scaled
 

@@ -12,7 +12,7 @@ from saltapi.errors import CannotStart
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
-    from saltapi import background, loader
+    from saltapi.process import daemonize, loader
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> int:
 
                 return check.run(args.config_dir)
             case "make-cert":
-                from saltapi import certificates
+                from saltapi.process import certificates
 
                 return certificates.run(args)
             case "version":
@@ -81,7 +81,7 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
     make_cert = commands.add_parser("make-cert", help="make a self-signed certificate and key")
     _add_config_dir(make_cert, default=argparse.SUPPRESS)
     if "make-cert" in argv:
-        from saltapi import certificates
+        from saltapi.process import certificates
 
         certificates.add_arguments(make_cert)
 
@@ -122,19 +122,20 @@ def _add_serve_arguments(parser: argparse.ArgumentParser, *, default: str | None
 
 def _serve(args: argparse.Namespace) -> int:
     """Load the config, become a daemon as far as wanted, and run the modules."""
-    from saltapi import background, config, loader
-    from saltapi import log as logs
-    from saltapi.daemon import Supervisor
-    from saltapi.notify import Notifier
+    from saltapi import config
+    from saltapi.process import daemonize, loader
+    from saltapi.process import log as logs
+    from saltapi.process.sd_notify import Notifier
+    from saltapi.process.supervisor import Supervisor
 
     opts = config.load(Path(args.config_dir).absolute())
     _apply(args, opts)
     config.EngineConfig.of(opts)
-    account = background.account_for(opts["user"])
+    account = daemonize.account_for(opts["user"])
     if account:
         logs.create_file(str(opts["log_file"]), account.uid, account.gid)
-    terminal = background.detach() if args.daemon else None
-    pid_file = background.PidFile(opts["pidfile"])
+    terminal = daemonize.detach() if args.daemon else None
+    pid_file = daemonize.PidFile(opts["pidfile"])
     try:
         pid_file_problem = _create(pid_file, must=bool(args.pid_file))
         if account:
@@ -169,7 +170,7 @@ def _apply(args: argparse.Namespace, opts: Opts) -> None:
         opts["log_file"] = args.log_file if is_url else str(Path(args.log_file).absolute())
 
 
-def _create(pid_file: "background.PidFile", *, must: bool) -> str | None:
+def _create(pid_file: "daemonize.PidFile", *, must: bool) -> str | None:
     """Create the pid file; return what is wrong if it cannot be and need not be created."""
     try:
         pid_file.create()

@@ -21,8 +21,8 @@ from pydantic import (
     model_validator,
 )
 
+from saltapi.engine.webhooks.schemes import AnySecret
 from saltapi.errors import CannotStart
-from saltapi.hook_schemes import AnySecret
 from saltapi.types import Opts
 
 KIB = 1024
@@ -55,7 +55,7 @@ UrlPath = Annotated[str, AfterValidator(lambda path: "/" + path.strip("/"))]
 """A path in URLs: with a slash in front of it and none behind."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 EventPolicy = Literal["own", "permitted", "all"] | list[str]
-"""Which events a user sees: a word of `saltapi.event_acl`, or globs of tags."""
+"""Which events a user sees: a word of `saltapi.engine.events.acl`, or globs of tags."""
 EventAclOption = EventPolicy | dict[str, EventPolicy]
 HookSecrets = Annotated[
     list[AnySecret],
@@ -211,7 +211,7 @@ class RestWsgiConfig(AccessSection):
 
 
 class TlsSection(AccessSection):
-    """Base of the sections of modules that speak TLS themselves (`saltapi.tls`)."""
+    """Base of the sections of modules that speak TLS themselves (`saltapi.process.tls`)."""
 
     ssl_crt: str | None = Field(default=None, validation_alias=AliasChoices("ssl_crt", "ssl_cert"))
     ssl_key: str | None = None

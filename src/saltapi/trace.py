@@ -110,7 +110,7 @@ class Trace:
 
 current: ContextVar[Trace | None] = ContextVar("saltapi_trace", default=None)
 act_jids: ContextVar[list[Jid] | None] = ContextVar("saltapi_act_jids", default=None)
-"""The jobs of the act that is under way (`saltapi.acts`)."""
+"""The jobs of the act that is under way (`saltapi.engine.audit.activity`)."""
 
 
 def note_user(name: str, eauth: str | None = None) -> None:

@@ -19,8 +19,8 @@ from typing import Any
 
 import yaml
 
+from saltapi.engine.commands.shapes import SALT_LINE
 from saltapi.formats import OUTPUT_TYPES, quality
-from saltapi.shapes import SALT_LINE
 from tests.differential.corpus import Request
 from tests.wire import Answer
 

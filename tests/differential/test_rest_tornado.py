@@ -46,7 +46,7 @@ CHUNKS = [
     *("no-client", "bad-client", "no-fun", "no-tgt", "runner-no-fun"),
 ]
 LOW_CHUNKS = ["ping", "args", "async", "runner", "runner-async"]
-FORMS = ["form", "form-0.8.4", "form-arg", "form-one-arg", "form-plus", "form-unicode"]
+ENCODINGS = ["form", "form-0.8.4", "form-arg", "form-one-arg", "form-plus", "form-unicode"]
 BODIES = [
     *("text", "text-charset", "json-charset", "json-case", "yaml", "yaml-dict", "yaml-json"),
     *("unlabelled", "xml", "two", "empty-list", "second-wrong", "token-in-chunk"),
@@ -114,7 +114,7 @@ def commands() -> Iterator[Request]:
     wrong = {**PING, **requests.CREDENTIALS, "password": "wrong"}
     yield requests.json_request("run wrong password", "/run", [wrong, PING])
     yield requests.json_request("minions", "/minions", [{"tgt": "*", "fun": "test.ping"}], COOKIE)
-    for name in FORMS:
+    for name in ENCODINGS:
         headers = {**TOKEN, "Content-Type": requests.FORM}
         text = requests.FORM_BODIES[name].replace("%%", "%")
         yield requests.request(f"body {name}", "POST", "/", headers, text)

@@ -15,8 +15,8 @@ from typing import Any, Self, TypeVar
 import yaml
 
 from saltapi import config
-from saltapi.client import AsyncAPIClient
 from saltapi.config import MIB
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Opts, Session
 from tests.daemons import free_port

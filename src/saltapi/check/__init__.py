@@ -15,11 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from saltapi import background, config
+from saltapi import config
 from saltapi.check import sections
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.errors import CannotStart
+from saltapi.process import daemonize
 from saltapi.types import Opts
 
 CLIENTS = (
@@ -76,7 +77,7 @@ def check(opts: Opts) -> Iterator[Line]:
 
 def _account(opts: Opts) -> Iterator[Line]:
     try:
-        background.account_for(opts["user"])
+        daemonize.account_for(opts["user"])
     except CannotStart as error:
         yield Line("error", str(error))
     else:

@@ -10,9 +10,10 @@ from typing import Any
 
 from cryptography import x509
 
-from saltapi import background, config, loader, tls
+from saltapi import config
 from saltapi.check.line import Line
 from saltapi.errors import CannotStart
+from saltapi.process import daemonize, loader, tls
 from saltapi.types import Opts
 
 NETAPI_SECTIONS = {"rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"}
@@ -170,15 +171,15 @@ def _certificate(name: str, section: config.TlsSection) -> Iterator[Line]:
         yield Line("ok", f"{name}: the certificate is valid until {day}.")
 
 
-def _account(opts: Opts) -> background.Account | None:
+def _account(opts: Opts) -> daemonize.Account | None:
     """Return the user whom the daemon becomes, if that is somebody else."""
     try:
-        return background.account_for(opts["user"])
+        return daemonize.account_for(opts["user"])
     except CannotStart:
         return None  # said already
 
 
-def _can_read(user: background.Account, path: Path) -> bool:
+def _can_read(user: daemonize.Account, path: Path) -> bool:
     """Return whether *user*, who is not root, may read *path*, by the modes on the way to it."""
     path = path.resolve()
     needed = [(path, stat.S_IROTH), *((parent, stat.S_IXOTH) for parent in path.parents)]

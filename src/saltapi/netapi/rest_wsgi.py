@@ -15,13 +15,14 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from saltapi import config, errors, formats, service
-from saltapi.api import Api
-from saltapi.blocking import APIClient
-from saltapi.netapi._admission import check_readable
-from saltapi.netapi._bodies import read_body
-from saltapi.netapi._cheroot import Server
-from saltapi.netapi._proxies import believe
+from saltapi import config, errors, formats
+from saltapi.engine.commands.blocking import APIClient
+from saltapi.engine.operations.api import Api
+from saltapi.netapi._http.admission import check_readable
+from saltapi.netapi._http.bodies import read_body
+from saltapi.netapi._http.cheroot import Server
+from saltapi.netapi._http.proxies import believe
+from saltapi.process import lifecycle
 from saltapi.trace import Trace, current
 from saltapi.types import Opts
 
@@ -129,7 +130,7 @@ def start() -> None:
     serving.start()
     host = f"[{section.host}]" if ":" in section.host else section.host
     try:
-        service.run_until_stopped(ready=f"http://{host}:{section.port}")
+        lifecycle.run_until_stopped(ready=f"http://{host}:{section.port}")
     finally:
         server.stop()
         serving.join()

@@ -3,8 +3,8 @@
 import socket
 from typing import Any
 
-from saltapi.client import AsyncAPIClient
 from saltapi.config import RestAsgiConfig
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.netapi.rest_asgi.server import Server, tcp_socket
 from saltapi.types import Opts
 from tests.netapi import running

@@ -12,10 +12,10 @@ import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
-from saltapi.bridge.hub import OVERFLOW
+from saltapi.bridge.bus.hub import OVERFLOW
 from saltapi.config import MIB, RestAsgiConfig
-from saltapi.netapi import _sockets
-from saltapi.netapi._websockets import MESSAGE_LIMIT_BYTES
+from saltapi.netapi._http import sockets
+from saltapi.netapi._http.websockets import MESSAGE_LIMIT_BYTES
 from saltapi.netapi.rest_asgi import classic
 from saltapi.netapi.rest_cherrypy.app import urls as urls_of_cherrypy
 from tests.netapi.rest_asgi.running import RunningServer
@@ -305,7 +305,7 @@ def test_slow_reader(plain: RunningServer) -> None:
 
 def test_reader_that_hangs(site: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who takes nothing for a while is cut off, however little waits for it."""
-    monkeypatch.setattr(_sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
     with site.connect("/salt/api/events", headers=CLOSE) as stuck:
         read_until(stuck, b"retry: 400\n")
         site.fire_all([("big", {"text": "x" * MIB})] * HANGING_EVENTS)
@@ -428,7 +428,7 @@ def test_websocket_too_slow(plain: RunningServer) -> None:
 
 def test_websocket_that_hangs(site: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not read at all is cut off."""
-    monkeypatch.setattr(_sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
     handshake = [
         *(("Host", f"{HOST}:{site.port}"), ("X-Auth-Token", TOKEN), ("Upgrade", "websocket")),
         *(("Connection", "Upgrade"), ("Sec-WebSocket-Version", "13")),

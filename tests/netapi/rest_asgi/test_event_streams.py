@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from saltapi.bridge.hub import OVERFLOW, Hub
-from saltapi.event_forms import NDJSON, SSE
+from saltapi.bridge.bus.hub import OVERFLOW, Hub
+from saltapi.engine.events.encodings import NDJSON, SSE
+from saltapi.engine.events.streams import EventStream
 from saltapi.netapi.rest_asgi import event_streams, streams
 from saltapi.netapi.rest_asgi.event_streams import stream_response
-from saltapi.streams import EventStream
 from saltapi.types import Session
 from tests.fake_master import frame_body, new_hub
 from tests.netapi.rest_cherrypy.streaming import FakeSessions

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from saltapi.bridge.events import Event, tag_prefix
-from saltapi.bridge.hub import Listener
-from saltapi.client import AsyncAPIClient
+from saltapi.bridge.bus.events import Event, tag_prefix
+from saltapi.bridge.bus.hub import Listener
 from saltapi.config import load
 from saltapi.demo import PrivateMaster
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from tests.apis import OURS, ApiServer
 from tests.netapi.rest_asgi.running import RunningServer
 from tests.waiting import eventually, scaled

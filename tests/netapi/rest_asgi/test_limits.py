@@ -17,7 +17,7 @@ from fastapi.responses import StreamingResponse
 from starlette.websockets import WebSocket
 
 from saltapi.demo import PrivateMaster
-from saltapi.limits import RETRY_AFTER_SECONDS, RequestClass
+from saltapi.engine.limits.requests import RETRY_AFTER_SECONDS, RequestClass
 from saltapi.netapi.rest_asgi import requests
 from saltapi.netapi.rest_asgi.protection import class_of
 from tests.apis import OURS, ApiServer

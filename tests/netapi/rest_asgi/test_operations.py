@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
-from saltapi import config, metrics
+from saltapi import config
 from saltapi.demo import PrivateMaster
+from saltapi.engine.monitoring import metrics
 from tests.apis import OURS, ApiServer
 from tests.daemons import children_of
+from tests.engine.monitoring.test_metrics import Values, value, values_of
 from tests.netapi.rest_asgi.running import RunningServer
-from tests.test_metrics import Values, value, values_of
 from tests.waiting import eventually
 
 WORKERS = 2

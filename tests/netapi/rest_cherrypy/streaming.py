@@ -17,16 +17,16 @@ from typing import Any, Self, TypeVar
 
 import trustme
 
-from saltapi.bridge.hub import Hub
-from saltapi.bridge.view import View
+from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.jobs.live_view import LiveView
+from saltapi.engine.events.streams import SSE_TYPE, EventStream, LiveViewStream
 from saltapi.errors import SaltApiError
-from saltapi.netapi._cheroot import Server
-from saltapi.netapi._events import serve_events
-from saltapi.netapi._sockets import DetachedSocket, wait_served
-from saltapi.netapi._tls import use_tls
-from saltapi.netapi._websockets import accept, serve_websocket
+from saltapi.netapi._http.cheroot import Server
+from saltapi.netapi._http.event_stream import serve_events
+from saltapi.netapi._http.sockets import DetachedSocket, wait_served
+from saltapi.netapi._http.tls import use_tls
+from saltapi.netapi._http.websockets import accept, serve_websocket
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover, StreamGateway
-from saltapi.streams import SSE_TYPE, EventStream, ViewStream
 from saltapi.types import Session
 from tests.fake_master import frame_body
 from tests.waiting import scaled
@@ -96,7 +96,7 @@ class StreamServer:
         async def ask_grains(_token: str, wanted: list[str]) -> dict[str, Any]:
             return {minion: minions[minion] for minion in wanted or minions}
 
-        self.view = View(self.hub, connected=who_is_connected, ask_grains=ask_grains)
+        self.view = LiveView(self.hub, connected=who_is_connected, ask_grains=ask_grains)
         self.server = Server(
             (HOST, 0),
             self._app,
@@ -187,11 +187,11 @@ class StreamServer:
             start_response(f"{error.status} No", [("Content-Length", "0")])
             return []
 
-        async def listen() -> EventStream | ViewStream:
+        async def listen() -> EventStream | LiveViewStream:
             session = session_of(environ)
             sessions: Any = self.sessions
             if environ["QUERY_STRING"].startswith("format_events"):
-                return ViewStream(self.view, sessions, session, minions="list")
+                return LiveViewStream(self.view, sessions, session, minions="list")
             return EventStream(self.hub, sessions, session)
 
         stream = self.call(listen())

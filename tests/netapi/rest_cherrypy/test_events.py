@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from saltapi.netapi import _events, _sockets
+from saltapi.engine.events.streams import EventStream
+from saltapi.netapi._http import event_stream, sockets
 from saltapi.netapi.rest_cherrypy import events
 from saltapi.netapi.rest_cherrypy.events import EventIterator
-from saltapi.streams import EventStream
 from tests.netapi.rest_cherrypy.streaming import (
     HOST,
     MIB,
@@ -84,7 +84,7 @@ class TestBytes:
 
     def test_heartbeat(self, server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """When nothing happens a comment comes now and then."""
-        monkeypatch.setattr(_events, "HEARTBEAT_SECONDS", 0.1)
+        monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.1)
         with listening(server) as connection:
             assert b":\n\n:\n\n" == read_exactly(connection, 6)
 
@@ -184,7 +184,7 @@ class TestEnd:
 
     def test_hanging(self, server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """Who takes nothing for a while is dropped, however little waits for it."""
-        monkeypatch.setattr(_sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
+        monkeypatch.setattr(sockets, "WRITE_TIMEOUT_SECONDS", 0.5)
         with listening(server):
             for _ in range(7):
                 server.fire("big", {"text": "x" * MIB})

@@ -16,7 +16,7 @@ import yaml
 
 from saltapi.config import MIB, RestCherrypyConfig
 from saltapi.errors import CannotStart
-from saltapi.netapi._logs import ACCESS, open_logs
+from saltapi.netapi._http.logs import ACCESS, open_logs
 from saltapi.netapi.rest_cherrypy.app import urls
 from tests.netapi.rest_cherrypy.doors import WsgiDoor, serving
 from tests.waiting import eventually, scaled
@@ -481,7 +481,7 @@ def test_wrong_value(option: str, value: Any, said: str) -> None:
 
 def test_every_option_has_a_test() -> None:
     """No option of the section is without a test in this directory."""
-    files = [*HERE.glob("test_*.py"), HERE.parents[1] / "test_tls.py"]
+    files = [*HERE.glob("test_*.py"), HERE.parents[1] / "process" / "test_tls.py"]
     text = "".join(path.read_text() for path in files)
 
     assert [] == [name for name in RestCherrypyConfig.option_names() if name not in text]

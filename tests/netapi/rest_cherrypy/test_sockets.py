@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from saltapi.netapi import _sockets as sockets
-from saltapi.netapi._sockets import DetachedSocket, wait_served
+from saltapi.netapi._http import sockets
+from saltapi.netapi._http.sockets import DetachedSocket, wait_served
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
 from tests.netapi.rest_cherrypy.streaming import (
     CLIENT_SECONDS,

@@ -22,9 +22,9 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from saltapi import errors
-from saltapi.bridge.hub import OVERFLOW
-from saltapi.netapi import _websockets as websockets
-from saltapi.netapi._websockets import accept
+from saltapi.bridge.bus.hub import OVERFLOW
+from saltapi.netapi._http import websockets
+from saltapi.netapi._http.websockets import accept
 from tests.netapi.rest_cherrypy.streaming import (
     HOST,
     MIB,

@@ -3,8 +3,8 @@
 import socket
 from typing import Any
 
-from saltapi.client import AsyncAPIClient
 from saltapi.config import RestTornadoConfig
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.netapi.rest_tornado.server import Server, bind
 from saltapi.types import Opts
 from tests.netapi import running

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from saltapi import config
-from saltapi.bridge.bus import Bus
+from saltapi.bridge.bus.bus import Bus
 from saltapi.demo import PrivateMaster
 from tests.apis import ApiServer
 from tests.waiting import scaled

@@ -17,7 +17,7 @@ from saltapi.config import KIB, MIB, RestTornadoConfig
 from saltapi.demo import PrivateMaster
 from saltapi.errors import CannotStart
 from saltapi.netapi.rest_tornado.server import bind
-from saltapi.tls import server_context
+from saltapi.process.tls import server_context
 from tests.apis import OURS, ApiServer
 from tests.daemons import children_of
 from tests.netapi.certificates import Certificates, get, served_certificate

@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 from websockets.sync.client import ClientConnection, connect
 
 from saltapi.config import KIB, MIB
-from saltapi.netapi import _websockets
+from saltapi.netapi._http import websockets
 from tests.netapi.rest_tornado.running import (
     HOST,
     TOKEN,
@@ -386,8 +386,8 @@ def test_a_slow_client(tmp_path: Path) -> None:
 
 def test_no_pong(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A client that does not answer a ping is taken for gone."""
-    monkeypatch.setattr(_websockets, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(_websockets, "PONG_SECONDS", 0.1)
+    monkeypatch.setattr(websockets, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(websockets, "PONG_SECONDS", 0.1)
     with opened(server) as connection:
         assert re.match(rb"\x89\x00\x88.\x03\xf3", read_all(connection))
     assert eventually(lambda: server.hub.listeners == 0)

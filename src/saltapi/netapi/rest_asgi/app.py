@@ -16,13 +16,13 @@ from starlette.routing import Match
 import saltapi
 from saltapi import errors, trace
 from saltapi.config import RestAsgiConfig
-from saltapi.netapi import _answers
-from saltapi.netapi._logs import one_line, without_token
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.logs import one_line, without_token
 from saltapi.netapi.rest_asgi import classic, documentation, operations
-from saltapi.netapi.rest_asgi.around import Around
 from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
-from saltapi.netapi.rest_asgi.site import app_page, wants_app
+from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
 from saltapi.netapi.rest_asgi.v1 import ROUTERS
 from saltapi.types import Opts
 
@@ -32,7 +32,7 @@ SECTION = "rest_asgi"
 WRONG_METHOD = "Specified method is invalid for this resource."
 
 
-class Application(Around):
+class Application(Middleware):
     """The module as an ASGI application; `door` is what its requests share."""
 
     def __init__(self, api: FastAPI, door: Door) -> None:
@@ -148,7 +148,7 @@ def preflight(request: Request, allowed: str) -> Response:
     headers = {"Allow": allowed}
     asked = request.headers.get("Access-Control-Request-Method")
     origins = request.app.state.door.section.cors_origins
-    if asked and _answers.cors_headers(request.headers.get("Origin"), origins):
+    if asked and answers.cors_headers(request.headers.get("Origin"), origins):
         headers["Access-Control-Allow-Methods"] = allowed
         headers["Access-Control-Allow-Headers"] = (
             "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Auth-Token,"

@@ -16,7 +16,7 @@ from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
 
 from saltapi import formats
 from saltapi.errors import NotFound
-from saltapi.netapi import _answers
+from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.openapi import document
 from saltapi.netapi.rest_asgi.requests import TheDoor
 
@@ -82,7 +82,7 @@ async def openapi(request: Request, door: TheDoor, if_none_match: IfNoneMatch = 
 async def docs(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return a page for browsers that shows the document, and tries requests. No session."""
     page = await asyncio.to_thread(_packaged, "index.html")
-    response = page.response(request, if_none_match, _answers.HTML_PAGE_TYPE)
+    response = page.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
     return response
 
@@ -129,7 +129,7 @@ class _File:
             return Response(status_code=304, headers=headers)
         headers["Content-Type"] = content_type
         body = self._body
-        if _answers.wants_gzip(request.headers.get("Accept-Encoding"), len(body)):
+        if answers.wants_gzip(request.headers.get("Accept-Encoding"), len(body)):
             body = self._compressed
             headers["Content-Encoding"] = "gzip"
         return Response(body, headers=headers)

@@ -2,22 +2,22 @@
 
 from pathlib import Path
 
-from saltapi.api import Api
-from saltapi.audit import AuditLog
-from saltapi.client import AsyncAPIClient
 from saltapi.config import EngineConfig, RestAsgiConfig
-from saltapi.event_acl import EventAcl
-from saltapi.health import Health
-from saltapi.hook_secrets import HookSecrets
-from saltapi.idempotency import Idempotency
-from saltapi.jobs import JobDesk
-from saltapi.limits import Limits
-from saltapi.metrics import Metrics
-from saltapi.repeats import Repeats
-from saltapi.runs import Runs
-from saltapi.shared_metrics import SharedMetrics
-from saltapi.store import Store
-from saltapi.tickets import Tickets
+from saltapi.engine.audit.audit_log import AuditLog
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.jobs.service import JobService
+from saltapi.engine.limits.requests import Limits
+from saltapi.engine.monitoring.health import Health
+from saltapi.engine.monitoring.metrics import Metrics
+from saltapi.engine.monitoring.shared import SharedMetrics
+from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.replay import Replays
+from saltapi.engine.operations.runs import Runs
+from saltapi.engine.sessions.tickets import Tickets
+from saltapi.engine.store.idempotency import Idempotency
+from saltapi.engine.store.sqlite import Store
+from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.types import Opts
 
 
@@ -48,7 +48,7 @@ class Door:
         self.limits = Limits(section)
         self.store = Store(directory / f"{name}.sqlite")
         self.tickets = Tickets(self.store)
-        self.jobs = JobDesk(
+        self.jobs = JobService(
             self.client,
             self.store,
             jobs=section.job_book_jobs,
@@ -56,7 +56,7 @@ class Door:
             administrators=section.administrators,
         )
         self.runs = Runs(self.api, self.jobs)
-        self.repeats = Repeats(self.runs, self.jobs)
+        self.replays = Replays(self.runs, self.jobs)
         if section.workers != 1:
             self.client.login_throttle.share(self.store)
         self.idempotency = Idempotency(
@@ -101,7 +101,7 @@ class Door:
         self.health.close()
         await self.shared_metrics.close()
         await self.runs.close()
-        await self.repeats.close()
+        await self.replays.close()
         await self.jobs.close()
         await self.client.close()
         self.event_acl.close()

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, MutableMapping
 from typing import Any
 
-from saltapi.netapi._proxies import believe
+from saltapi.netapi._http.proxies import believe
 
 Scope = MutableMapping[str, Any]
 

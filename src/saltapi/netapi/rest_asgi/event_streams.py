@@ -7,12 +7,12 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from saltapi.event_forms import MESSAGES, Form, Writer
-from saltapi.netapi import _answers
-from saltapi.netapi._websockets import CLOSE_SECONDS, farewell, text_frame
+from saltapi.engine.events.encodings import MESSAGES, Encoding, Writer
+from saltapi.engine.events.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.websockets import CLOSE_SECONDS, farewell, text_frame
 from saltapi.netapi.rest_asgi.streams import Body, StreamResponse, abort
 from saltapi.netapi.rest_asgi.websockets import send_frames
-from saltapi.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ GZIP_HEADERS = {"Content-Encoding": "gzip"}
 
 def stream_response(
     stream: EventStream,
-    form: Form,
+    form: Encoding,
     *,
     gzip: bool,
     resumed: bool,
@@ -38,7 +38,7 @@ def stream_response(
         gzip: Whether the body is compressed.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    headers = {**_answers.STREAM_HEADERS, "Content-Type": form.media_type}
+    headers = {**answers.STREAM_HEADERS, "Content-Type": form.media_type}
     del headers["Connection"]
 
     async def serve(body: Body) -> None:

@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 
+from saltapi.engine.store.idempotency import KEY_LIMIT_CHARACTERS, Keyed
 from saltapi.errors import BadRequest
-from saltapi.idempotency import KEY_LIMIT_CHARACTERS, Keyed
 
 NAME = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"

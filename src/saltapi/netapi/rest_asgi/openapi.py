@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute
 
 import saltapi
 from saltapi import errors, formats
-from saltapi.netapi import _answers
+from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi import problems
 from saltapi.netapi.rest_asgi.classic.route import Route as ClassicRoute
 from saltapi.netapi.rest_asgi.v1 import record_models
@@ -301,6 +301,6 @@ def _problem_examples(status: int, group: list[type[errors.SaltApiError]]) -> Do
 def sentence(kind: type[errors.SaltApiError]) -> str:
     """Return what an error of this kind is about: the first sentence of its documentation."""
     if kind is errors.SaltApiError:
-        return f"{_answers.UNEXPECTED}."
+        return f"{answers.UNEXPECTED}."
     text = " ".join((kind.__doc__ or "").strip().partition("\n\n")[0].split())
     return text.replace("`", "")

@@ -5,9 +5,9 @@ from typing import Any
 from fastapi import APIRouter, Response
 from pydantic import BaseModel, Field
 
-from saltapi import metrics
-from saltapi.access import address_allowed
-from saltapi.health import is_ready
+from saltapi.engine.monitoring import metrics
+from saltapi.engine.monitoring.health import is_ready
+from saltapi.engine.sessions.addresses import address_allowed
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheToken
 
 router = APIRouter(tags=["operations"])

@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from saltapi import errors, formats, trace
-from saltapi import log as logs
-from saltapi.netapi import _answers
+from saltapi.netapi._http import answers
+from saltapi.process import log as logs
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_YAML_TYPE = "application/problem+yaml"
@@ -77,17 +77,17 @@ def error_response(connection: HTTPConnection, error: errors.SaltApiError) -> Re
     if of_v1:
         content_type, body = _problem_body(accept, status, error)
     else:
-        content_type, body = _answers.error_body(accept, status, str(error), error)
+        content_type, body = answers.error_body(accept, status, str(error), error)
     headers = {
         **getattr(connection.state, "headers", {}),
-        **_answers.error_headers(status, error),
+        **answers.error_headers(status, error),
     }
     return Response(body, status, {**headers, "Content-Type": content_type})
 
 
 def unexpected(connection: HTTPConnection) -> Response:
     """Return the answer to a request that met an error of ours, while that is handled."""
-    sentence = _answers.UNEXPECTED
+    sentence = answers.UNEXPECTED
     if connection.app.state.door.section.debug:
         sentence = logs.redact(traceback.format_exc())
     return error_response(connection, errors.SaltApiError(sentence))

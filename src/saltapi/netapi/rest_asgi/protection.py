@@ -12,12 +12,12 @@ from urllib.parse import parse_qs
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
+from saltapi.engine.limits.requests import FairSlots, RequestClass
+from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
-from saltapi.limits import FairSlots, RequestClass
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.problems import error_response
 from saltapi.netapi.rest_asgi.requests import peer_of, token_of
-from saltapi.sessions import is_token
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from saltapi import formats
-from saltapi.netapi._sockets import set_options
+from saltapi.netapi._http.sockets import set_options
 from saltapi.netapi.rest_asgi.answers import as_clients_know
 from saltapi.netapi.rest_asgi.streams import ABORT, FRAMES
 

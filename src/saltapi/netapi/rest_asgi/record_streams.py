@@ -8,9 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from saltapi import errors, formats
-from saltapi.netapi import _answers
+from saltapi.engine.operations.runs import Run
+from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.problems import problem, status_of
-from saltapi.runs import Run
 
 SSE_TYPE = "text/event-stream"
 NDJSON_TYPE = "application/x-ndjson"
@@ -50,7 +50,7 @@ def stream(
             yield b"".join(map(write, some))
             await asyncio.sleep(0)  # so that it is noticed when the client goes away
 
-    head = {**_answers.STREAM_HEADERS, **(headers or {}), "Content-Type": media_type}
+    head = {**answers.STREAM_HEADERS, **(headers or {}), "Content-Type": media_type}
     del head["Connection"]  # the server's affair
     return StreamingResponse(parts(), headers=head)
 

@@ -12,11 +12,11 @@ from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.requests import ClientDisconnect, HTTPConnection
 
 from saltapi import formats
-from saltapi.api import value_from_text
 from saltapi.config import KIB
+from saltapi.engine.operations.api import value_from_text
 from saltapi.errors import BadRequest, BodyTooLarge
-from saltapi.netapi import _answers
-from saltapi.netapi._bodies import DRAINED_BYTES
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.types import Session
 
@@ -29,7 +29,7 @@ _HEADER = APIKeyHeader(
 )
 _BEARER = HTTPBearer(auto_error=False, description="The token that a login gives.")
 _COOKIE = APIKeyCookie(
-    name=_answers.COOKIE, auto_error=False, description="The token, as a login hands it a browser."
+    name=answers.COOKIE, auto_error=False, description="The token, as a login hands it a browser."
 )
 
 
@@ -71,8 +71,8 @@ def token_of(connection: HTTPConnection) -> str:
         "Authorization": connection.headers.get("Authorization", ""),
     }
     section = connection.app.state.door.section
-    cookie = connection.cookies.get(_answers.COOKIE) if section.enable_sessions else None
-    return _answers.session_token(headers, cookie)
+    cookie = connection.cookies.get(answers.COOKIE) if section.enable_sessions else None
+    return answers.session_token(headers, cookie)
 
 
 async def _token(connection: HTTPConnection) -> str:

@@ -6,10 +6,10 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.record_streams import run_answer
-from saltapi.runs import Prepared
 from saltapi.types import Session
 
 
@@ -29,7 +29,7 @@ async def run_once(
     key = keys.keyed(request, body)
     if key is None:
         return await run_answer(request, await door.runs.start(await prepare()))
-    run = await door.repeats.find(key, session)
+    run = await door.replays.find(key, session)
     if run is None:
-        run = await door.repeats.start(key, await prepare())
+        run = await door.replays.start(key, await prepare())
     return keys.mark(await run_answer(request, run), key)

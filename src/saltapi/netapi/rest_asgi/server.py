@@ -12,15 +12,15 @@ from pathlib import Path
 
 import uvicorn
 
-from saltapi import activation, service, tls
 from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
-from saltapi.netapi import _websockets
-from saltapi.netapi._logs import open_logs
-from saltapi.netapi._processes import run_processes
-from saltapi.netapi._sockets import allow_many_connections
+from saltapi.netapi._http import websockets
+from saltapi.netapi._http.logs import open_logs
+from saltapi.netapi._http.sockets import allow_many_connections
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
+from saltapi.process import lifecycle, socket_activation, tls
+from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 
 FAREWELL_SECONDS = 3.0
@@ -62,7 +62,7 @@ async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> 
         CannotStart: An option is wrong or a certificate cannot be read.
     """
     async with Server(opts, name, sockets) as server:
-        await service.run_until_stopped_async(ready=server.url, reload=server.reload)
+        await lifecycle.run_until_stopped_async(ready=server.url, reload=server.reload)
 
 
 class Server:
@@ -96,10 +96,10 @@ class Server:
             server_header=False,
             timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
             timeout_graceful_shutdown=int(self._stop_seconds),
-            ws_max_size=_websockets.MESSAGE_LIMIT_BYTES,
+            ws_max_size=websockets.MESSAGE_LIMIT_BYTES,
             ws_per_message_deflate=False,
-            ws_ping_interval=_websockets.PING_SECONDS,
-            ws_ping_timeout=_websockets.PONG_SECONDS,
+            ws_ping_interval=websockets.PING_SECONDS,
+            ws_ping_timeout=websockets.PONG_SECONDS,
             ssl_context_factory=None if context is None else lambda *_: context,
         )
         self._server = _Uvicorn(self._config)
@@ -181,7 +181,7 @@ def listening(section: RestAsgiConfig, name: str) -> Iterator[list[socket.socket
     made: list[socket.socket] = []
     try:
         if section.systemd_socket:
-            made += activation.inherited(section.systemd_socket)
+            made += socket_activation.inherited(section.systemd_socket)
         if section.port is not None:
             made.append(tcp_socket(section, name, section.port))
         if section.socket is not None:

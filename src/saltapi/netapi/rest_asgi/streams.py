@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from saltapi.netapi import _answers, _events, _sockets
-from saltapi.streams import SSE_TYPE, EventStream
+from saltapi.engine.events.streams import SSE_TYPE, EventStream
+from saltapi.netapi._http import answers, event_stream, sockets
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +23,7 @@ LAST_SECONDS = 2.0
 
 
 class Body:
-    """The body of a response; what `saltapi.netapi._events` needs of a connection."""
+    """The body of a response; what `saltapi.netapi._http.event_stream` needs of a connection."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         """
@@ -41,7 +41,7 @@ class Body:
         Raises:
             TimeoutError: The client took nothing for `WRITE_TIMEOUT_SECONDS`.
         """
-        async with asyncio.timeout(_sockets.WRITE_TIMEOUT_SECONDS):
+        async with asyncio.timeout(sockets.WRITE_TIMEOUT_SECONDS):
             await self._send({"type": "http.response.body", "body": data, "more_body": True})
 
     async def drop_input(self) -> None:
@@ -98,7 +98,7 @@ def events_response(stream: EventStream, *, ids: bool) -> StreamResponse:
         ids: Whether the client asked to be able to resume.
     """
     return StreamResponse(
-        lambda body: _events.serve_events(stream, body, ids=ids, chunked=False),
+        lambda body: event_stream.serve_events(stream, body, ids=ids, chunked=False),
         headers=EVENTS_HEADERS,
         let_go=stream.aclose,
     )
@@ -106,7 +106,7 @@ def events_response(stream: EventStream, *, ids: bool) -> StreamResponse:
 
 EVENTS_HEADERS = {
     "Content-Type": f"{SSE_TYPE};charset=utf-8",
-    **{name: text for name, text in _answers.STREAM_HEADERS.items() if name != "Connection"},
+    **{name: text for name, text in answers.STREAM_HEADERS.items() if name != "Connection"},
 }
 """Headers of a stream of server-sent events; `Connection` is the server's affair."""
 

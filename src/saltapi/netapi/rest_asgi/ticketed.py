@@ -1,11 +1,11 @@
-"""Requests that come with a ticket in place of a token (`saltapi.tickets`)."""
+"""Requests that come with a ticket in place of a token (`saltapi.engine.sessions.tickets`)."""
 
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from saltapi.engine.limits.requests import RequestClass
 from saltapi.errors import BadRequest
-from saltapi.limits import RequestClass
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.protection import QUERY_FIELDS, class_of
 

@@ -1,5 +1,5 @@
 """
-The WebSockets of `saltapi.netapi._websockets` where the server speaks the protocol (ASGI).
+The WebSockets of `saltapi.netapi._http.websockets` where the server speaks the protocol (ASGI).
 
 Handshake, pings, fragments and the limit of messages are the server's affair. What is said, and
 how a conversation ends, is the same.
@@ -13,16 +13,22 @@ from typing import Any
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from saltapi.netapi import _sockets, _websockets
-from saltapi.netapi._websockets import Dialect
+from saltapi.engine.events.streams import (
+    EventStream,
+    LiveViewStream,
+    StreamEnded,
+    joined,
+    render_each,
+)
+from saltapi.netapi._http import sockets, websockets
+from saltapi.netapi._http.websockets import Dialect
 from saltapi.netapi.rest_asgi.streams import FRAMES, abort
-from saltapi.streams import EventStream, StreamEnded, ViewStream, joined, render_each
 
 log = logging.getLogger(__name__)
 
 
 async def converse(
-    connection: WebSocket, stream: EventStream | ViewStream, dialect: Dialect | None = None
+    connection: WebSocket, stream: EventStream | LiveViewStream, dialect: Dialect | None = None
 ) -> None:
     """
     Send what *stream* has to a client that is ready, until one of both ends; closes all.
@@ -34,7 +40,7 @@ async def converse(
     """
     async with stream:
         await connection.accept()
-        usual = _websockets.dialect_of(stream)
+        usual = websockets.dialect_of(stream)
         await _Conversation(connection, stream, dialect or usual).run()
 
 
@@ -51,8 +57,8 @@ async def send_frames(connection: WebSocket, frames: Iterable[bytes]) -> None:
         if takes_frames:
             message[FRAMES] = data
         else:
-            message["text"] = _websockets.text_of_frame(data)
-        async with asyncio.timeout(_sockets.WRITE_TIMEOUT_SECONDS):
+            message["text"] = websockets.text_of_frame(data)
+        async with asyncio.timeout(sockets.WRITE_TIMEOUT_SECONDS):
             await connection.send(message)
 
 
@@ -60,7 +66,7 @@ class _Conversation:
     """One WebSocket connection."""
 
     def __init__(
-        self, connection: WebSocket, stream: EventStream | ViewStream, dialect: Dialect
+        self, connection: WebSocket, stream: EventStream | LiveViewStream, dialect: Dialect
     ) -> None:
         self._connection = connection
         self._stream = stream
@@ -76,7 +82,7 @@ class _Conversation:
         try:
             await asyncio.wait({*tasks, self._stream.ended}, return_when=first)
             if self._stream.ended.done() and self._ready.is_set():
-                await asyncio.wait(tasks, timeout=_websockets.FAREWELL_SECONDS, return_when=first)
+                await asyncio.wait(tasks, timeout=websockets.FAREWELL_SECONDS, return_when=first)
             sending.cancel()
             if not receiving.done():
                 await self._close()
@@ -97,15 +103,15 @@ class _Conversation:
             text = message.get("text")
             data = message.get("bytes") or b"" if text is None else text.encode()
             if self._dialect.acknowledges:
-                await self._write_all([_websockets.text_frame(_websockets.ACKNOWLEDGEMENT)])
-            if data == _websockets.READY:
+                await self._write_all([websockets.text_frame(websockets.ACKNOWLEDGEMENT)])
+            if data == websockets.READY:
                 self._ready.set()
 
     async def _send(self) -> None:
         """Send events; what happens before the client is ready is not for it."""
         stream, dialect = self._stream, self._dialect
         with contextlib.suppress(StreamEnded):
-            if isinstance(stream, ViewStream):
+            if isinstance(stream, LiveViewStream):
                 await self._ready.wait()
                 while True:
                     await self._write_all(map(dialect.frame_of, await stream.take()))
@@ -124,9 +130,9 @@ class _Conversation:
 
     async def _close(self) -> None:
         """Tell the client that and why this is the end; cut off one that does not read."""
-        code, reason = _websockets.farewell(self._stream)
+        code, reason = websockets.farewell(self._stream)
         try:
-            async with asyncio.timeout(_websockets.CLOSE_SECONDS):
+            async with asyncio.timeout(websockets.CLOSE_SECONDS):
                 await self._connection.close(code, reason)
         except TimeoutError:
             abort(self._connection.scope)

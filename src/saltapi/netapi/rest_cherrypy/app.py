@@ -9,7 +9,7 @@ from typing import Any
 import cherrypy
 
 from saltapi.config import RestCherrypyConfig
-from saltapi.netapi._answers import (
+from saltapi.netapi._http.answers import (
     FIRED,
     LOGGED_OUT,
     LOGIN_PAGE,

@@ -28,7 +28,7 @@ def application(door: Door, router: Router) -> cherrypy.Application:
         },
     )
     made.request_class = Request
-    cherrypy.log.screen = made.log.screen = False
+    cherrypy.log.event_filter = made.log.event_filter = False
     made.log.access_log.propagate = False  # the door writes a line for each request
     return made
 

@@ -16,17 +16,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import cherrypy
 
 from saltapi import errors, formats, trace
-from saltapi import log as logs
-from saltapi.api import Api, value_from_text
-from saltapi.blocking import APIClient
-from saltapi.client import AsyncAPIClient
 from saltapi.config import RestCherrypyConfig
-from saltapi.netapi import _answers
-from saltapi.netapi._admission import check_admitted
-from saltapi.netapi._bodies import read_body
-from saltapi.netapi._logs import log_access, one_line, without_token
-from saltapi.netapi._proxies import believe
-from saltapi.netapi._sockets import wait_served
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.commands.blocking import APIClient
+from saltapi.engine.operations.api import Api, value_from_text
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.admission import check_admitted
+from saltapi.netapi._http.bodies import read_body
+from saltapi.netapi._http.logs import log_access, one_line, without_token
+from saltapi.netapi._http.proxies import believe
+from saltapi.netapi._http.sockets import wait_served
+from saltapi.process import log as logs
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
@@ -99,9 +99,9 @@ class Door:
     def token(self) -> str:
         """The session token of the request: from a header before the cookie; "" without one."""
         cookie = None
-        if self.section.enable_sessions and _answers.COOKIE in cherrypy.request.cookie:
-            cookie = cherrypy.request.cookie[_answers.COOKIE].value
-        return _answers.session_token(cherrypy.request.headers, cookie)
+        if self.section.enable_sessions and answers.COOKIE in cherrypy.request.cookie:
+            cookie = cherrypy.request.cookie[answers.COOKIE].value
+        return answers.session_token(cherrypy.request.headers, cookie)
 
     def body(self) -> Any:
         """
@@ -145,7 +145,7 @@ class Door:
             raise
         except Exception:
             log.exception("An unexpected error occurred. %s", trace.current.get())
-            sentence = traceback.format_exc() if self.section.debug else _answers.UNEXPECTED
+            sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
             return self.error(500, logs.redact(sentence))
         if isinstance(value, bytes):
             return value
@@ -156,16 +156,16 @@ class Door:
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), trace.current.get())
         cherrypy.response.status = status
-        cherrypy.response.headers.update(_answers.error_headers(status, error))
+        cherrypy.response.headers.update(answers.error_headers(status, error))
         # CherryPy may have stopped reading headers before it came to this one.
         accept = cherrypy.request.wsgi_environ.get("HTTP_ACCEPT")
-        return self._written(*_answers.error_body(accept, status, sentence, error))
+        return self._written(*answers.error_body(accept, status, sentence, error))
 
     def set_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
         secure = cherrypy.request.scheme == "https"
-        morsel = _answers.session_cookie(token, expire, path=self.path("") or "/", secure=secure)
-        cherrypy.response.cookie[_answers.COOKIE] = morsel
+        morsel = answers.session_cookie(token, expire, path=self.path("") or "/", secure=secure)
+        cherrypy.response.cookie[answers.COOKIE] = morsel
 
     def serve_app(self) -> Any:
         """Return the page of the single-page app; it is never stored, so that its streams end."""
@@ -190,22 +190,22 @@ class Door:
         headers = cherrypy.response.headers
         origin = cherrypy.request.headers.get("Origin")
         headers["Vary"] = "Accept, Accept-Encoding, Origin"
-        headers.update(_answers.cors_headers(origin, self.section.cors_origins))
+        headers.update(answers.cors_headers(origin, self.section.cors_origins))
 
     def wants_app(self) -> bool:
         """Return whether a browser asks for a page where there is a single-page app."""
         return bool(
             self.section.app
             and cherrypy.request.method in {"GET", "HEAD"}
-            and _answers.wants_page(cherrypy.request.headers.get("Accept"))
+            and answers.wants_page(cherrypy.request.headers.get("Accept"))
         )
 
     def _written(self, content_type: str, body: bytes) -> bytes:
         headers = cherrypy.response.headers
         headers["Content-Type"] = content_type
         headers["X-Content-Type-Options"] = "nosniff"
-        if _answers.wants_gzip(cherrypy.request.headers.get("Accept-Encoding"), len(body)):
-            body = _answers.compressed(body)
+        if answers.wants_gzip(cherrypy.request.headers.get("Accept-Encoding"), len(body)):
+            body = answers.compressed(body)
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))
         return body

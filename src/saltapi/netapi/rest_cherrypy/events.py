@@ -5,7 +5,13 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, Self
 
-from saltapi.streams import HEARTBEAT_SECONDS, SSE_PREAMBLE, EventStream, StreamEnded, sse_batches
+from saltapi.engine.events.streams import (
+    HEARTBEAT_SECONDS,
+    SSE_PREAMBLE,
+    EventStream,
+    StreamEnded,
+    sse_batches,
+)
 
 LOOP_CHECK_SECONDS = 5.0
 """How often a thread that waits for events looks whether the engine still runs."""
@@ -13,7 +19,7 @@ LOOP_CHECK_SECONDS = 5.0
 
 class EventIterator:
     """
-    The same bytes as a stream on a socket sends (`saltapi.netapi._events`), as an iterator.
+    The bytes that a stream on a socket sends (`saltapi.netapi._http.event_stream`), as an iterator.
 
     It waits in the server's thread, one for each stream, while the engine's loop collects.
     """

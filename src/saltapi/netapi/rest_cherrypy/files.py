@@ -6,7 +6,7 @@ import cherrypy
 from cherrypy.lib.static import serve_file
 
 from saltapi import errors
-from saltapi.netapi._files import file_below
+from saltapi.netapi._http.files import file_below
 from saltapi.netapi.rest_cherrypy.door import endpoint, not_found, raw
 from saltapi.netapi.rest_cherrypy.resource import Resource
 

@@ -6,16 +6,15 @@ from typing import Any
 import cherrypy
 
 from saltapi import errors
-from saltapi.netapi import _answers
-from saltapi.netapi import _websockets as websockets
-from saltapi.netapi._events import serve_events
+from saltapi.engine.events.streams import SSE_TYPE, EventStream, LiveViewStream
+from saltapi.netapi._http import answers, websockets
+from saltapi.netapi._http.event_stream import serve_events
 from saltapi.netapi.rest_cherrypy.door import endpoint, raw
 from saltapi.netapi.rest_cherrypy.events import EventIterator
 from saltapi.netapi.rest_cherrypy.resource import Resource
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
-from saltapi.streams import SSE_TYPE, EventStream, ViewStream
 
-STREAM_HEADERS = {"Content-Type": f"{SSE_TYPE};charset=utf-8", **_answers.STREAM_HEADERS}
+STREAM_HEADERS = {"Content-Type": f"{SSE_TYPE};charset=utf-8", **answers.STREAM_HEADERS}
 
 
 class _Listening(Resource):
@@ -41,7 +40,7 @@ class _Listening(Resource):
         handover: Handover | None = cherrypy.request.wsgi_environ.get(HANDOVER)
         return handover
 
-    def _open(self, stream: EventStream | ViewStream, use: Callable[[], Any]) -> Any:
+    def _open(self, stream: EventStream | LiveViewStream, use: Callable[[], Any]) -> Any:
         """Return what *use* returns; close *stream*, which was just opened, if that fails."""
         try:
             return use()
@@ -103,7 +102,7 @@ class WebsocketEndpoint(_Listening):
         except errors.UpgradeRequired:
             cherrypy.response.headers.update(websockets.UPGRADE_HEADERS)
             raise
-        stream: EventStream | ViewStream
+        stream: EventStream | LiveViewStream
         if formatted:
             stream = self.door.call(lambda api: api.view(token, peer=peer))
         else:

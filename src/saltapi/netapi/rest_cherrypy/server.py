@@ -3,15 +3,16 @@
 import math
 import threading
 
-from saltapi import errors, service, tls
+from saltapi import errors
 from saltapi.config import EngineConfig
-from saltapi.netapi._bodies import DRAINED_BYTES
-from saltapi.netapi._cheroot import Server
-from saltapi.netapi._logs import open_logs
-from saltapi.netapi._tls import use_tls
+from saltapi.netapi._http.bodies import DRAINED_BYTES
+from saltapi.netapi._http.cheroot import Server
+from saltapi.netapi._http.logs import open_logs
+from saltapi.netapi._http.tls import use_tls
 from saltapi.netapi.rest_cherrypy.app import get_app
 from saltapi.netapi.rest_cherrypy.door import Door
 from saltapi.netapi.rest_cherrypy.sockets import StreamGateway
+from saltapi.process import lifecycle, tls
 from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
@@ -41,7 +42,7 @@ def serve(opts: Opts, name: str) -> None:
             server.ssl_adapter.context = tls.server_context(section, name)
 
     try:
-        service.run_until_stopped(ready=url, reload=reload)
+        lifecycle.run_until_stopped(ready=url, reload=reload)
     finally:
         server.stop()
         serving.join()

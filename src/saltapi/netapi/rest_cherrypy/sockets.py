@@ -11,8 +11,8 @@ import asyncio
 import socket
 from typing import Any, TypeAlias
 
-from saltapi.netapi._cheroot import Gateway
-from saltapi.netapi._sockets import DetachedSocket, Serve, start_serving
+from saltapi.netapi._http.cheroot import Gateway
+from saltapi.netapi._http.sockets import DetachedSocket, Serve, start_serving
 
 HANDOVER = "saltapi.handover"
 """Where the WSGI environ has the `Handover`."""

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from cherrypy.lib import cpstats  # noqa: F401 - it makes `logging.statistics`
 
-from saltapi import log as logs
-from saltapi.netapi._logs import without_token
+from saltapi.netapi._http.logs import without_token
 from saltapi.netapi.rest_cherrypy.door import endpoint
 from saltapi.netapi.rest_cherrypy.resource import Resource
+from saltapi.process import log as logs
 
 
 class Stats(Resource):

@@ -22,18 +22,18 @@ from tornado.web import Application as TornadoApplication
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from saltapi import errors, formats, trace
-from saltapi import log as logs
-from saltapi.api import Api
-from saltapi.client import AsyncAPIClient
 from saltapi.config import KIB, RestTornadoConfig
-from saltapi.netapi import _answers
-from saltapi.netapi._admission import check_admitted
-from saltapi.netapi._bodies import DRAINED_BYTES
-from saltapi.netapi._logs import log_access, one_line, without_token
-from saltapi.netapi._proxies import believe
-from saltapi.netapi._sockets import DetachedSocket
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.operations.api import Api
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.admission import check_admitted
+from saltapi.netapi._http.bodies import DRAINED_BYTES
+from saltapi.netapi._http.logs import log_access, one_line, without_token
+from saltapi.netapi._http.proxies import believe
+from saltapi.netapi._http.sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
+from saltapi.process import log as logs
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -157,8 +157,8 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
     @property
     def token(self) -> str:
         """The session token of the request: from a header before the cookie; "" without one."""
-        return _answers.session_token(
-            dict(self.request.headers.items()), self.get_cookie(_answers.COOKIE)
+        return answers.session_token(
+            dict(self.request.headers.items()), self.get_cookie(answers.COOKIE)
         )
 
     @property
@@ -212,7 +212,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
         self.set_header("X-Content-Type-Options", "nosniff")
         origin = self.request.headers.get("Origin")
-        for name, value in _answers.cors_headers(origin, self.section.cors_origins).items():
+        for name, value in answers.cors_headers(origin, self.section.cors_origins).items():
             self.set_header(name, value)
 
     def prepare(self) -> None:
@@ -264,13 +264,13 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
             self.fail(error.status, str(error), error)
         except Exception:
             log.exception("An unexpected error occurred. %s", self.trace)
-            sentence = traceback.format_exc() if self.section.debug else _answers.UNEXPECTED
+            sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
             self.fail(500, logs.redact(sentence))
 
     def hand_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
         secure = self.environ["wsgi.url_scheme"] == "https"
-        cookie = _answers.session_cookie(token, expire, path="/", secure=secure)
+        cookie = answers.session_cookie(token, expire, path="/", secure=secure)
         self.add_header("Set-Cookie", cookie.OutputString())
 
     def fail(self, status: int, sentence: str, error: errors.SaltApiError | None = None) -> None:
@@ -278,11 +278,11 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), self.trace)
         self.set_status(status)
-        for name, value in _answers.error_headers(status, error).items():
+        for name, value in answers.error_headers(status, error).items():
             self.set_header(name, value)
         if status == 405:
             self.set_header("Allow", ", ".join(self._allowed()))
-        content_type, body = _answers.error_body(self.accept, status, sentence, error)
+        content_type, body = answers.error_body(self.accept, status, sentence, error)
         self.set_header("Content-Type", content_type)
         self.finish(body)
 
@@ -292,7 +292,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
             400: "The request is malformed.",
             405: "Specified method is invalid for this resource.",
         }
-        self.fail(status_code, sentences.get(status_code, _answers.UNEXPECTED))
+        self.fail(status_code, sentences.get(status_code, answers.UNEXPECTED))
 
     def log_exception(self, typ: Any, value: Any, tb: Any) -> None:
         """Log errors of ours; Tornado's own text would show the URL, with the token in it."""
@@ -328,12 +328,12 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
 
     async def _write(self, content_type: str, body: bytes) -> None:
         self.set_header("Content-Type", content_type)
-        if _answers.wants_gzip(self.request.headers.get("Accept-Encoding"), len(body)):
+        if answers.wants_gzip(self.request.headers.get("Accept-Encoding"), len(body)):
             self.set_header("Content-Encoding", "gzip")
             if len(body) < IN_THREAD_FROM_BYTES:
-                body = _answers.compressed(body)
+                body = answers.compressed(body)
             else:
-                body = await asyncio.to_thread(_answers.compressed, body)
+                body = await asyncio.to_thread(answers.compressed, body)
         self.finish(body)
 
     def _allowed(self) -> list[str]:

@@ -1,11 +1,11 @@
 """`/events`: the bus as server-sent events (0.8.4, "/events")."""
 
 from saltapi import errors
-from saltapi.netapi import _answers
-from saltapi.netapi._events import serve_events
+from saltapi.engine.events.streams import SSE_TYPE
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.event_stream import serve_events
 from saltapi.netapi.rest_tornado.door import NotLoggedIn, endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
-from saltapi.streams import SSE_TYPE
 
 
 class EventsSaltAPIHandler(Listening):
@@ -27,7 +27,7 @@ class EventsSaltAPIHandler(Listening):
         except errors.AuthenticationFailed as error:
             raise NotLoggedIn(str(error)) from error
         self.set_header("Content-Type", SSE_TYPE)
-        for name, value in _answers.STREAM_HEADERS.items():
+        for name, value in answers.STREAM_HEADERS.items():
             self.set_header(name, value)
         if self.request.method == "HEAD":
             self.finish()

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-from saltapi.netapi._sockets import DetachedSocket, start_serving
+from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.netapi._http.sockets import DetachedSocket, start_serving
 from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler
-from saltapi.streams import EventStream, ViewStream
 
 TOKEN_PARAMETERS = ("token", "salt_token")
 
@@ -22,7 +22,7 @@ class Listening(BaseSaltAPIHandler):
 
     async def go_on(
         self,
-        stream: EventStream | ViewStream,
+        stream: EventStream | LiveViewStream,
         serve: Callable[[DetachedSocket], Coroutine[Any, Any, None]],
     ) -> None:
         """Let *serve* have the connection when the headers have been sent; it closes *stream*."""

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from saltapi import errors
 from saltapi.config import RestTornadoConfig
 from saltapi.lowstate import checked_jid
-from saltapi.netapi import _answers
+from saltapi.netapi._http import answers
 from saltapi.netapi.rest_tornado.door import Application, BaseSaltAPIHandler, endpoint, raw
 from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
 from saltapi.netapi.rest_tornado.stats import StatsSaltAPIHandler
@@ -48,7 +48,7 @@ class SaltAPIHandler(BaseSaltAPIHandler):
         chunks = value if isinstance(value, list) else [value]
         done = chunks[: len(outcomes)]
         shown = [shown_as(*pair) for pair in zip(done, outcomes, strict=True)]
-        return {"return": _answers.flattened(done, shown)}
+        return {"return": answers.flattened(done, shown)}
 
 
 class SaltAuthHandler(BaseSaltAPIHandler):
@@ -166,7 +166,7 @@ class KeysSaltAPIHandler(BaseSaltAPIHandler):
     async def post(self, _path: str = "") -> Any:
         """Make and accept a key pair; the answer is a tar archive of it."""
         pair = await self.api.make_key(await self.body(), peer=self.peer)
-        headers, archive = _answers.key_archive(*pair)
+        headers, archive = answers.key_archive(*pair)
         for header, value in headers.items():
             self.set_header(header, value)
         return archive

@@ -9,14 +9,14 @@ import ssl
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
-from saltapi import service, tls
 from saltapi.config import EngineConfig, RestTornadoConfig
 from saltapi.errors import CannotStart
-from saltapi.netapi._logs import open_logs
-from saltapi.netapi._processes import run_processes
-from saltapi.netapi._sockets import allow_many_connections, wait_served
+from saltapi.netapi._http.logs import open_logs
+from saltapi.netapi._http.sockets import allow_many_connections, wait_served
 from saltapi.netapi.rest_tornado.door import Application
 from saltapi.netapi.rest_tornado.saltnado import get_application
+from saltapi.process import lifecycle, tls
+from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
@@ -65,7 +65,7 @@ async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> 
         CannotStart: An option is wrong or a certificate cannot be read.
     """
     async with Server(opts, name, sockets) as server:
-        await service.run_until_stopped_async(ready=server.url, reload=server.reload)
+        await lifecycle.run_until_stopped_async(ready=server.url, reload=server.reload)
 
 
 class Server:

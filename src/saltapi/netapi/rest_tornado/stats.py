@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from saltapi.netapi._answers import process_statistics
+from saltapi.netapi._http.answers import process_statistics
 from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler, endpoint
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 from tornado.iostream import IOStream
 
-from saltapi.netapi._sockets import READ_BYTES, DetachedSocket
+from saltapi.netapi._http.sockets import READ_BYTES, DetachedSocket
 
 
 def detached_socket(stream: IOStream) -> DetachedSocket | None:

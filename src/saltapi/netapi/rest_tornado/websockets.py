@@ -1,15 +1,15 @@
 """
 The URLs that speak WebSocket (0.8.4, "All Events", "Formatted Events", "/ws").
 
-What is said on the connection is in `saltapi.netapi._websockets`.
+What is said on the connection is in `saltapi.netapi._http.websockets`.
 """
 
 from saltapi import errors
-from saltapi.netapi import _websockets
-from saltapi.netapi._websockets import Dialect
+from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.netapi._http import websockets
+from saltapi.netapi._http.websockets import Dialect
 from saltapi.netapi.rest_tornado.door import endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
-from saltapi.streams import EventStream, ViewStream
 
 ALL_EVENTS = Dialect("websocket-bare")
 FORMATTED_EVENTS = Dialect("view-bare", behind=b"\n\n")
@@ -24,11 +24,11 @@ class _WebsocketHandler(Listening):
     async def get(self, in_path: str | None = None) -> None:
         """Open the WebSocket (101); it begins when the client says that it is ready."""
         try:
-            protocol, headers = _websockets.accept(
+            protocol, headers = websockets.accept(
                 self.environ, cors_origins=self.section.cors_origins
             )
         except errors.UpgradeRequired:
-            for name, value in _websockets.UPGRADE_HEADERS.items():
+            for name, value in websockets.UPGRADE_HEADERS.items():
                 self.set_header(name, value)
             raise
         dialect = self._dialect()
@@ -39,10 +39,10 @@ class _WebsocketHandler(Listening):
             self.set_header(name, value)
         await self.go_on(
             stream,
-            lambda socket: _websockets.serve_websocket(stream, protocol, socket, dialect),
+            lambda socket: websockets.serve_websocket(stream, protocol, socket, dialect),
         )
 
-    async def _open(self, token: str) -> EventStream | ViewStream:
+    async def _open(self, token: str) -> EventStream | LiveViewStream:
         return await self.api.listen(token, peer=self.peer)
 
     def _dialect(self) -> Dialect:
@@ -63,7 +63,7 @@ class FormattedEventsHandler(_WebsocketHandler):
     With `?data` each message begins with `data: `, as the 0.8.4 documentation shows it.
     """
 
-    async def _open(self, token: str) -> EventStream | ViewStream:
+    async def _open(self, token: str) -> EventStream | LiveViewStream:
         return await self.api.view(token, peer=self.peer, minions="dict")
 
     def _dialect(self) -> Dialect:
@@ -73,11 +73,11 @@ class FormattedEventsHandler(_WebsocketHandler):
 class WebsocketEndpoint(_WebsocketHandler):
     """`/ws`: the bus, or with `format_events` the view, as in rest_cherrypy."""
 
-    async def _open(self, token: str) -> EventStream | ViewStream:
+    async def _open(self, token: str) -> EventStream | LiveViewStream:
         if self.query("format_events") is None:
             return await self.api.listen(token, peer=self.peer)
         return await self.api.view(token, peer=self.peer)
 
     def _dialect(self) -> Dialect:
         formatted = self.query("format_events") is not None
-        return _websockets.VIEW if formatted else _websockets.EVENTS
+        return websockets.VIEW if formatted else websockets.EVENTS

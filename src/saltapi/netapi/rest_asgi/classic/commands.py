@@ -4,7 +4,7 @@ from typing import Any
 
 from fastapi import Request, Response
 
-from saltapi.netapi._answers import flattened, welcome
+from saltapi.netapi._http.answers import flattened, welcome
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from saltapi import formats
-from saltapi.streams import SSE_TYPE
+from saltapi.engine.events.streams import SSE_TYPE
 
 Content = dict[str, Any]
 

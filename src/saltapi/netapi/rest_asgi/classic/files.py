@@ -8,13 +8,13 @@ from fastapi import Path, Request, Response
 from starlette.staticfiles import StaticFiles
 
 from saltapi import errors
-from saltapi.netapi._files import file_below
+from saltapi.netapi._http.files import file_below
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, raw
 from saltapi.netapi.rest_asgi.paths import unescaped
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.requests import door_of
-from saltapi.netapi.rest_asgi.site import app_page
+from saltapi.netapi.rest_asgi.single_page_app import app_page
 
 Name = Annotated[str, Path(description="The file's path below the directory.")]
 Rest = Annotated[str, Path(description="Whatever the app makes of it.")]

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Request, Response
 
-from saltapi.netapi._answers import FIRED, hook_event
+from saltapi.netapi._http.answers import FIRED, hook_event
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
 from saltapi.netapi.rest_asgi.paths import unescaped

@@ -6,13 +6,13 @@ from fastapi import Path, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
 from saltapi import errors
-from saltapi.netapi import _websockets
+from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.netapi._http import websockets
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, parameters, raw
 from saltapi.netapi.rest_asgi.requests import door_of, peer_of, token_of
 from saltapi.netapi.rest_asgi.streams import EVENTS_HEADERS, events_response
 from saltapi.netapi.rest_asgi.websockets import converse
-from saltapi.streams import EventStream, ViewStream
 
 TokenInPath = Annotated[str, Path(description="The token, where a client can send no header.")]
 TokenInQuery = Annotated[str, Query(description="The same as in the path.")]
@@ -80,7 +80,7 @@ def _refuse(request: Request) -> NoReturn:
     """Answer what asks for a WebSocket without a handshake."""
     if request.scope.get("saltapi.head"):
         raise errors.MethodNotAllowed("A WebSocket is opened with GET.")
-    for name, text in _websockets.UPGRADE_HEADERS.items():
+    for name, text in websockets.UPGRADE_HEADERS.items():
         add_header(request, name, text)
     raise errors.UpgradeRequired("This URL speaks WebSocket: connect with a WebSocket client.")
 
@@ -91,7 +91,7 @@ async def websocket(connection: WebSocket) -> None:
     in_url = connection.path_params.get("token") or given.get("token") or given.get("salt_token")
     token, peer = _listener_token(connection, in_url or ""), peer_of(connection)
     api = door_of(connection).api
-    stream: EventStream | ViewStream
+    stream: EventStream | LiveViewStream
     if "format_events" in given:
         stream = await api.view(token, peer=peer)
     else:

@@ -4,7 +4,7 @@ from typing import Annotated, Any
 
 from fastapi import Path, Query, Request, Response
 
-from saltapi.netapi._answers import key_archive, one_job, started_jobs
+from saltapi.netapi._http.answers import key_archive, one_job, started_jobs
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of

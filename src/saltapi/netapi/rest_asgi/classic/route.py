@@ -18,7 +18,7 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection
 
 from saltapi import errors, formats
-from saltapi.netapi import _answers
+from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.requests import (
@@ -28,7 +28,7 @@ from saltapi.netapi.rest_asgi.requests import (
     read_body,
     token_of,
 )
-from saltapi.netapi.rest_asgi.site import app_page, wants_app
+from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
 
 Endpoint = Callable[..., Awaitable[Response]]
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -187,6 +187,6 @@ def with_cookie(request: Request, response: Response, token: str, expire: float 
     """Let *response* hand the browser its token until *expire* (epoch seconds); None takes it."""
     secure = request.url.scheme == "https"
     path = request.scope["saltapi.base"] or "/"
-    cookie = _answers.session_cookie(token, expire, path=path, secure=secure)
+    cookie = answers.session_cookie(token, expire, path=path, secure=secure)
     response.headers.append("Set-Cookie", cookie.OutputString())
     return response

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from saltapi.netapi._answers import LOGGED_OUT, LOGIN_PAGE, welcome
+from saltapi.netapi._http.answers import LOGGED_OUT, LOGIN_PAGE, welcome
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import (
     Operation,

@@ -2,7 +2,7 @@
 
 from fastapi import Request, Response
 
-from saltapi.netapi._answers import process_statistics
+from saltapi.netapi._http.answers import process_statistics
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
 from saltapi.netapi.rest_asgi.requests import door_of

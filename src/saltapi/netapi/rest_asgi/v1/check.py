@@ -5,11 +5,11 @@ from typing import Any
 from fastapi import APIRouter
 from pydantic import Field
 
+from saltapi.engine.operations.verdicts import verdicts_on
 from saltapi.lowstate import chunks_from
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
-from saltapi.verdicts import verdicts_on
 
 router = APIRouter(tags=["permissions"], route_class=Route)
 

@@ -7,7 +7,7 @@ from pydantic import Field
 from starlette.responses import Response
 
 from saltapi import formats
-from saltapi.event_forms import NDJSON, SSE
+from saltapi.engine.events.encodings import NDJSON, SSE
 from saltapi.netapi.rest_asgi.event_streams import serve_websocket, stream_response
 from saltapi.netapi.rest_asgi.record_streams import document
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
@@ -18,7 +18,7 @@ router = APIRouter(tags=["events"], route_class=Route)
 TAGS_LIMIT = 50
 TAG_CHARACTERS = 256
 ID_CHARACTERS = 128
-FORMS = {form.media_type: form for form in (SSE, NDJSON)}
+ENCODINGS = {form.media_type: form for form in (SSE, NDJSON)}
 EXAMPLE_TICKET = "9d5c" * 16
 EXAMPLE_ID = "64447f6a41c3b-9e107d9d-1f2e3d4c-208"
 EXAMPLE_TAG = "salt/minion/minion-1/start"
@@ -101,7 +101,7 @@ async def events(
     where it is gone there is a record `gap` in its place. A record `end` says why a stream ends.
     The same URL also speaks WebSocket: one JSON message for each record.
     """
-    form = FORMS[formats.negotiate(request.headers.get("Accept"), tuple(FORMS))]
+    form = ENCODINGS[formats.negotiate(request.headers.get("Accept"), tuple(ENCODINGS))]
     gzip = formats.quality(request.headers.get("Accept-Encoding", ""), "gzip") > 0
     if request.scope.get("saltapi.head"):
         return Response(headers={"Content-Type": form.media_type})

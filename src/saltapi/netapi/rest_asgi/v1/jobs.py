@@ -6,15 +6,18 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
-from saltapi import formats, job_ends, job_marks, job_pages, job_records, reruns
-from saltapi.job_pages import JobFilter
+from saltapi import formats
+from saltapi.engine.jobs import cursor as job_marks
+from saltapi.engine.jobs import listing, rerun, termination
+from saltapi.engine.jobs import records as job_records
+from saltapi.engine.jobs.listing import JobFilter
+from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.record_streams import document, stream
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1 import job_models as models
-from saltapi.runs import Prepared
 
 router = APIRouter(tags=["jobs"], route_class=Route)
 
@@ -83,7 +86,7 @@ async def list_jobs(
         since=_seconds(since),
         until=_seconds(until),
     )
-    found = await job_pages.page(door.jobs, session, wanted, limit=limit, cursor=cursor)
+    found = await listing.page(door.jobs, session, wanted, limit=limit, cursor=cursor)
     return document(request, {"jobs": found.jobs, "cursor": found.cursor})
 
 
@@ -188,7 +191,7 @@ async def end_job(request: Request, door: TheDoor, session: TheSession, jid: Jid
     two seconds; you need permission for both.
     """
     job = await door.jobs.get(session, jid)
-    outcomes = await job_ends.end(door.jobs, session, job)
+    outcomes = await termination.end(door.jobs, session, job)
     found = {"jid": jid, "state": str(job.state), "outcomes": outcomes}
     return document(request, found)
 
@@ -223,7 +226,7 @@ async def rerun_job(
 
     async def prepare() -> Prepared:
         job = await door.jobs.get(session, jid)
-        chunk = reruns.chunk_for(job, body.minions)
+        chunk = rerun.chunk_for(job, body.minions)
         return await door.runs.prepare(chunk, token=token, peer=peer)
 
     return await run_once(request, body.model_dump(), session, prepare)

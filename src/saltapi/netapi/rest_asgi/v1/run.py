@@ -4,14 +4,14 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 
-from saltapi.dry_runs import as_dry_run
+from saltapi.engine.operations.dry_runs import as_dry_run
+from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Route, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1.job_models import RUN_RESPONSES
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
-from saltapi.runs import Prepared
 
 router = APIRouter(tags=["run"], route_class=Route)
 

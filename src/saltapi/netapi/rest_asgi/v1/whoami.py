@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter
 from pydantic import Field
 
-from saltapi.job_records import time_text
+from saltapi.engine.jobs.records import time_text
 from saltapi.netapi.rest_asgi.requests import TheDoor, TheSession
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
 

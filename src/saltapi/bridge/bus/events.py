@@ -1,0 +1,144 @@
+"""
+Events as they come from the bus: tag, payload, and an id to resume from.
+
+An event is decoded when somebody first looks at its data, once however many look, and without
+the credentials that Salt itself puts on the bus when it refuses a publish.
+"""
+
+import fnmatch
+import logging
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias, cast
+
+import salt.exceptions
+import salt.payload
+
+from saltapi.types import Tag
+
+log = logging.getLogger(__name__)
+
+TAG_END = b"\n\n"
+SECRET_KEYS = frozenset({"token", "password", "key", "sudo_pass", "ssh_passwd", "ssh_priv_passwd"})
+REDACTED = "***"
+OVERHEAD_BYTES = 300
+"""What an event takes in memory beside its tag and payload."""
+
+TagFilter: TypeAlias = Callable[[Tag], bool]
+
+
+class Event:
+    """One event of the master's bus."""
+
+    __slots__ = ("_data", "_rendered", "id", "payload", "tag")
+
+    def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
+        """
+        Args:
+            event_id: What to resume from (`saltapi.bridge.bus.positions`).
+            tag: The event's tag.
+            payload: Its data as MessagePack bytes.
+        """
+        self.id = event_id
+        self.tag = tag
+        self.payload = payload
+        self._data: dict[str, Any] | None = None
+        self._rendered: dict[str, bytes] = {}
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The event's data; never change it, every listener shares it."""
+        if self._data is None:
+            self._data = _decode(self.tag, self.payload)
+        return self._data
+
+    def render(self, form: str, make: Callable[["Event"], bytes]) -> bytes:
+        """Return *make*'s bytes for this event, made once for each *form* whoever asks."""
+        rendered = self._rendered.get(form)
+        if rendered is None:
+            rendered = self._rendered[form] = make(self)
+        return rendered
+
+    @property
+    def size_bytes(self) -> int:
+        """What the event counts for in queues and in the history."""
+        return OVERHEAD_BYTES + len(self.payload) + len(self.tag)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Stands in a listener's queue where events are known to be missing, and says why."""
+
+    id: str
+    reason: str
+
+    @property
+    def size_bytes(self) -> int:
+        """What the gap counts for in queues and in the history."""
+        return OVERHEAD_BYTES + len(self.reason)
+
+
+Record: TypeAlias = Event | Gap
+
+
+def split(body: bytes) -> tuple[Tag, bytes]:
+    """Return the tag and the payload of a frame of the bus (`salt.utils.event.SaltEvent.pack`)."""
+    tag, _, payload = body.partition(TAG_END)
+    return tag.decode("utf-8", "replace"), payload
+
+
+def _decode(tag: Tag, payload: bytes) -> dict[str, Any]:
+    try:
+        data = salt.payload.loads(payload, encoding="utf-8")
+        if tag.startswith(("salt/job/", "syndic/")) and tag.endswith("/error"):
+            # The master fires the whole load of a publish that it refuses, credentials included.
+            data = without_secrets(data)
+    except (salt.exceptions.SaltDeserializationError, RecursionError):
+        log.warning("The data of an event with tag %r cannot be decoded.", tag)
+        return {"error": "The data of this event cannot be decoded."}
+    if not isinstance(data, dict):
+        return {"data": data}
+    return cast("dict[str, Any]", data)
+
+
+def without_secrets(value: Any) -> Any:
+    """Return a copy of *value* in which what stands under a secret's name is masked."""
+    if isinstance(value, dict):
+        return {
+            k: REDACTED if k in SECRET_KEYS and v else without_secrets(v) for k, v in value.items()
+        }
+    if isinstance(value, list):
+        return [without_secrets(item) for item in value]
+    return value
+
+
+def tag_prefix(prefix: str) -> TagFilter:
+    """Return a filter for tags that begin with *prefix*."""
+    return lambda tag: tag.startswith(prefix)
+
+
+def tag_glob(pattern: str) -> TagFilter:
+    """Return a filter for tags that match the shell pattern *pattern* as a whole."""
+    match = re.compile(fnmatch.translate(pattern)).match
+    return lambda tag: match(tag) is not None
+
+
+def tag_regex(pattern: str) -> TagFilter:
+    """
+    Return a filter for tags in which the regular expression *pattern* is found at the start.
+
+    For patterns of our own and of the administrator: Python's engine has no time limit.
+    """
+    match = re.compile(pattern).match
+    return lambda tag: match(tag) is not None
+
+
+def any_of(filters: Iterable[TagFilter]) -> TagFilter | None:
+    """Return one filter that passes what any of *filters* passes; None (all) for no filter."""
+    several = tuple(filters)
+    if not several:
+        return None
+    if len(several) == 1:
+        return several[0]
+    return lambda tag: any(passes(tag) for passes in several)

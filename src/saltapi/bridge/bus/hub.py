@@ -1,0 +1,433 @@
+"""
+The hub: one bus reader in, many listeners out.
+
+A slow listener never holds up another one or the bus: each has a queue of its own, bounded in
+bytes, and is ended with a reason when it overflows. The last events stay in a ring, each with
+an id, so that a listener that comes back gets what it missed or is told that it is gone.
+"""
+
+import asyncio
+import secrets
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import Protocol, Self
+from weakref import WeakSet
+
+from saltapi.bridge.bus import positions
+from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
+from saltapi.bridge.bus.positions import Place
+from saltapi.bridge.bus.wake import Wake
+from saltapi.types import Jid
+
+JobCallback = Callable[[Event], None]
+
+
+class ListenerClosed(Exception):
+    """Raised by a listener that has ended; the text is the reason."""
+
+
+OVERFLOW = "The listener reads too slowly: its queue is full."
+HISTORY_LOST = "Events before this point are no longer in the history."
+UNKNOWN_ID = "The id to resume from is not of this process."
+BUS_LOST = "The connection to the master was lost; events may be missing."
+DISORDER_SECONDS = 1.0
+"""How far the order of events may be from that of their times: many processes fire them."""
+DISORDER_US = int(DISORDER_SECONDS * 1_000_000)
+BEHIND_SECONDS = 1.0
+"""How far this process may be behind another one from which a listener comes."""
+
+
+class Receiver(Protocol):
+    """What the hub hands records to."""
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners get them in the end."""
+
+    def offer(self, record: Record) -> None:
+        """Take a record; must be quick."""
+
+    def close(self, reason: str = ...) -> None:
+        """End it; idempotent."""
+
+
+class Owner(Protocol):
+    """Where a listener gets its records from: the hub, or an authorizer in front of it."""
+
+    def forget(self, listener: "Listener") -> None:
+        """Stop handing records to *listener*."""
+
+    def position(self, seen_us: int | None = None) -> str | None:
+        """
+        Return the id behind everything handed on so far; None while some is held back.
+
+        Args:
+            seen_us: The time of the last event that the listener has got, if any.
+        """
+
+
+class Listener:
+    """One listener's queue. Iterate over it, or take everything at once with `take`."""
+
+    listeners = 1
+
+    def __init__(self, owner: Owner, passes: TagFilter | None, queue_bytes: int) -> None:
+        """Use `Hub.listen`."""
+        self._owner = owner
+        self._passes = passes
+        self._limit_bytes = queue_bytes
+        self._queue: list[Record] = []
+        self._queued_bytes = 0
+        self._seen_us: int | None = None
+        self._wake = Wake()
+        self.closed: str | None = None
+        """The reason why the listener has ended; None while it has not."""
+        self.on_close: Callable[[str], None] | None = None
+        """Called with the reason when the listener ends."""
+        self.on_overflow: Callable[[], None] | None = None
+        """Called when it ends because the queue is full."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits to be taken."""
+        return self._queued_bytes
+
+    def offer(self, record: Record) -> None:
+        """Queue *record* if the filter passes it; end the listener if the queue is full."""
+        if not self._wants(record):
+            return
+        self._queued_bytes += record.size_bytes
+        if self._queued_bytes > self._limit_bytes and self._queue:
+            self.close(OVERFLOW)
+            return
+        self._queue.append(record)
+        self._wake.set()
+
+    def replay(self, records: Iterable[Record]) -> None:
+        """Queue *records* of the hub's history, which bounds them: they count for nothing here."""
+        self._queue.extend(filter(self._wants, records))
+
+    def _wants(self, record: Record) -> bool:
+        return self._passes is None or isinstance(record, Gap) or self._passes(record.tag)
+
+    async def take(self) -> list[Record]:
+        """
+        Return everything that is queued, waiting for at least one record.
+
+        Raises:
+            ListenerClosed: The listener has ended; what was queued is gone if it overflowed.
+        """
+        while not self._queue:
+            if self.closed is not None:
+                raise ListenerClosed(self.closed)
+            await self._wake.wait()
+        return self.drain()
+
+    def drain(self) -> list[Record]:
+        """Return what is queued now."""
+        records, self._queue = self._queue, []
+        self._queued_bytes = 0
+        if records:
+            self._seen_us = _time_of(records[-1]) or self._seen_us
+        return records
+
+    def position(self) -> str | None:
+        """
+        Return an id to resume from when all that was taken has been seen.
+
+        It also covers what the listener's filter did not pass. None if there is no such id now.
+        """
+        return None if self._queue else self._owner.position(self._seen_us)
+
+    async def __aiter__(self) -> AsyncIterator[Record]:
+        """Yield records until the listener ends; overflow raises `ListenerClosed`."""
+        while True:
+            try:
+                records = await self.take()
+            except ListenerClosed:
+                if self.closed == OVERFLOW:
+                    raise
+                return
+            for record in records:
+                yield record
+
+    def close(self, reason: str = "closed") -> None:
+        """End the listener; idempotent. After an overflow nothing that was queued is delivered."""
+        if self.closed is not None:
+            return
+        self.closed = reason
+        if reason == OVERFLOW:
+            self._queue.clear()
+            self._queued_bytes = 0
+            if self.on_overflow is not None:
+                self.on_overflow()
+        self._owner.forget(self)
+        self._wake.set()
+        if self.on_close is not None:
+            self.on_close(reason)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+
+class Hub:
+    """Takes every event of the bus once and hands it to whoever waits for it."""
+
+    def __init__(self, *, history_bytes: int, queue_bytes: int) -> None:
+        """
+        Args:
+            history_bytes: How many bytes of events stay for listeners that come back.
+            queue_bytes: How many bytes may wait for one listener.
+        """
+        self.epoch = secrets.token_hex(4)
+        self._history: deque[Record] = deque()
+        self._history_limit_bytes = history_bytes
+        self._history_bytes = 0
+        self._next_offset = 1
+        self._newest_us: int | None = None
+        self._whole_since_us: int | None = None
+        self._moved = asyncio.Event()
+        self._queue_bytes = queue_bytes
+        self._receivers: set[Receiver] = set()
+        self._observers: list[Callable[[Event], None]] = []
+        self._jobs: dict[Jid, list[JobCallback]] = {}
+        self._all_jobs: list[JobCallback] = []
+        self._made: WeakSet[Listener] = WeakSet()
+        self.events_total = 0
+        self.gaps_total = 0
+        """How often the connection to the bus broke, so that events may have been missed."""
+        self.overflows_total = 0
+        """How many listeners were ended because they read too slowly."""
+        self.streams = 0
+        """How many connections are written to."""
+
+    @property
+    def queued_bytes(self) -> int:
+        """How much waits for all listeners together, also for those behind an authorizer."""
+        return sum(listener.queued_bytes for listener in self._made)
+
+    @property
+    def history_bytes(self) -> int:
+        """How much of the last events is kept."""
+        return self._history_bytes
+
+    @property
+    def listeners(self) -> int:
+        """How many listeners there are."""
+        return sum(receiver.listeners for receiver in self._receivers)
+
+    @property
+    def watched_jobs(self) -> int:
+        """How many jids somebody waits for."""
+        return len(self._jobs)
+
+    def dispatch(self, body: bytes) -> None:
+        """Take one frame of the bus; called by the bus reader, in order."""
+        tag, payload = split(body)
+        event = Event(self._new_id(tag, payload), tag, payload)
+        self.events_total += 1
+        for observe in self._observers:
+            observe(event)
+        jid = jid_of(tag)
+        if jid is not None:
+            for callback in (*self._all_jobs, *self._jobs.get(jid, ())):
+                callback(event)
+        self._publish(event)
+
+    def gap(self, reason: str = BUS_LOST) -> None:
+        """Tell every listener, also those that come later, that events may be missing here."""
+        self.gaps_total += 1
+        self._next_offset += 1
+        self._publish(Gap(self.position(), reason))
+
+    def observe(self, callback: Callable[[Event], None]) -> None:
+        """Call *callback* with every event, before anybody else gets it; it must be quick."""
+        self._observers.append(callback)
+
+    def attach(self, receiver: Receiver) -> None:
+        """Hand every record to *receiver* from now on."""
+        self._receivers.add(receiver)
+
+    def detach(self, receiver: Receiver) -> None:
+        """Stop handing records to *receiver*."""
+        self._receivers.discard(receiver)
+
+    def listen(
+        self,
+        tags: Iterable[TagFilter] = (),
+        *,
+        since: str | None = None,
+        queue_bytes: int | None = None,
+    ) -> Listener:
+        """
+        Return a listener for events that any of *tags* passes (all without one).
+
+        Args:
+            tags: Filters made by `tag_prefix`, `tag_glob`, `tag_regex`.
+            since: The id of the last record that was seen: what came after it is delivered
+                first, or a `Gap` where it is gone.
+            queue_bytes: How much may wait; the hub's default if None.
+        """
+        listener = self.new_listener(self, tags, queue_bytes)
+        self.attach(listener)
+        if since is not None:
+            listener.replay(self.missed(since))
+        return listener
+
+    def new_listener(
+        self, owner: Owner, tags: Iterable[TagFilter] = (), queue_bytes: int | None = None
+    ) -> Listener:
+        """Return a listener that gets its records from *owner*, not from here."""
+        listener = Listener(owner, any_of(tags), queue_bytes or self._queue_bytes)
+        listener.on_overflow = self._note_overflow
+        self._made.add(listener)
+        return listener
+
+    def watch_job(self, jid: Jid, callback: JobCallback) -> Callable[[], None]:
+        """Call *callback* with every event of job *jid* until the returned function is called."""
+        self._jobs.setdefault(jid, []).append(callback)
+
+        def stop() -> None:
+            callbacks = self._jobs.get(jid)
+            if callbacks is not None and callback in callbacks:
+                callbacks.remove(callback)
+                if not callbacks:
+                    del self._jobs[jid]
+
+        return stop
+
+    def watch_jobs(self, callback: JobCallback) -> Callable[[], None]:
+        """Call *callback* with the events of all jobs until the returned function is called."""
+        self._all_jobs.append(callback)
+
+        def stop() -> None:
+            if callback in self._all_jobs:
+                self._all_jobs.remove(callback)
+
+        return stop
+
+    def watches(self, jid: Jid) -> bool:
+        """Return whether somebody waits for events of *jid*."""
+        return jid in self._jobs
+
+    def forget(self, listener: Listener) -> None:
+        """Stop handing events to *listener*; called by `Listener.close`."""
+        self.detach(listener)
+
+    def close(self, reason: str) -> None:
+        """End every listener with *reason*."""
+        for receiver in tuple(self._receivers):
+            receiver.close(reason)
+
+    def position(self, seen_us: int | None = None) -> str:
+        """
+        Return the id behind the newest record.
+
+        Args:
+            seen_us: The time of the last event that whoever gets the id has seen: another process
+                is not to send that again.
+        """
+        time_us = self._newest_us
+        if time_us is not None:
+            time_us = max(time_us - DISORDER_US, seen_us or 0)
+        return positions.place_id(time_us, self.epoch, self._next_offset - 1)
+
+    async def catch_up(self, since: str) -> None:
+        """Return as soon as what has the id *since* has come here too, or is not likely to come."""
+        place = positions.parse(since)
+        if place is None or place.epoch == self.epoch or place.time_us is None:
+            return
+        try:
+            async with asyncio.timeout(BEHIND_SECONDS):
+                while self._newest_us is None or self._newest_us < place.time_us:
+                    self._moved.clear()
+                    await self._moved.wait()
+        except TimeoutError:
+            return
+
+    def _note_overflow(self) -> None:
+        self.overflows_total += 1
+
+    def _publish(self, record: Record) -> None:
+        # A copy: what listeners make of an event must not stay as long as the event does.
+        kept = Event(record.id, record.tag, record.payload) if isinstance(record, Event) else record
+        self._history.append(kept)
+        self._history_bytes += record.size_bytes
+        while self._history_bytes > self._history_limit_bytes:
+            self._drop_oldest()
+        for receiver in tuple(self._receivers):
+            receiver.offer(record)
+
+    def _drop_oldest(self) -> None:
+        oldest = self._history.popleft()
+        self._history_bytes -= oldest.size_bytes
+        self._whole_since_us = max(self._whole_since_us or 0, _time_of(oldest) or 0) or None
+
+    def _new_id(self, tag: str, payload: bytes) -> str:
+        offset = self._next_offset
+        self._next_offset += 1
+        time_us = positions.time_of(payload)
+        if time_us is not None:
+            if self._newest_us is None:
+                self._whole_since_us = time_us
+            self._newest_us = max(self._newest_us or 0, time_us)
+            self._moved.set()
+        return positions.event_id(tag, payload, time_us, self.epoch, offset)
+
+    def missed(self, since: str) -> list[Record]:
+        """Return the records after *since*, with a `Gap` in front where some may be gone."""
+        history = list(self._history)
+        first = self._next_offset - len(history)
+        start = positions.place_id(None, self.epoch, first - 1)
+        place = positions.parse(since)
+        if place is None:
+            return [Gap(start, UNKNOWN_ID), *history]
+        if place.epoch != self.epoch:
+            return self._missed_elsewhere(place, history, start)
+        wanted = place.offset + 1
+        if wanted > self._next_offset:
+            return [Gap(self.position(), UNKNOWN_ID)]
+        if wanted < first:
+            return [Gap(start, HISTORY_LOST), *history]
+        return history[wanted - first :]
+
+    def _missed_elsewhere(self, place: Place, history: list[Record], start: str) -> list[Record]:
+        """Return the records after *place*, which is of another process on the same bus."""
+        time_us, whole_us = place.time_us, self._whole_since_us
+        if time_us is None or whole_us is None or self._newest_us is None:
+            return [Gap(start, UNKNOWN_ID), *history]
+        later = len(history)
+        while later:
+            own = positions.parse(history[later - 1].id) or place
+            if place.check is not None and (own.time_us, own.check) == (time_us, place.check):
+                return history[later:]
+            if own.time_us is not None and own.time_us < time_us - DISORDER_US:
+                break
+            later -= 1
+        if time_us < whole_us:
+            return [Gap(start, HISTORY_LOST), *history]
+        rest = [r for r in history[later:] if (_time_of(r) or time_us + 1) > time_us]
+        if place.check is not None:
+            return [Gap(start, UNKNOWN_ID), *rest]
+        return rest
+
+
+def _time_of(record: Record) -> int | None:
+    """Return when an event was fired, as its id says; None for a gap, and where it does not."""
+    if isinstance(record, Gap):
+        return None
+    place = positions.parse(record.id)
+    return None if place is None else place.time_us
+
+
+def jid_of(tag: str) -> Jid | None:
+    """Return the jid in the tag of a job's, runner's or wheel function's event, else None."""
+    if tag.startswith(("salt/job/", "salt/run/", "salt/wheel/")):
+        parts = tag.split("/", 3)
+        return parts[2] if len(parts) > 3 else None
+    if tag.startswith("syndic/"):
+        return tag.rsplit("/", 1)[-1]
+    return None

@@ -1,0 +1,358 @@
+"""
+Jobs: publish, collect what the minions return, and find out about those that stay silent.
+
+A job's jid is ours and its watcher is registered before the publish, so that no return can be
+missed. What a job waits for, and how long, follows `LocalClient.get_iter_returns`: after
+`timeout` the silent minions are asked with `saltutil.find_job`; as long as one of them says
+that it still runs the job, it is waited for.
+"""
+
+import asyncio
+import enum
+import logging
+from collections.abc import AsyncIterator, Callable, Collection
+from dataclasses import dataclass
+from typing import Any, Self
+
+import salt.utils.jid
+
+from saltapi.bridge.bus.events import Event
+from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.bus.wake import Wake
+from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
+from saltapi.bridge.jobs.presence import Presence
+from saltapi.bridge.requests import targets
+from saltapi.bridge.requests.master import Master
+from saltapi.errors import BadRequest, SaltApiError
+from saltapi.trace import note_jid
+from saltapi.types import Credentials, Jid, MinionId, Opts, Published, ReturnData
+
+log = logging.getLogger(__name__)
+
+
+class MinionState(enum.StrEnum):
+    """What is known of one minion of a job."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    RETURNED = "returned"
+    FAILED = "failed"
+    NOT_CONNECTED = "not_connected"
+    NO_RESPONSE = "no_response"
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """
+    What one minion of a job has to say.
+
+    `data` is the data of its return event, empty for a minion that stayed silent. `missing` is
+    set for a name in a list target that the master does not know.
+    """
+
+    jid: Jid
+    minion: MinionId
+    state: MinionState
+    data: ReturnData
+    missing: bool = False
+
+    @property
+    def silent(self) -> bool:
+        """Whether the minion did not return."""
+        return self.state in {MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE}
+
+
+@dataclass(frozen=True, slots=True)
+class JobRequest:
+    """One command for minions, checked and complete; times in seconds."""
+
+    tgt: str | list[str]
+    fun: str | list[str]
+    credentials: Credentials
+    tgt_type: str = "glob"
+    arg: tuple[Any, ...] = ()
+    ret: str = ""
+    jid: Jid | None = None
+    timeout_seconds: float | None = None
+    gather_job_timeout_seconds: float | None = None
+    extra: tuple[tuple[str, Any], ...] = ()
+
+
+class Jobs:
+    """Starts jobs and follows them over the hub."""
+
+    def __init__(self, opts: Opts, hub: Hub, master: Master, presence: Presence) -> None:
+        self._opts = opts
+        self.hub = hub
+        self._master = master
+        self.presence = presence
+        self.order_masters = bool(opts.get("order_masters"))
+        self.syndic_wait_seconds = float(opts.get("syndic_wait", 5)) if self.order_masters else 0.0
+
+    async def publish(self, request: JobRequest) -> Published:
+        """
+        Publish *request* and return the job, without waiting for anything.
+
+        Raises:
+            NoMinionsMatched and what else `Master.publish` raises.
+        """
+        published = await self.publish_as(request, self._jid(request))
+        note_jid(published.jid)
+        return published
+
+    async def start(self, request: JobRequest) -> "Job":
+        """
+        Publish *request* and return the job to collect its returns from; close it when done.
+
+        Raises:
+            NoMinionsMatched and what else `Master.publish` raises.
+        """
+        job = Job(self, request, self._jid(request))
+        try:
+            job.published(await self.publish_as(request, job.jid))
+        except BaseException:
+            job.close()
+            raise
+        return job
+
+    def follow(
+        self, request: JobRequest, minions: Collection[MinionId], returned: Collection[MinionId]
+    ) -> "Job":
+        """
+        Return a job that was published before, to wait for the rest of its minions; close it.
+
+        Args:
+            request: The command, with its jid; who may ask the silent minions.
+            minions: The minions that are expected to return.
+            returned: Those of them that have.
+        """
+        job = Job(self, request, str(request.jid))
+        job.resume(minions, returned)
+        return job
+
+    def timeout_seconds(self, request: JobRequest) -> float:
+        """Return how long the request waits before silent minions are asked."""
+        if request.timeout_seconds is None:
+            return float(self._opts["timeout"])
+        return request.timeout_seconds
+
+    def gather_job_timeout_seconds(self, request: JobRequest) -> float:
+        """Return how long silent minions have to say that they still run the job."""
+        if request.gather_job_timeout_seconds is None:
+            return float(self._opts["gather_job_timeout"])
+        return request.gather_job_timeout_seconds
+
+    def new_jid(self) -> Jid:
+        """Return a jid as the installed Salt makes them."""
+        return str(salt.utils.jid.gen_jid(self._opts))
+
+    def _jid(self, request: JobRequest) -> Jid:
+        if request.jid is None:
+            return self.new_jid()
+        if self.hub.watches(request.jid):
+            raise BadRequest(f"The jid {request.jid} is in use; leave jid out to get a new one.")
+        return request.jid
+
+    async def publish_as(self, request: JobRequest, jid: Jid) -> Published:
+        """Same as `publish`, under a *jid* that the caller made with `new_jid`."""
+        tgt, tgt_type = targets.resolve(self._opts, request.tgt, request.tgt_type)
+        external = self._opts.get("ext_job_cache")
+        return await self._master.publish(
+            jid=jid,
+            tgt=tgt,
+            tgt_type=tgt_type,
+            fun=request.fun,
+            arg=list(request.arg),
+            credentials=request.credentials,
+            ret=",".join(filter(None, (request.ret, external))),
+            extra=dict(request.extra),
+            to_seconds=self.timeout_seconds(request) if self.order_masters else None,
+        )
+
+
+class Job:
+    """A published job. Iterate over it for each return as it comes."""
+
+    def __init__(self, jobs: Jobs, request: JobRequest, jid: Jid) -> None:
+        """Use `Jobs.start`."""
+        self.jid = jid
+        self.minions: set[MinionId] = set()
+        """The minions that are expected to return; syndics may add some."""
+        self.missing: set[MinionId] = set()
+        """Names in a list target that the master does not know."""
+        self._jobs = jobs
+        self._request = request
+        self._states: dict[MinionId, MinionState] = {}
+        self._pending: set[MinionId] = set()
+        self._arrived: list[Return] = []
+        self._wake = Wake()
+        self._stop_watching = jobs.hub.watch_job(jid, self._on_event)
+        self._stop_listening: Callable[[], None] | None = None
+        self._probe: asyncio.Task[None] | None = None
+        self._patience: dict[MinionId, float] = {}
+        self._some_run = True
+
+    def published(self, published: Published) -> None:
+        """Take what the master answered to the publish."""
+        if published.jid != self.jid:  # a job cache of the master's made one of its own
+            self._stop_watching()
+            self.jid = published.jid
+            self._stop_watching = self._jobs.hub.watch_job(self.jid, self._on_event)
+        self._expect(published.minions)
+        self.missing.update(published.missing)
+        note_jid(self.jid)
+
+    def resume(self, minions: Collection[MinionId], returned: Collection[MinionId]) -> None:
+        """Take what is known of a job that was published before."""
+        self._states.update(dict.fromkeys(returned, MinionState.RETURNED))
+        self._expect(minions)
+
+    def state(self, minion: MinionId) -> MinionState:
+        """Return what is known of *minion* now."""
+        return self._states.get(minion, MinionState.WAITING)
+
+    @property
+    def pending(self) -> set[MinionId]:
+        """The minions that have not returned yet."""
+        return set(self._pending)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop following the job; idempotent. The minions go on with it."""
+        self._stop_watching()
+        if self._stop_listening is not None:
+            self._stop_listening()
+        if self._probe is not None:
+            self._probe.cancel()
+
+    async def __aiter__(self) -> AsyncIterator[Return]:
+        """Yield every minion's `Return` once: those that came as they come, then the silent."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        timeout = self._jobs.timeout_seconds(self._request)
+        check_at = started + timeout
+        while True:
+            for found in self._take_arrived():
+                yield found
+            pending = self._pending
+            now = loop.time()
+            if not pending and now >= started + self._jobs.syndic_wait_seconds:
+                break
+            if self._probe is not None and self._probe.done():
+                self._probe = None
+                check_at = now + self._jobs.gather_job_timeout_seconds(self._request)
+                check_at += self._jobs.syndic_wait_seconds
+            if self._probe is None and now >= check_at:
+                if self._some_run and pending:
+                    self._some_run = False
+                    self._probe = asyncio.create_task(self._ask(sorted(pending), timeout))
+                    self._probe.add_done_callback(lambda _: self._wake.set())
+                elif all(now >= self._patience.get(minion, 0) for minion in pending):
+                    break
+                else:
+                    check_at = max(self._patience.get(minion, 0) for minion in pending)
+            await self._wait(None if self._probe is not None else check_at - loop.time())
+        await self._give_up()
+        for found in self._take_arrived():
+            yield found
+
+    def _take_arrived(self) -> list[Return]:
+        arrived, self._arrived = self._arrived, []
+        return arrived
+
+    async def _wait(self, seconds: float | None) -> None:
+        """Wait until something happens to the job, at most *seconds*."""
+        if self._arrived:
+            return
+        if seconds is not None and self._jobs.syndic_wait_seconds and not self._pending:
+            seconds = min(seconds, self._jobs.syndic_wait_seconds)
+        await self._wake.wait(seconds)
+
+    def _on_event(self, event: Event) -> None:
+        parts = event.tag.split("/", 4)
+        if parts[0] == "syndic" or parts[3:] == ["new"]:
+            self._add_minions(event.data)
+            return
+        if len(parts) != 5 or parts[1] != "job" or parts[3] != "ret":
+            return
+        data = event.data
+        minion = data.get("id")
+        if not isinstance(minion, str) or parts[4] != minion:
+            log.warning("A return of job %s names another minion than its tag.", self.jid)
+            return
+        if "return" not in data or _final(self.state(minion)):
+            return
+        state = MinionState.FAILED if has_failed(data) else MinionState.RETURNED
+        self._arrive(Return(self.jid, minion, state, data))
+        self._wake.set()
+
+    def _add_minions(self, data: dict[str, Any]) -> None:
+        """Take the minions that the master, or a syndic, expects to return."""
+        for key, take in (("minions", self._expect), ("missing", self.missing.update)):
+            value = data.get(key)
+            if isinstance(value, list):
+                take([name for name in value if isinstance(name, str)])
+        self._wake.set()
+
+    def _expect(self, minions: Collection[MinionId]) -> None:
+        self.minions.update(minions)
+        self._pending.update(m for m in minions if not _final(self.state(m)))
+
+    def _arrive(self, found: Return) -> None:
+        self._states[found.minion] = found.state
+        self._pending.discard(found.minion)
+        self._arrived.append(found)
+
+    async def _ask(self, minions: list[MinionId], timeout: float) -> None:
+        """Publish `saltutil.find_job`; answers that come later are taken as they come."""
+        request = JobRequest(
+            tgt=minions,
+            tgt_type="list",
+            fun=FIND_JOB,
+            arg=(self.jid,),
+            credentials=self._request.credentials,
+        )
+        loop = asyncio.get_running_loop()
+
+        def on_answer(event: Event) -> None:
+            minion = event.data.get("id")
+            if (
+                isinstance(minion, str)
+                and event.tag.endswith(f"/ret/{minion}")
+                and says_running(event.data)
+                and not _final(self.state(minion))
+            ):
+                self._expect([minion])
+                self._states[minion] = MinionState.RUNNING
+                self._patience[minion] = loop.time() + timeout
+                self._some_run = True
+                self._wake.set()
+
+        jid = self._jobs.new_jid()
+        if self._stop_listening is not None:  # whoever did not answer then is asked again now
+            self._stop_listening()
+        self._stop_listening = self._jobs.hub.watch_job(jid, on_answer)
+        try:
+            await self._jobs.publish_as(request, jid)
+        except SaltApiError as error:
+            log.info("The silent minions of job %s could not be asked: %s", self.jid, error)
+
+    async def _give_up(self) -> None:
+        """Let the silent minions arrive as such; who returns in the last moment still counts."""
+        presence = self._jobs.presence
+        missing = self.missing - self._states.keys() - self._pending
+        gone = await presence.not_connected(self._pending | missing)
+        for minion in sorted(self._pending | (missing - self._states.keys())):
+            if presence.is_syndic(minion):
+                continue
+            state = MinionState.NOT_CONNECTED if minion in gone else MinionState.NO_RESPONSE
+            self._arrive(Return(self.jid, minion, state, {}, missing=minion in missing))
+
+
+def _final(state: MinionState) -> bool:
+    return state not in {MinionState.WAITING, MinionState.RUNNING}

@@ -1,0 +1,431 @@
+"""
+The jobs of late with what their minions returned, in memory: what the bus shows is kept.
+
+Bounded by count and by bytes; the oldest jobs are forgotten first. What is gone is still in the
+master's job cache.
+"""
+
+import asyncio
+import datetime
+import enum
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from saltapi.bridge.bus.events import Event
+from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.jobs import job_events
+from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
+from saltapi.types import Jid, MinionId
+
+log = logging.getLogger(__name__)
+
+QUESTIONS_LIMIT = 1_000
+"""So many of the latest `saltutil.find_job` are remembered."""
+JOB_SHARE = 4
+"""One job's returns may take this part of the bytes of all; of more, values are left out."""
+JOB_OVERHEAD_BYTES = 1_000
+MINION_OVERHEAD_BYTES = 200
+HIDDEN_FUNCTIONS = ("runner.jobs.",)
+"""Functions that only look jobs up: noting them would bury the jobs."""
+
+
+class JobState(enum.StrEnum):
+    """How far a job is."""
+
+    RUNNING = "running"
+    """Minions are waited for."""
+    COMPLETE = "complete"
+    """Every minion has returned, however it went."""
+    INCOMPLETE = "incomplete"
+    """Nobody is waited for any more, and some have not returned."""
+    UNKNOWN = "unknown"
+    """A past job in a list: nobody has looked at its returns."""
+
+
+class Silence(enum.StrEnum):
+    """Why a minion did not return."""
+
+    NOT_CONNECTED = "not_connected"
+    NO_RESPONSE = "no_response"
+    UNKNOWN = "unknown_minion"
+    """The master knows no minion of this name."""
+    NOT_RUN = "not_run"
+    """A batch has ended before it was this minion's turn."""
+    TERMINATED = "terminated"
+    KILLED = "killed"
+
+
+class Answer(enum.StrEnum):
+    """What is known of a minion that is waited for."""
+
+    WAITING = "waiting"
+    RUNNING = "running"
+    """It has said to `saltutil.find_job` that it runs the job."""
+    NO_ANSWER = "no_answer"
+    """It has been asked and has not said so (yet)."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredReturn:
+    """What one minion returned: as the event holds it, or as `value`."""
+
+    minion: MinionId
+    failed: bool
+    retcode: Any
+    success: Any
+    arrived_at: float | None
+    """Seconds since the epoch; None for what was read from the job cache."""
+    event: Event | None = None
+    value: Any = None
+    omitted: bool = False
+    """Whether the value has to be read from the job cache: the registry had no room for it."""
+
+    def read(self) -> Any:
+        """Return what the minion returned."""
+        if self.event is None:
+            return self.value
+        return Event(self.event.id, self.event.tag, self.event.payload).data.get("return")
+
+
+class RegisteredJob:
+    """One job: what was asked of whom, and what came of it."""
+
+    def __init__(self, jid: Jid, kind: str, *, limit_bytes: int) -> None:
+        """
+        Args:
+            jid: The job's id; "" for what has none as a whole.
+            kind: `local`, `runner`, `wheel` or `ssh`.
+            limit_bytes: How much its returns may take.
+        """
+        self.jid = jid
+        self.kind = kind
+        self.fun: Any = ""
+        self.arg: Any = []
+        self.tgt: Any = ""
+        self.tgt_type = ""
+        self.user = ""
+        self.eauth: str | None = None
+        """The eauth system of `user`, None where only the bus or the job cache told of the job."""
+        self.started_at = time.time()
+        self.ended_at: float | None = None
+        self.minions: dict[MinionId, None] = {}
+        """The minions that are expected to return."""
+        self.base: tuple[MinionId, ...] = ()
+        """The minions that were expected at first, sorted."""
+        self.unknown: set[MinionId] = set()
+        """Names in a list target that the master does not know."""
+        self.returns: dict[MinionId, RegisteredReturn] = {}
+        """In the order in which they came."""
+        self.silent: dict[MinionId, Silence] = {}
+        """Who is not waited for any more."""
+        self.answers: dict[MinionId, Answer] = {}
+        self.questions = 0
+        """Grows with what `saltutil.find_job` brings to light."""
+        self.held = 0
+        """How many follow the job; it is not forgotten meanwhile."""
+        self.growing = False
+        """Whether more minions may come, until the job is settled."""
+        self.settled = False
+        """Whether somebody has waited for the minions to the end."""
+        self.error: Exception | None = None
+        """What ended a runner or wheel function, or the whole job."""
+        self.size_bytes = JOB_OVERHEAD_BYTES
+        self._limit_bytes = limit_bytes
+        self._pulse: asyncio.Event | None = None
+
+    @property
+    def outstanding(self) -> list[MinionId]:
+        """The minions that have not returned, in order."""
+        return [minion for minion in self.minions if minion not in self.returns]
+
+    @property
+    def state(self) -> JobState:
+        """How far the job is."""
+        waits = len(self.returns) < len(self.minions)  # who returns is one of the minions
+        if not self.settled and (waits or self.growing or not self.minions):
+            return JobState.RUNNING
+        return JobState.INCOMPLETE if waits or self.unknown else JobState.COMPLETE
+
+    @property
+    def failed(self) -> list[MinionId]:
+        """The minions whose function has failed."""
+        return [found.minion for found in self.returns.values() if found.failed]
+
+    @property
+    def missing(self) -> dict[MinionId, Silence]:
+        """Who has not returned and is not waited for, each with the reason."""
+        reasons = dict.fromkeys(sorted(self.unknown), Silence.UNKNOWN)
+        if self.settled:
+            known = self.silent.get
+            reasons |= {m: known(m, Silence.NO_RESPONSE) for m in self.outstanding}
+        return reasons
+
+    @property
+    def waiting(self) -> dict[MinionId, Answer]:
+        """Who is waited for, each with what is known of it."""
+        if self.settled:
+            return {}
+        return {m: self.answers.get(m, Answer.WAITING) for m in self.outstanding}
+
+    def pulse(self) -> asyncio.Event:
+        """Return an event that is set when the job changes next."""
+        if self._pulse is None:
+            self._pulse = asyncio.Event()
+        return self._pulse
+
+    def changed(self) -> None:
+        """Wake whoever waits for the job."""
+        if self._pulse is not None:
+            self._pulse.set()
+            self._pulse = None
+
+    def describe(self, data: Mapping[str, Any]) -> None:
+        """Take what a `new` event, or the load in the job cache, says."""
+        self.fun = data.get("fun", self.fun)
+        self.arg = data.get("arg", data.get("fun_args", self.arg))
+        self.tgt = data.get("tgt", self.tgt)
+        self.tgt_type = str(data.get("tgt_type") or self.tgt_type)
+        self.user = str(data.get("user") or self.user)
+        self.unknown.update(job_events.names(data.get("missing")))
+        self.started_at = epoch_of(data.get("_stamp")) or self.started_at
+        self._add_bytes(len(repr(self.arg)) + len(repr(self.tgt)))
+
+    def expect(self, minions: Iterable[MinionId]) -> None:
+        """Add minions that are expected to return."""
+        self.minions.update(dict.fromkeys(minions))
+        if not self.base:
+            self.base = tuple(sorted(self.minions))
+            self._add_bytes(MINION_OVERHEAD_BYTES * len(self.base))
+        self.changed()
+
+    def take(self, found: RegisteredReturn, size_bytes: int) -> None:
+        """Note a return; the first one of each minion counts, as in the job cache."""
+        minion = found.minion
+        if minion in self.returns:
+            return
+        if self.size_bytes + size_bytes > self._limit_bytes and found.event is not None:
+            found = replace(found, event=None, omitted=True)
+            size_bytes = 0
+        self.returns[minion] = found
+        self.minions.setdefault(minion)
+        self.silent.pop(minion, None)
+        self.answers.pop(minion, None)
+        self._add_bytes(size_bytes)
+        if found.arrived_at is not None and len(self.returns) >= len(self.minions):
+            self.ended_at = found.arrived_at
+        self.changed()
+
+    def answered(self, minion: MinionId, *, running: bool) -> None:
+        """Note what *minion* said when it was asked for the job."""
+        if minion not in self.returns:
+            self.answers[minion] = Answer.RUNNING if running else Answer.NO_ANSWER
+            self.questions += 1
+            self.changed()
+
+    def asked(self, minions: Iterable[MinionId]) -> None:
+        """Note that *minions* are asked whether they run the job."""
+        for minion in minions:
+            if minion in self.minions and minion not in self.returns:
+                self.answers[minion] = Answer.NO_ANSWER
+        self.questions += 1
+        self.changed()
+
+    def settle(self, silent: Mapping[MinionId, Silence]) -> None:
+        """Note that nobody is waited for any more, and why each silent minion is silent."""
+        self.silent.update({m: why for m, why in silent.items() if m not in self.returns})
+        self.minions.update(dict.fromkeys(m for m in silent if m not in self.unknown))
+        self.settled = True
+        self.ended_at = self.ended_at or time.time()
+        self.changed()
+
+    def fail(self, error: Exception) -> None:
+        """Note that the job was ended by *error*."""
+        self.error = error
+        self.settle({})
+
+    def _add_bytes(self, size_bytes: int) -> None:
+        self.size_bytes += size_bytes
+
+
+class JobRegistry:
+    """Follows the hub; knows the jobs that the bus has shown."""
+
+    def __init__(
+        self, hub: Hub, *, master_id: MinionId, jobs: int, limit_bytes: int, syndics: bool = False
+    ) -> None:
+        """
+        Args:
+            hub: Where the events come from.
+            master_id: Who returns what runner and wheel functions return.
+            jobs: How many jobs are kept.
+            limit_bytes: How many bytes of all jobs together are kept.
+            syndics: Whether other masters may add minions to a job.
+        """
+        self._syndics = syndics
+        self._master_id = master_id
+        self._limit_jobs = jobs
+        self._limit_bytes = limit_bytes
+        self._jobs: OrderedDict[Jid, RegisteredJob] = OrderedDict()
+        self._size_bytes = 0
+        self._questions: OrderedDict[Jid, Jid] = OrderedDict()
+        self._stop = hub.watch_jobs(self._on_event)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def close(self) -> None:
+        """Stop following the hub; idempotent."""
+        self._stop()
+
+    def get(self, jid: Jid) -> RegisteredJob | None:
+        """Return the job, None if it is not known or forgotten."""
+        return self._jobs.get(jid)
+
+    def jobs(self) -> list[RegisteredJob]:
+        """Return all jobs."""
+        return list(self._jobs.values())
+
+    def new(self, jid: Jid, kind: str) -> RegisteredJob:
+        """Return a job that is not in the registry."""
+        job = RegisteredJob(jid, kind, limit_bytes=self._limit_bytes // JOB_SHARE)
+        job.growing = self._syndics and kind == "local"
+        return job
+
+    def open(self, jid: Jid, kind: str) -> RegisteredJob:
+        """Return the job; a new one if it is not known."""
+        job = self._jobs.get(jid)
+        if job is None:
+            job = self.new(jid, kind)
+            self.add(job)
+        return job
+
+    def add(self, job: RegisteredJob) -> None:
+        """Put a job into the registry."""
+        self._jobs[job.jid] = job
+        self._size_bytes += job.size_bytes
+        self._forget_oldest(job)
+
+    def remove(self, job: RegisteredJob) -> None:
+        """Forget a job; idempotent."""
+        if self._jobs.get(job.jid) is job:
+            del self._jobs[job.jid]
+            self._size_bytes -= job.size_bytes
+
+    def _forget_oldest(self, keep: RegisteredJob) -> None:
+        for _ in range(len(self._jobs)):
+            if len(self._jobs) <= self._limit_jobs and self._size_bytes <= self._limit_bytes:
+                return
+            oldest = next(iter(self._jobs.values()))
+            if oldest.held or oldest is keep:
+                self._jobs.move_to_end(oldest.jid)
+            else:
+                self.remove(oldest)
+
+    def _on_event(self, event: Event) -> None:
+        try:
+            found = job_events.read(event)
+            if found is None:
+                return
+            if isinstance(found, JobStarted):
+                self._started(found)
+            elif isinstance(found, JobReturned):
+                self._returned(found, event)
+            else:
+                self._function(found, event)
+        except Exception:  # what one event holds must not stop the reader of all
+            log.exception("An event with tag %r cannot be registered.", event.tag)
+
+    def _started(self, found: JobStarted) -> None:
+        if found.data.get("fun") == FIND_JOB:
+            arg = found.data.get("arg")
+            asked = self._jobs.get(str(arg[0])) if isinstance(arg, list) and arg else None
+            if asked is not None:
+                asked.asked(found.minions)
+                self._questions[found.jid] = asked.jid
+            while len(self._questions) > QUESTIONS_LIMIT:
+                self._questions.popitem(last=False)
+            return
+        job = self.open(found.jid, "local")
+        before = job.size_bytes
+        job.describe(found.data)
+        job.expect(found.minions)
+        self._grown(job, before)
+
+    def _returned(self, found: JobReturned, event: Event) -> None:
+        asked = self._questions.get(found.jid)
+        if asked is not None:
+            job = self._jobs.get(asked)
+            if job is not None:
+                job.answered(found.minion, running=job_events.says_running(found.data))
+            return
+        job = self._jobs.get(found.jid)
+        if job is not None and "return" in found.data:
+            before = job.size_bytes
+            self._take(job, found.minion, event)
+            self._grown(job, before)
+
+    def _function(self, found: FunctionEvent, event: Event) -> None:
+        if str(found.data.get("fun")).startswith(HIDDEN_FUNCTIONS):
+            return
+        job = self._jobs.get(found.jid) if found.ended else self.open(found.jid, found.kind)
+        if job is None:
+            return
+        before = job.size_bytes
+        if not found.ended:
+            job.describe(found.data)
+            job.expect([self._master_id])
+        elif "return" in found.data:
+            self._take(job, self._master_id, event)
+        self._grown(job, before)
+
+    def _take(self, job: RegisteredJob, minion: MinionId, event: Event) -> None:
+        kept = Event(event.id, event.tag, event.payload)  # without what was decoded of it
+        found = returned(minion, event.data, arrived_at=epoch_of(event.data.get("_stamp")))
+        job.take(replace(found, event=kept, value=None), kept.size_bytes)
+
+    def _grown(self, job: RegisteredJob, before: int) -> None:
+        self._size_bytes += job.size_bytes - before
+        self._forget_oldest(job)
+
+
+def returned(
+    minion: MinionId, data: Mapping[str, Any], *, arrived_at: float | None
+) -> RegisteredReturn:
+    """Return what *minion* returned, of the data of an event or of the job cache."""
+    failed = job_events.has_failed(data)
+    success = data.get("success")
+    retcode = data.get("retcode")
+    return RegisteredReturn(
+        minion,
+        failed,
+        int(failed) if retcode is None else retcode,
+        not failed if success is None else success,
+        arrived_at,
+        value=data.get("return"),
+    )
+
+
+def epoch_of(stamp: Any) -> float | None:
+    """Return the seconds since the epoch of a time as Salt writes it (UTC); None if it is none."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        moment = datetime.datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=datetime.UTC)
+    return moment.timestamp()
+
+
+def time_of(jid: Jid) -> float | None:
+    """Return when a job was started, in seconds since the epoch, by its id; None if it is none."""
+    try:
+        moment = datetime.datetime.strptime(jid[:20], "%Y%m%d%H%M%S%f")
+    except ValueError:
+        return None
+    return moment.replace(tzinfo=datetime.UTC).timestamp()

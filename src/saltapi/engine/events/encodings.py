@@ -1,0 +1,201 @@
+"""
+How a stream of events is written for who wants to resume: as server-sent events, or as JSON texts.
+
+Server-sent events are those of `saltapi.engine.events.streams`, with ids. As JSON each record is an
+object whose `type` says what it is:
+
+    {"type": "start", "id": …}                          from here on
+    {"type": "event", "id": …, "data": {…}, "tag": …}
+    {"type": "gap", "id": …, "reason": …}               events are missing here
+    {"type": "heartbeat", "id": …}                      nothing to see for a while
+    {"type": "end", "code": …, "reason": …}             nothing more will come
+
+The id of a start or a heartbeat covers what the listener does not get to see. What is made of an
+event is made once, however many listen, also compressed: a gzip stream may be put together of
+pieces that were compressed each on its own.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+
+from saltapi import formats
+from saltapi.bridge.bus.events import Event, Gap, Record
+from saltapi.engine.events.streams import SSE_HEARTBEAT, StreamEnded, joined, json_text, sse_frame
+
+NDJSON_TYPE = "application/x-ndjson"
+SSE_RETRY = b"retry: 400\n\n"
+GZIP_HEAD = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff"
+GZIP_LAST_BLOCK = b"\x03\x00"
+GZIP_LEVEL = 6
+
+
+class Encoding:
+    """One way to write a stream; it holds nothing of the stream."""
+
+    media_type: str
+    name: str
+    """Names the form in the caches of the events."""
+
+    def start(self, position: str | None) -> bytes:
+        """Return what comes first; *position* is where the stream begins, if it is new."""
+        raise NotImplementedError
+
+    def record(self, record: Record) -> bytes:
+        """Return one record."""
+        raise NotImplementedError
+
+    def heartbeat(self, position: str | None) -> bytes:
+        """Return the sign of life; *position* is what the listener has seen all before."""
+        raise NotImplementedError
+
+    def end(self, ended: StreamEnded) -> bytes:
+        """Return the last record."""
+        raise NotImplementedError
+
+    def made(self, record: Record) -> bytes:
+        """Same as `record`, made once for each event, whoever asks."""
+        return _made(record, self.name, self.record)
+
+    def wrapped(self, record: Record, name: str, wrap: Callable[[bytes], bytes]) -> bytes:
+        """Return *wrap* of a record's bytes, made once for each event and *name*."""
+        return _made(record, name, lambda found: wrap(self.made(found)))
+
+
+class Sse(Encoding):
+    """Server-sent events with ids; an id without data is remembered by a browser, too."""
+
+    media_type = "text/event-stream"
+    name = "sse-id"
+
+    def start(self, position: str | None) -> bytes:
+        """Return how soon to come back, and where the stream begins."""
+        return SSE_RETRY + (b"" if position is None else self.heartbeat(position))
+
+    def record(self, record: Record) -> bytes:
+        """Return an event or a gap."""
+        return sse_frame(record, ids=True)
+
+    def heartbeat(self, position: str | None) -> bytes:
+        """Return an id alone, or a comment."""
+        return SSE_HEARTBEAT if position is None else b"id: %b\n\n" % position.encode()
+
+    def end(self, ended: StreamEnded) -> bytes:
+        """Return the event `end`."""
+        return b"event: end\ndata: %b\n\n" % formats.dump_json(_why(ended))
+
+
+class Json(Encoding):
+    """JSON texts, each with *behind* behind it."""
+
+    def __init__(self, media_type: str, name: str, behind: bytes) -> None:
+        """
+        Args:
+            media_type: What a body of them is.
+            name: Names the form in the caches of the events.
+            behind: What ends each text.
+        """
+        self.media_type = media_type
+        self.name = name
+        self._behind = behind
+
+    def start(self, position: str | None) -> bytes:
+        """Return where the stream begins; nothing where it goes on."""
+        return b"" if position is None else self._object({"type": "start", "id": position})
+
+    def record(self, record: Record) -> bytes:
+        """Return an event or a gap."""
+        if isinstance(record, Gap):
+            return self._object({"type": "gap", "id": record.id, "reason": record.reason})
+        head = b'{"type": "event", "id": "%b", ' % record.id.encode()
+        return head + json_text(record)[1:] + self._behind
+
+    def heartbeat(self, position: str | None) -> bytes:
+        """Return the heartbeat."""
+        return self._object({"type": "heartbeat", **({"id": position} if position else {})})
+
+    def end(self, ended: StreamEnded) -> bytes:
+        """Return the end."""
+        return self._object({"type": "end", **_why(ended)})
+
+    def _object(self, value: dict[str, str]) -> bytes:
+        return formats.dump_json(value) + self._behind
+
+
+SSE = Sse()
+NDJSON = Json(NDJSON_TYPE, "ndjson", b"\n")
+MESSAGES = Json(formats.JSON_TYPE, "messages", b"")
+"""For WebSockets: one message for each record."""
+
+
+class Writer:
+    """Writes one stream in a form, perhaps compressed."""
+
+    def __init__(self, form: Encoding, *, gzip: bool = False) -> None:
+        """
+        Args:
+            form: How the records look.
+            gzip: Whether the whole is compressed (RFC 1952).
+        """
+        self._form = form
+        self._gzip = gzip
+        self._check = 0
+        self._size_bytes = 0
+
+    def start(self, position: str | None) -> bytes:
+        """Return the first bytes; *position* is where a stream begins that does not go on."""
+        first = self._form.start(position)
+        return GZIP_HEAD + self._packed(first) if self._gzip else first
+
+    def records(self, records: Sequence[Record]) -> Iterator[bytes]:
+        """Yield the bytes of *records* in pieces worth a write each."""
+        form = self._form
+        if not self._gzip:
+            return joined(map(form.made, records))
+        return joined(self._packed_record(record) for record in records)
+
+    def heartbeat(self, position: str | None) -> bytes:
+        """Return the sign of life."""
+        return self._packed(self._form.heartbeat(position))
+
+    def end(self, ended: StreamEnded) -> bytes:
+        """Return the last record."""
+        return self._packed(self._form.end(ended))
+
+    def last(self) -> bytes:
+        """Return what ends the stream, whatever came before."""
+        if not self._gzip:
+            return b""
+        return GZIP_LAST_BLOCK + struct.pack("<II", self._check, self._size_bytes & 0xFFFFFFFF)
+
+    def _packed_record(self, record: Record) -> bytes:
+        form = self._form
+        plain = form.made(record)
+        self._count(plain)
+        return _made(record, f"{form.name}-deflate", lambda _: deflated(plain))
+
+    def _packed(self, plain: bytes) -> bytes:
+        if not self._gzip:
+            return plain
+        self._count(plain)
+        return deflated(plain)
+
+    def _count(self, plain: bytes) -> None:
+        self._check = zlib.crc32(plain, self._check)
+        self._size_bytes += len(plain)
+
+
+def deflated(plain: bytes) -> bytes:
+    """Return *plain* as blocks of a deflate stream that refer to nothing before them."""
+    if not plain:
+        return b""
+    packer = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(plain) + packer.flush(zlib.Z_FULL_FLUSH)
+
+
+def _made(record: Record, name: str, make: Callable[[Record], bytes]) -> bytes:
+    return record.render(name, make) if isinstance(record, Event) else make(record)
+
+
+def _why(ended: StreamEnded) -> dict[str, str]:
+    return {"code": ended.end.value, "reason": str(ended)}

@@ -1,0 +1,236 @@
+"""
+What is told of a job: documents, and the records of a stream, as plain values.
+
+Records in the order in which they can come: `job` (it is published), `return` (a minion has
+returned), `progress` (who is silent), `summary`; `error` in place of what could not be.
+"""
+
+import asyncio
+import contextlib
+import datetime
+import logging
+from collections.abc import AsyncIterator
+from itertools import islice
+from typing import Any
+
+from saltapi.bridge.jobs.registry import JobState, RegisteredJob, RegisteredReturn
+from saltapi.engine.jobs import cursor
+from saltapi.engine.jobs.service import FUNCTION_KINDS, JobService
+from saltapi.errors import SaltApiError, Stopping
+from saltapi.types import Jid, MinionId, Session
+
+log = logging.getLogger(__name__)
+
+Record = dict[str, Any]
+
+PROGRESS_SECONDS = 5.0
+"""How often silent minions are told of."""
+NEWS_SECONDS = 0.5
+"""How soon it is told what they have said, at the earliest after the last progress."""
+RECORDS_AT_ONCE = 100
+
+
+def url_of(jid: Jid) -> str | None:
+    """Return the path of a job, below the module's root; None for what has no id."""
+    return f"/v1/jobs/{jid}" if jid else None
+
+
+def time_text(moment: float | None) -> str | None:
+    """Return seconds since the epoch in ISO 8601, UTC."""
+    if moment is None:
+        return None
+    found = datetime.datetime.fromtimestamp(moment, datetime.UTC)
+    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def head(job: RegisteredJob) -> Record:
+    """Return what is known of a job when it starts."""
+    return {
+        "jid": job.jid or None,
+        "url": url_of(job.jid),
+        "client": job.kind,
+        "fun": job.fun,
+        "tgt": job.tgt,
+        "tgt_type": job.tgt_type,
+        "user": job.user,
+        "start": time_text(job.started_at),
+    }
+
+
+def brief(job: RegisteredJob, *, looked_at: bool = True) -> Record:
+    """Return a job as an entry of a list; *looked_at* if its returns are known."""
+    counts = {
+        "expected": len(job.minions),
+        "returned": len(job.returns),
+        "failed": len(job.failed),
+    }
+    return {
+        **head(job),
+        "state": str(job.state if looked_at else JobState.UNKNOWN),
+        **(counts if looked_at else dict.fromkeys(counts)),
+    }
+
+
+def facts(job: RegisteredJob) -> Record:
+    """Return who has returned, who has failed, and who is missing for which reason."""
+    return {
+        "state": str(job.state),
+        "complete": job.state is JobState.COMPLETE,
+        "returned": list(job.returns),
+        "failed": job.failed,
+        "missing": {minion: str(why) for minion, why in job.missing.items()},
+        "waiting": {minion: str(what) for minion, what in job.waiting.items()},
+        "duration_seconds": duration_seconds(job),
+    }
+
+
+def duration_seconds(job: RegisteredJob) -> float | None:
+    """Return how long the job took, as far as it is known."""
+    if job.ended_at is None or job.state is JobState.RUNNING:
+        return None
+    return round(max(job.ended_at - job.started_at, 0.0), 3)
+
+
+async def document(
+    job_service: JobService, session: Session, job: RegisteredJob, *, returns: bool = True
+) -> Record:
+    """Return all that is known of a job; *returns* with what each minion has returned."""
+    found = {**head(job), "arg": job.arg, "expected": sorted(job.minions), **facts(job)}
+    if job.kind in FUNCTION_KINDS:
+        found["result"] = result_of(job)
+    if returns:
+        values = _Values(job_service, session, job)
+        found["returns"] = {
+            each.minion: await values.shown(each) for each in list(job.returns.values())
+        }
+    return found
+
+
+def is_told(job: RegisteredJob, seen: cursor.Mark) -> bool:
+    """Return whether there is nothing to tell to somebody who has seen that much of a job."""
+    return job.state is not JobState.RUNNING and seen.minions >= job.returns.keys()
+
+
+async def records(
+    job_service: JobService,
+    session: Session,
+    job: RegisteredJob,
+    *,
+    seen: cursor.Mark | None = None,
+) -> AsyncIterator[list[Record]]:
+    """
+    Yield what has happened to *job* and goes on to happen, up to the summary; some at a time.
+
+    The last record is a `summary`, or an `error` whose `error` is the exception.
+
+    Args:
+        job_service: Follows the job.
+        session: Who listens; the stream ends with an `error` when it does.
+        job: The job.
+        seen: What the listener has already.
+    """
+    job.held += 1
+    try:
+        async for some in _records(job_service, session, job, seen or cursor.Mark()):
+            yield some
+    except Exception as error:  # noqa: BLE001 - it is handed to the listener
+        yield [{"type": "error", "jid": job.jid or None, "error": as_error(error)}]
+    finally:
+        job.held -= 1
+
+
+async def _records(
+    job_service: JobService, session: Session, job: RegisteredJob, seen: cursor.Mark
+) -> AsyncIterator[list[Record]]:
+    marker = cursor.Marker(job.base, seen.minions)
+    values = _Values(job_service, session, job)
+    job_service.follow(session, job)
+    unknown = sorted(job.unknown)
+    published = {"expected": sorted(job.minions), "unknown_minions": unknown}
+    yield [{"type": "job", "id": marker.mark(), **head(job), **published}]
+    loop = asyncio.get_running_loop()
+    told, told_at, questions = 0, loop.time(), job.questions
+    while True:
+        pulse = job.pulse()
+        arrived = list(islice(job.returns.values(), told, told + RECORDS_AT_ONCE))
+        told += len(arrived)
+        some: list[Record] = []
+        for found in arrived:
+            if found.minion not in seen.minions:
+                marker.saw(found.minion)
+                record = {"type": "return", "id": marker.mark(), "jid": job.jid or None}
+                some.append({**record, "minion": found.minion, **await values.shown(found)})
+        if some:
+            yield some
+        if told < len(job.returns):
+            continue
+        if job.state is not JobState.RUNNING:
+            break
+        if job_service.stopping:
+            raise Stopping("The service is stopping; go on at the job's URL.")
+        due = told_at + (NEWS_SECONDS if job.questions != questions else PROGRESS_SECONDS)
+        if loop.time() >= due:
+            await job_service.client.sessions.check(session.token)
+            yield [_progress(job, marker.mark())]
+            told_at, questions = loop.time(), job.questions
+            continue
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(due):
+                await pulse.wait()
+    if job.error is not None:
+        raise job.error
+    yield [_summary(job, marker.mark(ended=True))]
+
+
+def _progress(job: RegisteredJob, mark: str) -> Record:
+    waiting = {minion: str(what) for minion, what in job.waiting.items()}
+    counts = {"returned": len(job.returns), "expected": len(job.minions)}
+    return {"type": "progress", "id": mark, "jid": job.jid or None, **counts, "waiting": waiting}
+
+
+def _summary(job: RegisteredJob, mark: str) -> Record:
+    found = {"type": "summary", "id": mark, "jid": job.jid or None, **facts(job)}
+    del found["waiting"]
+    if job.kind in FUNCTION_KINDS:
+        found["result"] = result_of(job)
+    return found
+
+
+def result_of(job: RegisteredJob) -> Any:
+    """Return what a runner or wheel function has returned; None while it has not."""
+    found = next(iter(job.returns.values()), None)
+    return None if found is None else found.read()
+
+
+class _Values:
+    """Shows returns; those that the registry has left out are read from the job cache, once."""
+
+    def __init__(self, job_service: JobService, session: Session, job: RegisteredJob) -> None:
+        self._job_service = job_service
+        self._session = session
+        self._job = job
+        self._cached: dict[MinionId, Any] | None = None
+
+    async def shown(self, found: RegisteredReturn) -> Record:
+        """Return `return`, `retcode`, `success` and `arrived`; `omitted` if there is no value."""
+        shown = {
+            "return": None if found.omitted else found.read(),
+            "retcode": found.retcode,
+            "success": found.success,
+            "arrived": time_text(found.arrived_at),
+        }
+        if found.omitted:
+            if self._cached is None:
+                self._cached = await self._job_service.values(self._session, self._job)
+            if found.minion in self._cached:
+                shown["return"] = self._cached[found.minion]
+            else:
+                shown["omitted"] = True
+        return shown
+
+
+def as_error(error: Exception) -> SaltApiError:
+    """Return *error* if it is for users, else one that says no more than that."""
+    return (
+        error if isinstance(error, SaltApiError) else SaltApiError("An unexpected error occurred")
+    )

@@ -1,0 +1,340 @@
+"""
+Jobs as a session may know them: from the registry of what the bus shows, and from the job cache.
+
+A user sees the jobs that this user started, and all jobs if the master would let the user run
+`event_acl.JOB_READERS`. What the registry does not know any more is read from the master's job
+cache: in this process where it may read the master's files, by the same rule; else by the runner
+functions with the user's token, and the master decides.
+"""
+
+import asyncio
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol
+
+from saltapi.bridge.jobs.job_cache import JobCache
+from saltapi.bridge.jobs.jobs import Job, JobRequest, MinionState
+from saltapi.bridge.jobs.registry import (
+    JobRegistry,
+    JobState,
+    RegisteredJob,
+    Silence,
+    returned,
+    time_of,
+)
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.events.acl import JOB_READERS
+from saltapi.errors import NotFound, SaltApiError, Stopping
+from saltapi.lowstate import Command, checked_jid
+from saltapi.types import Credentials, Jid, MinionId, Session
+
+log = logging.getLogger(__name__)
+
+OWNER_KIND = "job-owner"
+OWNER_SECONDS = 7 * 86_400.0
+"""How long it is known which eauth system a job's user came from."""
+SEES_ALL_SECONDS = 5.0
+SEES_ALL_SESSIONS = 1_000
+
+FUNCTION_KINDS = ("runner", "wheel")
+
+
+class OwnerStore(Protocol):
+    """Where processes share which eauth system a job's user came from; the `Store`."""
+
+    async def get(self, kind: str, key: str) -> bytes | None:
+        """Return the value; None if there is none."""
+
+    async def put(self, kind: str, key: str, value: bytes, *, expire: float) -> None:
+        """Put *value*; *expire* in seconds since the epoch."""
+
+
+class JobService:
+    """Finds jobs for sessions, and follows them to their end."""
+
+    def __init__(
+        self,
+        client: AsyncAPIClient,
+        store: OwnerStore,
+        *,
+        jobs: int,
+        limit_bytes: int,
+        administrators: Collection[str] = (),
+    ) -> None:
+        """
+        Args:
+            client: Whose bus shows the jobs.
+            store: What the processes on this machine share.
+            jobs: How many jobs are kept in memory.
+            limit_bytes: How many bytes all of them may take.
+            administrators: Names of users who see all jobs.
+        """
+        self.client = client
+        self.master_id = str(client.opts.get("id", "master"))
+        self.registry = JobRegistry(
+            client.hub,
+            master_id=self.master_id,
+            jobs=jobs,
+            limit_bytes=limit_bytes,
+            syndics=client.jobs.order_masters,
+        )
+        self.cache = JobCache(client.opts)
+        self.stopping = False
+        self._store = store
+        self._administrators = frozenset(administrators)
+        self._eauths = sorted(client.opts.get("external_auth") or {})
+        self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
+        self._loading: dict[Jid, asyncio.Task[RegisteredJob | None]] = {}
+        self._sees_all: dict[str, tuple[float, bool]] = {}
+
+    def end_streams(self) -> None:
+        """Let whoever waits for a job know that the service stops."""
+        self.stopping = True
+        for job in self.registry.jobs():
+            job.changed()
+
+    async def close(self) -> None:
+        """Stop following jobs; idempotent. They go on."""
+        self.end_streams()
+        tasks = [*self._followers.values(), *self._loading.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.registry.close()
+        self.cache.close()
+
+    async def get(self, session: Session, jid: Jid) -> RegisteredJob:
+        """
+        Return a job that *session* may see.
+
+        Raises:
+            InvalidChunk: *jid* cannot be a job id.
+            NotFound: There is no such job, or it is none of this user's business.
+        """
+        job = await self._known(session, checked_jid(jid))
+        if job is None or not await self.may_see(session, job):
+            raise NotFound(f"There is no job {jid} that you may see.")
+        return job
+
+    async def exists(self, jid: Jid) -> bool:
+        """Return whether a job of this id is known in this process or in the job cache."""
+        if self.registry.get(jid) is not None:
+            return True
+        return self.cache.readable and bool(await self.cache.load(jid))
+
+    async def may_see(self, session: Session, job: RegisteredJob) -> bool:
+        """Return whether *session* may see *job*."""
+        return await self.is_own(session, job) or await self.sees_all(session)
+
+    async def is_own(self, session: Session, job: RegisteredJob) -> bool:
+        """
+        Return whether the user of *session* has started *job*.
+
+        The master's records hold a name and not the eauth system that it comes from. Where there
+        are several systems, and for the names of the master's own account and of root, a name
+        alone is not enough.
+        """
+        if job.user != session.name or not job.user:
+            return False
+        if job.eauth is None:
+            local = session.name in {"root", self.client.opts.get("user")}
+            if len(self._eauths) == 1 and (not local or session.eauth == "pam"):
+                return True
+            with contextlib.suppress(SaltApiError, ValueError):
+                owner = await self._store.get(OWNER_KIND, job.jid)
+                job.eauth = str(json.loads(owner)["eauth"]) if owner else None
+        return job.eauth == session.eauth
+
+    async def sees_all(self, session: Session) -> bool:
+        """Return whether the user of *session* may see all jobs."""
+        if session.name in self._administrators:
+            return True
+        now = time.monotonic()
+        known = self._sees_all.get(session.token)
+        if known is None or now - known[0] > SEES_ALL_SECONDS:
+            allows = self.client.permissions.runner
+            verdicts = [await allows(session, name, {}) for name in JOB_READERS]
+            if len(self._sees_all) >= SEES_ALL_SESSIONS:
+                self._sees_all.clear()
+            known = self._sees_all[session.token] = (
+                now,
+                all(verdict.allowed for verdict in verdicts),
+            )
+        return known[1]
+
+    async def note_owner(self, session: Session, jid: Jid) -> None:
+        """Let all processes know which eauth system the user of a new job comes from."""
+        name = session.name
+        if len(self._eauths) > 1 or name in {"root", self.client.opts.get("user")}:
+            owner = json.dumps({"eauth": session.eauth}).encode()
+            await self._store.put(OWNER_KIND, jid, owner, expire=time.time() + OWNER_SECONDS)
+
+    def follow(self, session: Session, job: RegisteredJob, published: Job | None = None) -> None:
+        """
+        Wait for the rest of the minions, and find out about the silent ones, once for all.
+
+        Args:
+            session: Who may ask the silent minions.
+            job: The job.
+            published: What follows it, where this process has published it just now.
+        """
+        waits = job.kind == "local" and job.state is JobState.RUNNING and job.jid
+        if (not waits and published is None) or job in self._followers:
+            if published is not None:
+                published.close()
+            return
+        job.held += 1
+        task = asyncio.create_task(self._follow(session, job, published))
+        self._followers[job] = task
+        task.add_done_callback(lambda done: self._let_go(job, done))
+
+    async def wait(self, session: Session, job: RegisteredJob, seconds: float) -> None:
+        """Return when *job* is not running any more, at the latest after *seconds*."""
+        with contextlib.suppress(TimeoutError, Stopping):
+            async with asyncio.timeout(seconds):
+                await self.ended(session, job)
+
+    async def ended(self, session: Session, job: RegisteredJob) -> None:
+        """
+        Return when *job* is not running any more.
+
+        Raises:
+            Stopping: The service stops before.
+        """
+        self.follow(session, job)
+        while job.state is JobState.RUNNING:
+            if self.stopping:
+                raise Stopping("The service is stopping; go on at the job's URL.")
+            await job.pulse().wait()
+
+    async def values(self, session: Session, job: RegisteredJob) -> dict[MinionId, Any]:
+        """Return the values that the job cache has; for those that the registry left out."""
+        found = await self._cached_returns(session, job.jid)
+        return {m: data.get("return") for m, data in found.items() if isinstance(data, Mapping)}
+
+    async def listing(self, session: Session) -> dict[Jid, dict[str, Any]]:
+        """Return the jobs of the job cache as `jobs.list_jobs` does; the caller filters them."""
+        if self.cache.readable:
+            return await self.cache.listing()
+        found = await self._ask_runner(session, "jobs.list_jobs")
+        return found if isinstance(found, dict) else {}
+
+    def past(self, jid: Jid, info: Mapping[str, Any]) -> RegisteredJob:
+        """Return the job that an entry of `listing` is about, without minions and returns."""
+        job = self.registry.new(jid, "local")
+        self._describe(job, info)
+        return job
+
+    def _let_go(self, job: RegisteredJob, done: asyncio.Task[None]) -> None:
+        self._followers.pop(job, None)
+        job.held -= 1
+        if not done.cancelled() and (error := done.exception()) is not None:
+            log.error("Job %s cannot be followed any more.", job.jid, exc_info=error)
+            job.settle({})
+
+    async def _follow(self, session: Session, job: RegisteredJob, published: Job | None) -> None:
+        following = published
+        if following is None:
+            request = JobRequest(
+                tgt=job.tgt,
+                tgt_type=job.tgt_type,
+                fun=job.fun,
+                credentials=Credentials(token=session.token),
+                jid=job.jid,
+            )
+            following = self.client.jobs.follow(request, list(job.minions), list(job.returns))
+        silent: dict[MinionId, Silence] = {}
+        async with following:
+            async for found in following:
+                if found.silent and not found.missing:
+                    gone = found.state is MinionState.NOT_CONNECTED
+                    silent[found.minion] = Silence.NOT_CONNECTED if gone else Silence.NO_RESPONSE
+                elif not found.silent:  # already registered, unless the registry began after it
+                    took = returned(found.minion, found.data, arrived_at=time.time())
+                    job.take(took, 0)
+        job.unknown.update(following.missing)
+        if silent:  # what the bus did not bring may have reached the cache
+            self._take_cached(job, await self._cached_returns(session, job.jid))
+        job.settle({m: job.silent.get(m, why) for m, why in silent.items()})
+
+    async def _known(self, session: Session, jid: Jid) -> RegisteredJob | None:
+        loading = self._loading.get(jid)
+        if loading is None:
+            job = self.registry.get(jid)
+            if job is not None:
+                return job
+            if not self.cache.readable:  # with this user's token: nobody else may share it
+                return await self._load(session, jid)
+            loading = asyncio.create_task(self._load(session, jid))
+            self._loading[jid] = loading
+            loading.add_done_callback(lambda _: self._loading.pop(jid, None))
+        return await asyncio.shield(loading)
+
+    async def _load(self, session: Session, jid: Jid) -> RegisteredJob | None:
+        """Return the job that the job cache has; it is registered while minions are outstanding."""
+        job = self.registry.new(jid, "local")
+        if self.cache.readable:
+            self.registry.add(job)  # before the cache is read, so that no return is lost between
+        try:
+            if self.cache.readable:
+                load = await self.cache.load(jid)
+                returns = await self.cache.returns(jid) if load else {}
+            else:
+                load = await self._ask_runner(session, "jobs.list_job", jid=jid) or {}
+                load = {} if "Error" in load else load
+                returns = load.get("Result") or {}
+            if not load:
+                self.registry.remove(job)
+                return None
+            self._describe(job, load)
+            self._take_cached(job, returns)
+            if job.state is not JobState.RUNNING:
+                self.registry.remove(job)
+        except BaseException:
+            self.registry.remove(job)
+            raise
+        return job
+
+    def _describe(self, job: RegisteredJob, load: Mapping[str, Any]) -> None:
+        """Take a load of the job cache, or an entry as the runner functions format it."""
+        names = {
+            "Function": "fun",
+            "Arguments": "arg",
+            "Target": "tgt",
+            "Target-type": "tgt_type",
+            "User": "user",
+        }
+        known = {names.get(key, key): value for key, value in load.items()}
+        job.describe({key: known.get(key) for key in (*names.values(), "missing")})
+        job.started_at = time_of(job.jid) or job.started_at
+        kind, _, _ = str(job.fun).partition(".")
+        if kind in FUNCTION_KINDS:
+            job.kind = kind
+        minions = load.get("Minions")
+        if job.kind in FUNCTION_KINDS:
+            minions = [self.master_id]
+        if isinstance(minions, list):
+            job.expect([name for name in minions if isinstance(name, str)])
+
+    def _take_cached(self, job: RegisteredJob, returns: Mapping[str, Any]) -> None:
+        for minion, data in returns.items():
+            if isinstance(data, Mapping) and isinstance(minion, str):
+                job.take(returned(minion, data, arrived_at=None), 0)
+
+    async def _cached_returns(self, session: Session, jid: Jid) -> dict[str, Any]:
+        if self.cache.readable:
+            return await self.cache.returns(jid)
+        found = await self._ask_runner(session, "jobs.list_job", jid=jid)
+        result = found.get("Result") if isinstance(found, dict) else None
+        return result if isinstance(result, dict) else {}
+
+    async def _ask_runner(self, session: Session, fun: str, **kwargs: Any) -> Any:
+        command = Command("runner", fun, Credentials(token=session.token), kwargs=kwargs)
+        try:
+            return await self.client.run_command(command)
+        except SaltApiError as error:
+            log.info("The job cache cannot be read by %s: %s", fun, error)
+            return None

@@ -1,0 +1,510 @@
+"""
+The operations: what can be asked of a Salt master through any door.
+
+Netapi modules turn a request into plain values, call an operation, and turn what it returns, or
+the `SaltApiError` that it raises, into a response. They decide nothing about Salt.
+"""
+
+import functools
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from typing import Any, Literal
+
+from saltapi import lowstate
+from saltapi.bridge.requests import arguments
+from saltapi.config import AccessSection
+from saltapi.engine.audit.activity import acting, facts_of
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.engine.sessions.addresses import check_address, user_allowed
+from saltapi.engine.sessions.sessions import Attempt, permissions
+from saltapi.engine.store.idempotency import Keyed, Reservation
+from saltapi.errors import (
+    AuthenticationFailed,
+    AuthorizationFailed,
+    BadRequest,
+    Conflict,
+    MalformedAnswer,
+    SaltApiError,
+    TooManyRequests,
+)
+from saltapi.lowstate import CLIENTS, Command
+from saltapi.trace import note_user
+from saltapi.types import Chunk, Credentials, Session
+
+NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
+CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
+
+value_from_text = arguments.from_text
+"""Reads one argument of a form as Salt's command line would."""
+
+
+class Api:
+    """The operations over one client, with the access rules of one netapi module."""
+
+    def __init__(
+        self,
+        client: AsyncAPIClient,
+        access: AccessSection,
+        event_acl: EventAcl | None = None,
+    ) -> None:
+        """
+        Args:
+            client: Started by whoever made it, and closed by them.
+            access: The module's section: `authorized_ips` and `api_acl`.
+            event_acl: Who sees which events; without it everybody with a token sees all of them,
+                as with Salt's own modules.
+        """
+        self._client = client
+        self._access = access
+        self._event_acl = event_acl
+
+    def check_address(self, peer: str) -> None:
+        """
+        Return if requests from the address *peer* are taken.
+
+        Raises:
+            AddressRefused: `authorized_ips` does not list it.
+        """
+        check_address(self._access.authorized_ips, peer)
+
+    def clients(self) -> list[str]:
+        """Return the names of the client interfaces that are enabled."""
+        return [name for name in CLIENTS if name in self._client.config.netapi_enable_clients]
+
+    async def login(self, value: Any, *, peer: str) -> dict[str, Any]:
+        """
+        Return a new session: `token`, `expire`, `start`, `user`, `eauth`, `perms`; 0.8.4, "/login".
+
+        Args:
+            value: A mapping with `username`, `password`, `eauth` and perhaps `token_expire`
+                in seconds, or a list whose first item is one.
+            peer: The address that the request comes from.
+
+        Raises:
+            BadRequest: *value* is something else.
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        session = await self._login(value, peer)
+        return {
+            "token": session.token,
+            "expire": session.expire,
+            "start": session.start,
+            "user": session.name,
+            "eauth": session.eauth,
+            "perms": permissions(self._client.opts, session) or {},
+        }
+
+    async def make_tokens(self, value: Any, *, peer: str) -> list[dict[str, Any]]:
+        """
+        Return one token for each mapping with credentials; "/token" of Salt 2017.7 and later.
+
+        Raises:
+            BadRequest: A mapping lacks username, password or eauth.
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        values = value if isinstance(value, list) else [value]
+        names = ("username", "password", "eauth")
+        if not values or not all(
+            isinstance(item, Mapping) and all(item.get(name) for name in names) for item in values
+        ):
+            raise BadRequest('Require "username", "password", and "eauth" params')
+        sessions = [await self._login(item, peer) for item in values]
+        return [
+            {
+                "start": session.start,
+                "token": session.token,
+                "expire": session.expire,
+                "name": session.name,
+                "eauth": session.eauth,
+            }
+            for session in sessions
+        ]
+
+    async def logout(self, token: Any, *, peer: str) -> None:
+        """
+        Revoke the session's token everywhere; its streams end.
+
+        Raises:
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        async with acting("logout"):
+            session = await self.session(token, peer=peer)
+            await self._client.sessions.revoke(session.token)
+
+    async def minions(self, mid: str | None, *, token: Any, peer: str) -> dict[str, Any]:
+        """Return the grains of the minions that match the glob *mid* (all without); `/minions`."""
+        chunk = {"client": "local", "tgt": mid or "*", "fun": "grains.items", "arg": []}
+        found: dict[str, Any] = await self._run_chunk(chunk, token, peer)
+        return found
+
+    async def start(
+        self, value: Any, *, token: Any, peer: str, keyed: Keyed | None = None
+    ) -> list[Any]:
+        """Start every chunk of a lowstate as `local_async` and return jid and minions of each."""
+        chunks = [{**chunk, "client": "local_async"} for chunk in lowstate.chunks_from(value)]
+        return await self.run(chunks, peer=peer, token=token, keyed=keyed)
+
+    async def jobs(self, *, token: Any, peer: str) -> dict[str, Any]:
+        """Return the jobs of the job cache by jid; 0.8.4, "/jobs"."""
+        found: dict[str, Any] = await self._run_chunk(
+            {"client": "runner", "fun": "jobs.list_jobs"}, token, peer
+        )
+        return found
+
+    async def job(self, jid: str, *, token: Any, peer: str) -> dict[str, Any]:
+        """
+        Return what the job cache knows of one job, with a mapping of each minion's `Result`.
+
+        Raises:
+            InvalidChunk: *jid* cannot be a job id.
+            MalformedAnswer: The job cache could not be read.
+        """
+        chunk = {"client": "runner", "fun": "jobs.list_job", "jid": lowstate.checked_jid(jid)}
+        found = await self._run_chunk(chunk, token, peer)
+        if not isinstance(found, dict):
+            raise MalformedAnswer(f"The runner jobs.list_job has failed: {found}")
+        return found
+
+    async def keys(self, *, token: Any, peer: str) -> dict[str, Any]:
+        """Return the names of all minion keys by state; `/keys` of Salt 2014.7 and later."""
+        return await self._wheel_return({"fun": "key.list_all"}, token, peer)
+
+    async def key(self, mid: str, *, token: Any, peer: str) -> dict[str, Any]:
+        """Return the fingerprints of the keys that match the glob *mid*, by state."""
+        return await self._wheel_return({"fun": "key.finger", "match": mid}, token, peer)
+
+    async def make_key(self, value: Any, *, peer: str) -> tuple[str, bytes, bytes]:
+        """
+        Make a key pair for a minion, accept it, and return minion id, public and private key.
+
+        Args:
+            value: `mid`, perhaps `keysize` and `force`, with a token or credentials beside them.
+            peer: The address that the request comes from.
+
+        Raises:
+            InvalidChunk: `mid` is missing or cannot be a minion id.
+            Conflict: The minion has a key already, and `force` is not set.
+        """
+        chunk = lowstate.chunks_from(value)[:1] or [{}]
+        low = {key: item for key, item in chunk[0].items() if key != "client"}
+        for key in low.keys() & {"keysize", "force"}:  # a form has texts only
+            low[key] = value_from_text(low[key]) if isinstance(low[key], str) else low[key]
+        mid = lowstate.checked_minion_id(low.pop("mid", None))
+        command = {"client": "wheel", "fun": "key.gen_accept", "id_": mid}
+        pair = (await self.run([{**low, **command}], peer=peer))[0]["data"]["return"]
+        if not isinstance(pair, dict):
+            raise MalformedAnswer(f"The wheel function key.gen_accept has failed: {pair}")
+        if not pair.get("pub") or not pair.get("priv"):
+            raise Conflict(f"{mid} has an accepted key; send force=True to replace it.")
+        return mid, str(pair["pub"]).encode(), str(pair["priv"]).encode()
+
+    async def hook(
+        self, tag_parts: Sequence[str], data: dict[str, Any], *, token: Any, peer: str
+    ) -> None:
+        """
+        Fire the event of a web hook; 0.8.4, "/hook".
+
+        Args:
+            tag_parts: What follows `salt/netapi/hook` in the tag.
+            data: `post`, `body` and `headers`; headers that carry credentials are left out.
+            token: The session token; None where the module's config lets anybody in.
+            peer: The address that the request comes from.
+
+        Raises:
+            AddressRefused, AuthenticationFailed
+            MasterUnavailable: The event was not fired.
+        """
+        tag = "/".join(("salt/netapi/hook", *tag_parts))
+        async with acting("hook", tgt=tag):
+            if token is None:
+                self.check_address(peer)
+            else:
+                await self.session(token, peer=peer)
+            headers = {
+                name: text
+                for name, text in data.get("headers", {}).items()
+                if name.lower() not in CREDENTIAL_HEADERS
+            }
+            await self._client.bus.fire(tag, {**data, "headers": headers})
+
+    async def run(
+        self, value: Any, *, peer: str, token: Any = None, keyed: Keyed | None = None
+    ) -> list[Any]:
+        """
+        Run a lowstate and return one result for each chunk, in order; 0.8.4, "rest_wsgi".
+
+        All chunks are checked, and everybody's credentials, before the first one runs. A
+        chunk that fails ends the list; the error's `completed` holds the results before it.
+
+        Args:
+            value: The decoded body: a list of chunks with credentials in each, or one chunk.
+            peer: The address that the request comes from.
+            token: The session's token, which takes the place of credentials in the chunks.
+            keyed: The request's idempotency key: where the same request has run before, what it
+                returned is returned and nothing runs.
+
+        Raises:
+            SaltApiError
+        """
+        results: list[Any] = []
+        async with AsyncExitStack() as stack:
+            commands = await self._admit_all(stack, value, peer, token)
+            reservation: Reservation | None = None
+            if keyed is not None:
+                session = await self._session_of(commands)
+                reservation = await stack.enter_async_context(keyed.once(session, commands))
+                if reservation.repeated:
+                    return reservation.outcome()
+                commands = reservation.commands
+            many = len(commands) > 1
+            for index, command in enumerate(commands):
+                with _naming_chunk(index if many else None, results):
+                    results.append(await self._run_one(command, peer))
+            if reservation is not None:
+                await reservation.done(results)
+        return results
+
+    async def commands(self, value: Any, *, token: Any, peer: str) -> list[Command]:
+        """
+        Return the commands of a lowstate for the session of *token*; nothing is run.
+
+        Raises:
+            BadRequest: There is nothing to run.
+            What else `run` raises before it runs anything.
+        """
+        async with AsyncExitStack() as stack:
+            commands = await self._admit_all(stack, value, peer, token)
+        if not commands:
+            raise BadRequest("The lowstate is empty: send a chunk, or a list of chunks.")
+        return commands
+
+    async def run_each(self, value: Any, *, peer: str, token: Any = None) -> list[Any]:
+        """
+        Same as `run`, but each chunk stands for itself; rest_tornado's way.
+
+        An error takes the place of the result of a chunk that the master refuses or that fails.
+        The list ends with the first one whose credentials, or what they permit, do not suffice.
+
+        Args:
+            value: The decoded body: a list of chunks, or one chunk.
+            peer: The address that the request comes from.
+            token: The session's token, for chunks that have none of their own.
+
+        Raises:
+            BadRequest, AddressRefused: Nothing was run.
+            TooManyRequests: Credentials are not tried now; `completed` holds what was run.
+        """
+        self.check_address(peer)
+        chunks = lowstate.chunks_from(value)
+        if token is not None:
+            chunks = [c if "token" in c else lowstate.with_token(c, token) for c in chunks]
+        many = len(chunks) > 1
+        commands: list[Command | SaltApiError] = []
+        for index, chunk in enumerate(chunks):
+            with _naming_chunk(index if many else None):
+                commands.append(self._checked(chunk))
+        outcomes: list[Any] = []
+        for command in commands:
+            try:
+                outcomes.append(await self._run_alone(command, peer))
+            except TooManyRequests as error:
+                error.completed = tuple(outcomes)
+                raise
+            except SaltApiError as error:
+                outcomes.append(error)
+                if isinstance(error, AuthenticationFailed | AuthorizationFailed):
+                    break
+        return outcomes
+
+    async def session(self, token: Any, *, peer: str) -> Session:
+        """
+        Return the session of *token*.
+
+        Raises:
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        self.check_address(peer)
+        session = await self._client.sessions.check(token)
+        if not user_allowed(self._access.api_acl, session.name, peer):
+            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        return session
+
+    async def listen(
+        self, token: Any, *, peer: str, since: str | None = None, tags: Iterable[str] = ()
+    ) -> EventStream:
+        """
+        Return the stream of the master's events for the session of *token*; close it.
+
+        Args:
+            token: The session token.
+            peer: The address that the request comes from.
+            since: The id of the last record seen, to resume after it.
+            tags: Shell patterns of the tags to get; all without.
+
+        Raises:
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        session = await self.session(token, peer=peer)
+        client, listener = self._client, None
+        if since is not None:
+            await client.hub.catch_up(since)
+        if self._event_acl is not None:
+            listener = await self._event_acl.listen(session, tags=tags, since=since)
+        return EventStream(
+            client.hub, client.sessions, session, since=since, tags=tags, listener=listener
+        )
+
+    async def view(
+        self, token: Any, *, peer: str, minions: Literal["list", "dict"] = "list"
+    ) -> LiveViewStream:
+        """
+        Return the changes of jobs and minions for the session of *token*; close it.
+
+        Args:
+            token: The session token; grains are shown as far as it may run `grains.items`.
+            peer: The address that the request comes from.
+            minions: Whether minions come as a list or as a mapping by their ids.
+
+        Raises:
+            AddressRefused, AuthenticationFailed, MasterUnavailable
+        """
+        session = await self.session(token, peer=peer)
+        view = self._client.view
+        if self._event_acl is not None:
+            view = await self._event_acl.view(session, view)
+        return LiveViewStream(view, self._client.sessions, session, minions=minions)
+
+    @property
+    def listeners(self) -> int:
+        """How many streams there are in this process."""
+        return self._client.hub.listeners + self._client.view.listeners
+
+    def end_streams(self) -> None:
+        """End all streams of this process, before it stops."""
+        self._client.end_streams()
+
+    async def _login(self, value: Any, peer: str) -> Session:
+        async with acting("login"):
+            return await self._log_in(value, peer)
+
+    async def _log_in(self, value: Any, peer: str) -> Session:
+        self.check_address(peer)
+        if isinstance(value, list) and value:
+            value = value[0]
+        if not isinstance(value, Mapping) or not value:
+            raise BadRequest("Send username, password and eauth to log in.")
+        note_user(str(value.get("username")), str(value.get("eauth")))
+        if not user_allowed(self._access.api_acl, str(value.get("username")), peer):
+            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        credentials = lowstate.credentials_of(_without_token(value))
+        load: dict[str, Any] = credentials.as_load()
+        expire = lowstate.seconds(value, "token_expire")
+        if expire is not None:
+            load["token_expire"] = expire
+        attempt = await self._attempt(credentials, peer)
+        return await self._client.sessions.login(load, attempt=attempt)
+
+    async def _attempt(self, credentials: Credentials, peer: str) -> Attempt:
+        """
+        Return what the use of *credentials* has to happen in: wrong passwords are counted.
+
+        Raises:
+            TooManyRequests: Too many were wrong. It is asked again when their turn has come.
+        """
+        if credentials.token is not None:
+            return nullcontext
+        throttle, name = self._client.login_throttle, credentials.username or ""
+        note_user(name, credentials.eauth)
+        await throttle.admit(peer, name)
+        return functools.partial(throttle.attempt, peer, name)
+
+    async def _run_chunk(self, chunk: Chunk, token: Any, peer: str) -> Any:
+        return (await self.run([chunk], peer=peer, token=token))[0]
+
+    async def _wheel_return(self, chunk: Chunk, token: Any, peer: str) -> dict[str, Any]:
+        found = (await self._run_chunk({**chunk, "client": "wheel"}, token, peer))["data"]["return"]
+        if not isinstance(found, dict):
+            raise MalformedAnswer(f"The wheel function {chunk['fun']} has failed: {found}")
+        return found
+
+    async def _admit_all(
+        self, stack: AsyncExitStack, value: Any, peer: str, token: Any
+    ) -> list[Command]:
+        """Return the commands of a lowstate, all checked, with credentials that are accepted."""
+        self.check_address(peer)
+        chunks = lowstate.chunks_from(value)
+        if token is not None:
+            chunks = [lowstate.with_token(chunk, token) for chunk in chunks]
+        commands = lowstate.check_all(chunks, self._client.config)
+        for index, command in enumerate(commands):
+            with _naming_chunk(index if len(commands) > 1 else None):
+                commands[index] = await self._admit(stack, command, peer)
+        return commands
+
+    async def _session_of(self, commands: Sequence[Command]) -> Session:
+        """
+        Return the session whose commands these are.
+
+        Raises:
+            BadRequest: They are of several users, or nobody has checked whose they are yet.
+        """
+        tokens = {command.credentials.token for command in commands}
+        sessions = [await self._client.sessions.check(token) for token in tokens if token]
+        if len({(s.name, s.eauth) for s in sessions}) != 1 or None in tokens:
+            raise BadRequest(
+                "With an Idempotency-Key all chunks must be of one user; log in and send the token."
+            )
+        return sessions[0]
+
+    async def _admit(self, stack: AsyncExitStack, command: Command, peer: str) -> Command:
+        """Return *command* with credentials that the master has accepted, for this peer."""
+        sessions, token = self._client.sessions, command.credentials.token
+        name = command.credentials.username or ""
+        if token is not None:
+            name = (await sessions.check(token)).name
+        if not user_allowed(self._access.api_acl, name, peer):
+            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        attempt = await self._attempt(command.credentials, peer)
+        credentials = await stack.enter_async_context(
+            sessions.for_command(command.credentials, attempt=attempt)
+        )
+        return replace(command, credentials=credentials)
+
+    def _checked(self, chunk: Chunk) -> Command | SaltApiError:
+        """Return the command of a chunk, or what is wrong with its credentials."""
+        try:
+            return lowstate.check(chunk, self._client.config)
+        except (AuthenticationFailed, AuthorizationFailed) as error:
+            return error
+
+    async def _run_alone(self, command: Command | SaltApiError, peer: str) -> Any:
+        if isinstance(command, SaltApiError):
+            raise command
+        async with AsyncExitStack() as stack:
+            return await self._run_one(await self._admit(stack, command, peer), peer)
+
+    async def _run_one(self, command: Command, peer: str) -> Any:
+        attempt = await self._attempt(command.credentials, peer)
+        async with acting(**facts_of(command)), attempt():
+            result = await self._client.run_command(command)
+            if isinstance(result, AsyncIterator):
+                return [element async for element in result]
+            return result
+
+
+def _without_token(value: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in value.items() if key != "token"}
+
+
+@contextmanager
+def _naming_chunk(index: int | None, completed: list[Any] | None = None) -> Iterator[None]:
+    """Let an error say which chunk it is about, and what had been done before."""
+    try:
+        yield
+    except SaltApiError as error:
+        error.index = index
+        error.completed = tuple(completed or ())
+        raise

@@ -1,0 +1,360 @@
+"""
+Runs: a lowstate of a session on its way, whose results can be read as they come.
+
+A run does not need its reader: who goes away finds its jobs at their URLs. The chunks run in
+order; one that cannot be started, or breaks off, ends the run.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from saltapi.bridge.jobs.jobs import MinionState
+from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
+from saltapi.engine.audit import activity
+from saltapi.engine.commands.asynchronous import job_request
+from saltapi.engine.commands.batch import batch_returns, up
+from saltapi.engine.jobs.records import Record, as_error, brief, document, records
+from saltapi.engine.jobs.service import FUNCTION_KINDS, JobService
+from saltapi.engine.operations.api import Api
+from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError, Stopping
+from saltapi.lowstate import LOCAL_CLIENTS, Command, chunks_from
+from saltapi.types import Jid, Session
+
+OWN_JID_CLIENTS = frozenset(LOCAL_CLIENTS) - {"local_batch"}
+"""Clients whose jid is known before anything is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """Checked commands of a session; `jids` has those that are known, by chunk."""
+
+    session: Session
+    commands: tuple[Command, ...]
+
+    @property
+    def jids(self) -> tuple[Jid | None, ...]:
+        """The id of each chunk's job, None where only the master makes it."""
+        return tuple(command.jid for command in self.commands)
+
+
+class Part:
+    """One chunk of a run."""
+
+    def __init__(
+        self, index: int, command: Command | None, job: RegisteredJob | None = None
+    ) -> None:
+        self.index = index
+        self.command = command
+        self.job = job
+        """What has become of it; None while it waits for the chunks before it."""
+        self.error: SaltApiError | None = None
+        self.only_started = command is not None and command.client.endswith("_async")
+        """Whether the chunk asks for no results."""
+
+
+class Run:
+    """Started commands. `records` and `document` can be read by anybody, at any time."""
+
+    def __init__(self, job_service: JobService, session: Session, parts: list[Part]) -> None:
+        """Use `Runs.start` or `Runs.resume`."""
+        self.session = session
+        self.parts = parts
+        self._job_service = job_service
+        self._pulse = asyncio.Event()
+
+    @property
+    def jids(self) -> tuple[Jid | None, ...]:
+        """The id of each chunk's job, None where it has none or it is not known yet."""
+        return tuple(_jid_of(part) for part in self.parts)
+
+    async def records(self) -> AsyncIterator[list[Record]]:
+        """Yield the records of all chunks, each with its `chunk`, in order; some at a time."""
+        for part in self.parts:
+            try:
+                job = await self.started(part)
+            except SaltApiError as error:
+                yield [{"type": "error", "chunk": part.index, "error": error}]
+                return
+            if part.only_started:
+                begun = {"chunk": part.index, **brief(job), "expected": sorted(job.minions)}
+                yield [{"type": "job", **begun}, {"type": "summary", **begun, "complete": False}]
+                continue
+            async for some in records(self._job_service, self.session, job):
+                yield [{"type": each["type"], "chunk": part.index, **each} for each in some]
+                if some[-1]["type"] == "error":
+                    return
+
+    async def document(self) -> Record:
+        """Return all facts when every chunk has ended: `complete` and `results`, by chunk."""
+        results: list[Record] = []
+        complete = True
+        for part in self.parts:
+            try:
+                job = await self.started(part)
+                if not part.only_started:
+                    await self._job_service.ended(self.session, job)
+                found = await document(self._job_service, self.session, job)
+            except SaltApiError as error:
+                results.append({"chunk": part.index, "error": error})
+                return {"complete": False, "results": results}
+            results.append({"chunk": part.index, **found})
+            if job.error is not None:
+                results[-1]["error"] = as_error(job.error)
+                return {"complete": False, "results": results}
+            complete = complete and (found["complete"] or part.only_started)
+        return {"complete": complete, "results": results}
+
+    async def started(self, part: Part) -> RegisteredJob:
+        """
+        Return the job of a chunk as soon as it has one.
+
+        Raises:
+            SaltApiError: The chunk was not started.
+        """
+        while part.job is None:
+            if part.error is not None:
+                raise part.error
+            if self._job_service.stopping:
+                raise Stopping("The service is stopping; this chunk was not started.")
+            await self._pulse.wait()
+        return part.job
+
+    def changed(self) -> None:
+        """Wake whoever waits for a chunk to start."""
+        self._pulse.set()
+        self._pulse = asyncio.Event()
+
+
+class Runs:
+    """Starts runs, and sees them through."""
+
+    def __init__(self, api: Api, job_service: JobService) -> None:
+        """
+        Args:
+            api: Checks what is to be run.
+            job_service: Where the jobs are registered.
+        """
+        self._api = api
+        self._job_service = job_service
+        self._client = job_service.client
+        self._driving: dict[asyncio.Task[None], Run] = {}
+
+    @property
+    def running(self) -> int:
+        """How many runs are on their way."""
+        return len(self._driving)
+
+    async def prepare(self, value: Any, *, token: Any, peer: str) -> Prepared:
+        """
+        Return the checked commands of a lowstate; nothing is run.
+
+        Args:
+            value: The decoded body: a chunk, or a list of them; without `client` it is `local`.
+            token: The session's token.
+            peer: The address that the request comes from.
+
+        Raises:
+            BadRequest: There is nothing to run.
+            Conflict: A chunk has the jid of a job that there is already.
+            What else `Api.run` raises before it runs anything.
+        """
+        session = await self._api.session(token, peer=peer)
+        chunks = [{"client": "local", **chunk} for chunk in chunks_from(value)]
+        commands = await self._api.commands(chunks, token=token, peer=peer)
+        taken: set[Jid] = set()
+        for index, command in enumerate(commands):
+            jid = command.jid
+            if jid is not None and (jid in taken or await self._job_service.exists(jid)):
+                error = Conflict(f"There is a job {jid} already; leave jid out to get a new one.")
+                error.index = index if len(commands) > 1 else None
+                raise error
+            if jid is None and command.client in OWN_JID_CLIENTS:
+                jid = self._new_jid(taken)
+                commands[index] = replace(command, jid=jid)
+            taken.update(filter(None, [jid]))
+        return Prepared(session, tuple(commands))
+
+    async def start(self, prepared: Prepared) -> Run:
+        """
+        Start the commands and return the run as soon as the first one is published.
+
+        Raises:
+            What publishing the first one raises: then nothing has been run.
+        """
+        parts = [Part(index, command) for index, command in enumerate(prepared.commands)]
+        run = Run(self._job_service, prepared.session, parts)
+        task = asyncio.create_task(self._drive(run))
+        self._driving[task] = run
+        task.add_done_callback(self._driving.pop)
+        try:
+            await run.started(parts[0])
+        except SaltApiError as error:
+            error.index = 0 if len(parts) > 1 else None
+            raise
+        return run
+
+    async def resume(self, session: Session, jids: Sequence[Jid]) -> Run:
+        """
+        Return the run whose chunks made the jobs *jids*, as far as they were published.
+
+        Raises:
+            NotFound: One of them is not known, or is none of this user's business.
+        """
+        jobs = [await self._job_service.get(session, jid) for jid in jids]
+        return Run(self._job_service, session, [Part(n, None, job) for n, job in enumerate(jobs)])
+
+    def end_streams(self) -> None:
+        """Let whoever reads a run know that the service stops."""
+        for run in self._driving.values():
+            run.changed()
+            for part in run.parts:
+                if part.job is not None:
+                    part.job.changed()
+
+    async def close(self) -> None:
+        """Stop seeing runs through: chunks that have not begun are not started; idempotent."""
+        tasks = list(self._driving)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _new_jid(self, taken: set[Jid]) -> Jid:
+        while (jid := self._client.jobs.new_jid()) in taken:  # they are made of microseconds
+            time.sleep(0)
+        return jid
+
+    async def _drive(self, run: Run) -> None:
+        for part in run.parts:
+            try:
+                assert part.command is not None  # noqa: S101 - only a resumed run has none
+                async with activity.acting(**activity.facts_of(part.command)):
+                    await self._run_part(run, part, part.command)
+            except Exception as error:  # noqa: BLE001 - it is handed to the reader
+                part.error = as_error(error)
+                part.error.index = part.index if len(run.parts) > 1 else None
+                if part.job is not None:
+                    part.job.fail(part.error)
+                return
+            finally:
+                run.changed()
+
+    async def _run_part(self, run: Run, part: Part, command: Command) -> None:
+        kinds: dict[str, Callable[[Run, Part, Command], Coroutine[Any, Any, None]]] = {
+            "local": self._local,
+            "local_async": self._local,
+            "local_subset": self._local,
+            "local_batch": self._local_batch,
+            "runner": self._function,
+            "wheel": self._function,
+            "runner_async": self._function_async,
+            "wheel_async": self._function_async,
+            "ssh": self._ssh,
+        }
+        await kinds[command.client](run, part, command)
+
+    async def _local(self, run: Run, part: Part, command: Command) -> None:
+        session, credentials = run.session, command.credentials
+        request = job_request(command, credentials)
+        if command.client == "local_subset":
+            request = await self._client.subset_request(command, credentials)
+        await self._job_service.note_owner(session, str(request.jid))
+        published = await self._client.jobs.start(request)
+        job = self._job_service.registry.open(published.jid, "local")
+        self._own(job, command, session)
+        job.unknown.update(published.missing)
+        job.expect(published.minions)
+        self._begin(run, part, job)
+        self._job_service.follow(session, job, published)
+        if not part.only_started:
+            await _ended(job)
+
+    async def _local_batch(self, run: Run, part: Part, command: Command) -> None:
+        """Run a batch: a job for each part of it, and none for the whole."""
+        request = job_request(command, command.credentials)
+        minions = await up(self._client.jobs, request)
+        if not minions:
+            raise NoMinionsMatched("No minion of the target has answered; nothing was run.")
+        job = self._job_service.registry.new("", "local")
+        self._own(job, command, run.session)
+        job.expect(minions)
+        self._begin(run, part, job)
+        silent = dict.fromkeys(minions, Silence.NOT_RUN)
+        async for found in batch_returns(self._client.jobs, command, request, minions):
+            if found.silent:
+                gone = found.state is MinionState.NOT_CONNECTED
+                silent[found.minion] = Silence.NOT_CONNECTED if gone else Silence.NO_RESPONSE
+            else:
+                job.take(returned(found.minion, found.data, arrived_at=time.time()), 0)
+        job.settle(silent)
+
+    async def _ssh(self, run: Run, part: Part, command: Command) -> None:
+        """Run a command of salt-ssh, which tells of all hosts at its end."""
+        found = await self._client.run_command(command)
+        if not isinstance(found, dict) or not found:
+            raise NoMinionsMatched("No host of the roster matches the target; nothing was run.")
+        job = self._job_service.registry.new("", "ssh")
+        self._own(job, command, run.session)
+        job.expect(map(str, found))
+        for host, data in found.items():
+            facts = data if isinstance(data, dict) and "return" in data else {"return": data}
+            job.take(returned(str(host), facts, arrived_at=time.time()), 0)
+        job.settle({})
+        self._begin(run, part, job)
+
+    async def _function(self, run: Run, part: Part, command: Command) -> None:
+        """Run a runner or wheel function; it has begun when its `new` event comes."""
+        jid = self._client.jobs.new_jid()
+
+        def started(jid: Jid) -> None:
+            if part.job is None:
+                job = self._job_service.registry.open(jid, command.client)
+                self._own(job, command, run.session)
+                job.expect([self._job_service.master_id])
+                self._begin(run, part, job)
+
+        stop = self._client.hub.watch_job(jid, lambda _event: started(jid))
+        try:
+            data = await self._client.call_function(command, jid=jid, started=started)
+        finally:
+            stop()
+        started(str(data["jid"]))
+        assert part.job is not None  # noqa: S101 - by the line above
+        part.job.take(returned(self._job_service.master_id, data, arrived_at=time.time()), 0)
+        part.job.settle({})
+
+    async def _function_async(self, run: Run, part: Part, command: Command) -> None:
+        found = await self._client.run_command(command)
+        job = self._job_service.registry.open(
+            str(found["jid"]), command.client.removesuffix("_async")
+        )
+        self._own(job, command, run.session)
+        job.expect([self._job_service.master_id])
+        self._begin(run, part, job)
+
+    def _own(self, job: RegisteredJob, command: Command, session: Session) -> None:
+        fun: Any = command.fun
+        tgt_type = command.tgt_type
+        if job.kind in FUNCTION_KINDS:
+            fun, tgt_type = f"{job.kind}.{fun}", ""
+        if not job.fun:  # else the bus has told of it
+            arg = [*command.args, *([dict(command.kwargs)] if command.kwargs else [])]
+            job.describe({"fun": fun, "arg": arg, "tgt": command.tgt, "tgt_type": tgt_type})
+        job.user, job.eauth = session.name, session.eauth
+
+    def _begin(self, run: Run, part: Part, job: RegisteredJob) -> None:
+        part.job = job
+        run.changed()
+
+
+async def _ended(job: RegisteredJob) -> None:
+    while not job.settled:
+        await job.pulse().wait()
+
+
+def _jid_of(part: Part) -> Jid | None:
+    if part.job is not None:
+        return part.job.jid or None
+    return part.command.jid if part.command is not None else None

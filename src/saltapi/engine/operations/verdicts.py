@@ -1,0 +1,88 @@
+"""Would a command be allowed? The master's checks for each client interface; nothing is run."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from saltapi.bridge.permissions.permissions import Verdict
+from saltapi.bridge.workers.ssh_options import ssh_low
+from saltapi.engine.commands.asynchronous import AsyncAPIClient, job_request
+from saltapi.errors import SaltApiError
+from saltapi.lowstate import Command
+from saltapi.types import Session
+
+ASKS_FIRST = {"local_batch": "test.ping", "local_subset": "sys.list_functions"}
+"""What these clients run on the whole target before they choose minions."""
+
+
+async def verdicts_on(
+    client: AsyncAPIClient, session: Session, commands: Sequence[Command]
+) -> list[Verdict]:
+    """
+    Return what the master would say to each of *commands*.
+
+    Raises:
+        SaltApiError: One of them would not even be sent to the master; `index` says which.
+    """
+    found = []
+    for index, command in enumerate(commands):
+        try:
+            found.append(await verdict_on(client, session, command))
+        except SaltApiError as error:
+            error.index = index if len(commands) > 1 else None
+            raise
+    return found
+
+
+async def verdict_on(client: AsyncAPIClient, session: Session, command: Command) -> Verdict:
+    """
+    Return what the master would say to *command*.
+
+    Raises:
+        InvalidChunk: It would not even be sent to the master.
+        CommandTimeout, WorkerFailed: The target cannot be looked up.
+    """
+    if command.client == "ssh":
+        return _on_ssh(client, command)
+    kind = command.client.removesuffix("_async")
+    if kind == "runner":
+        fun, args, kwargs = await client.function_call("runner", command)
+        return await client.permissions.runner(session, fun, kwargs, args)
+    if kind == "wheel":
+        fun, _, kwargs = await client.function_call("wheel", command)
+        return await client.permissions.wheel(session, fun, kwargs)
+    found = await _on_minions(client, session, command)
+    if command.client not in ASKS_FIRST:
+        return found
+    question = replace(command, fun=ASKS_FIRST[command.client], args=(), kwargs=None)
+    first = await _on_minions(client, session, question)
+    if not first.allowed:
+        reason = f"{command.client} runs {question.fun} on the target first. {first.reason}"
+        return replace(first, minions=(), rule=None, reason=reason)
+    if not found.allowed and found.minions:
+        reason = f"It depends on which minions {command.client} comes to choose. {found.reason}"
+        return replace(found, unknown=True, reason=reason)
+    return found
+
+
+async def _on_minions(client: AsyncAPIClient, session: Session, command: Command) -> Verdict:
+    request = job_request(command, command.credentials)
+    extra: dict[str, Any] = dict(request.extra)
+    return await client.permissions.local(
+        session,
+        request.fun,
+        request.arg,
+        request.tgt,
+        request.tgt_type,
+        delimiter=extra.get("delimiter"),
+    )
+
+
+def _on_ssh(client: AsyncAPIClient, command: Command) -> Verdict:
+    ssh_low(
+        dict(command.chunk or {}),
+        client.opts,
+        allow_raw_shell=client.config.netapi_allow_raw_shell,
+    )
+    reason = "Not known: the permissions for salt-ssh are looked at only when the command runs."
+    return Verdict(False, reason=reason, unknown=True)

@@ -1,0 +1,274 @@
+"""
+Sessions: the session token is the Salt token, in every module.
+
+Any process that shares the master's token store can serve any request; nothing is kept here
+but a brief memory of what the store said.
+"""
+
+import asyncio
+import hmac
+import logging
+import re
+import secrets
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from saltapi.bridge.permissions.tokens import TokenStore
+from saltapi.bridge.requests.master import Master
+from saltapi.errors import AuthenticationFailed, MalformedAnswer, SaltApiError
+from saltapi.trace import note_user
+from saltapi.types import Credentials, Opts, Session, Token
+
+log = logging.getLogger(__name__)
+
+TOKEN_FORMAT = re.compile(r"[0-9a-f]{32,128}")
+CACHED_SESSIONS = 10_000
+LOGINS_AT_ONCE = 2
+"""Of the master's workers (five by default), so many may be kept busy by wrong passwords."""
+REVOCATION_CHECK_SECONDS = 1.0
+SHARED_LOGIN_SECONDS = 60.0
+"""How long new commands may join a login: a token, and a password, do not last for ever."""
+Attempt: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
+"""Lets a password be tried inside, or raises `TooManyRequests`; sees whether it was wrong."""
+UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S105 - a sentence
+
+
+@dataclass(slots=True)
+class _Login:
+    """A token made for requests that came with a name and a password."""
+
+    ready: asyncio.Future[Token] = field(repr=False)
+    made_at: float
+    users: int = 0
+
+
+class Sessions:
+    """Makes, checks and revokes tokens."""
+
+    def __init__(
+        self, opts: Opts, master: Master, store: TokenStore, *, cache_seconds: float
+    ) -> None:
+        """
+        Args:
+            opts: The master's options; never changed.
+            master: Makes tokens, and checks them where the store cannot be read.
+            store: The token store.
+            cache_seconds: How long an answer of the store may be repeated; also how long a
+                token that another process revoked may still be accepted.
+        """
+        self._opts = opts
+        self._master = master
+        self._store = store
+        self._cache_seconds = cache_seconds
+        self._cache: OrderedDict[Token, tuple[float, Session]] = OrderedDict()
+        self._logins: dict[bytes, _Login] = {}
+        self._login_key = secrets.token_bytes(32)
+        self._logins_at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
+        self._closing: set[asyncio.Task[None]] = set()
+        self.logins_total = 0
+        """How many tokens were made."""
+        self.failed_logins_total = 0
+        """How many credentials the master did not accept."""
+
+    async def login(self, load: dict[str, Any], *, attempt: Attempt = nullcontext) -> Session:
+        """
+        Return a new session.
+
+        Args:
+            load: `username`, `password`, `eauth`; `token_expire` in seconds if the master
+                permits it to this user (`token_expire_user_override`).
+            attempt: Called when it is this login's turn, and left before it is another's.
+
+        Raises:
+            AuthenticationFailed, MasterUnavailable
+        """
+        note_user(str(load.get("username")), str(load.get("eauth")))
+        async with self._logins_at_once, attempt():
+            try:
+                session = _session(await self._master.mk_token(load))
+            except AuthenticationFailed:
+                self.failed_logins_total += 1
+                raise
+        self.logins_total += 1
+        return session
+
+    async def check(self, token: Any, *, fresh: bool = False) -> Session:
+        """
+        Return the session of *token*.
+
+        Args:
+            token: What the client sent; anything that is no token is refused unseen.
+            fresh: Ask the store, whatever was said a moment ago.
+
+        Raises:
+            AuthenticationFailed: It is no token, unknown, revoked or expired.
+            MasterUnavailable: The store cannot be read and the master does not answer.
+            MalformedAnswer: What the store holds is no token.
+        """
+        if not is_token(token):
+            raise AuthenticationFailed(UNKNOWN_TOKEN)
+        cached = self._cache.get(token)
+        if cached is not None and not fresh and time.monotonic() - cached[0] < self._cache_seconds:
+            note_user(cached[1].name, cached[1].eauth)
+            return self._unexpired(cached[1])
+        self._cache.pop(token, None)
+        if self._store.readable:
+            data = await self._store.get(token)
+            if not data:
+                raise AuthenticationFailed(UNKNOWN_TOKEN)
+        else:
+            data = await self._master.get_token(token)
+        session = self._unexpired(_session({**data, "token": token}))
+        note_user(session.name, session.eauth)
+        if self._cache_seconds:
+            self._cache[token] = (time.monotonic(), session)
+            while len(self._cache) > CACHED_SESSIONS:
+                self._cache.popitem(last=False)
+        return session
+
+    async def revoke(self, token: Token) -> bool:
+        """
+        Revoke *token*: from now on no process that shares the store accepts it.
+
+        Returns False when this process may not change the store; the token then lives until
+        it expires.
+        """
+        self._cache.pop(token, None)
+        if not self._store.readable or not is_token(token):
+            return False
+        await self._store.remove(token)
+        return True
+
+    async def ended(self, session: Session) -> str:
+        """Return when *session* expires or is revoked, and say which; for streams."""
+        while (left := session.expire - time.time()) > 0:
+            await asyncio.sleep(min(left, REVOCATION_CHECK_SECONDS))
+            try:
+                await self.check(session.token)
+            except AuthenticationFailed:
+                if session.expire > time.time():
+                    return "The token was revoked."
+            except SaltApiError as error:
+                log.info("A stream's token could not be checked now: %s", error)
+        return "The token has expired."
+
+    @asynccontextmanager
+    async def for_command(
+        self, credentials: Credentials, *, attempt: Attempt = nullcontext
+    ) -> AsyncIterator[Credentials]:
+        """
+        Yield credentials to send with commands: a token, also for a name with a password.
+
+        A password that travels with a command ends up in the master's job cache, and on the
+        event bus if the command is refused. So it is exchanged for a token, shared by all
+        commands with the same credentials that run at the same time, and revoked after the
+        last of them. Where this process cannot revoke, the credentials are sent as they are.
+
+        Args:
+            credentials: What came with the command.
+            attempt: As for `login`.
+
+        Raises:
+            AuthenticationFailed, MasterUnavailable
+        """
+        if credentials.token is not None:
+            await self.check(credentials.token)
+            yield credentials
+            return
+        if not self._store.readable:
+            yield credentials
+            return
+        key, login = self._login_for(credentials, attempt)
+        login.users += 1
+        try:
+            yield Credentials(token=await asyncio.shield(login.ready))
+        finally:
+            login.users -= 1
+            if not login.users:
+                if self._logins.get(key) is login:
+                    del self._logins[key]
+                self._background(self._revoke_login(login))
+
+    async def close(self) -> None:
+        """Wait until the tokens made for commands are revoked; idempotent."""
+        await asyncio.gather(*self._closing, return_exceptions=True)
+
+    def _login_for(self, credentials: Credentials, attempt: Attempt) -> tuple[bytes, _Login]:
+        load = credentials.as_load()
+        parts = "\0".join(f"{len(v)}:{v}" for v in load.values())
+        key = hmac.digest(self._login_key, parts.encode("utf-8", "surrogatepass"), "sha256")
+        login = self._logins.get(key)
+        now = time.monotonic()
+        if login is None or now - login.made_at > SHARED_LOGIN_SECONDS:
+            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load, attempt))
+            login = self._logins[key] = _Login(ready, now)
+        return key, login
+
+    async def _mk_token(self, load: dict[str, Any], attempt: Attempt) -> Token:
+        return (await self.login(load, attempt=attempt)).token
+
+    async def _revoke_login(self, login: _Login) -> None:
+        await asyncio.wait({login.ready})
+        if login.ready.cancelled() or login.ready.exception() is not None:
+            return  # there is no token: whoever waited for it has been told
+        try:
+            await self.revoke(login.ready.result())
+        except Exception:
+            log.exception("A token made for a single command could not be revoked.")
+
+    def _background(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _unexpired(self, session: Session) -> Session:
+        if session.expire <= time.time():
+            self._cache.pop(session.token, None)
+            raise AuthenticationFailed(UNKNOWN_TOKEN)
+        return session
+
+
+def is_token(value: Any) -> bool:
+    """Return whether *value* has the form of a Salt token: the hex digest of a hash."""
+    return isinstance(value, str) and TOKEN_FORMAT.fullmatch(value) is not None
+
+
+def permissions(opts: Opts, session: Session) -> list[Any]:
+    """
+    Return what the user may run, as `/login` shows it: own, `*` and group entries, sorted.
+
+    Strings come first, then mappings. The master decides by its own config when a command
+    comes; this is for display. *opts* is not changed.
+    """
+    if session.auth_list is not None:
+        entries: list[Any] = list(session.auth_list)
+    else:
+        acl = (opts.get("external_auth") or {}).get(session.eauth) or {}
+        names = [session.name, "*", *(f"{group}%" for group in session.groups)]
+        entries = [entry for name in names for entry in acl.get(name) or ()]
+    texts = sorted({entry for entry in entries if isinstance(entry, str)})
+    others: list[Any] = []
+    for entry in entries:
+        if not isinstance(entry, str) and entry not in others:
+            others.append(entry)
+    return texts + sorted(others, key=repr)
+
+
+def _session(data: dict[str, Any]) -> Session:
+    auth_list = data.get("auth_list")
+    try:
+        return Session(
+            token=str(data["token"]),
+            name=str(data["name"]),
+            eauth=str(data.get("eauth", "")),
+            start=float(data.get("start") or 0),
+            expire=float(data["expire"]),
+            groups=tuple(data.get("groups") or ()),
+            auth_list=None if auth_list is None else tuple(auth_list),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise MalformedAnswer("The data that Salt keeps of the token is malformed.") from error

@@ -1,0 +1,214 @@
+"""
+What stands around every request: its id, the address check, headers for all answers, the log.
+
+Pure ASGI, outside of FastAPI, so that it holds for whatever answers.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from starlette.datastructures import MutableHeaders
+from starlette.requests import HTTPConnection
+
+from saltapi import errors, trace
+from saltapi.config import KIB
+from saltapi.netapi._http import answers
+from saltapi.netapi._http.admission import check_admitted
+from saltapi.netapi._http.logs import log_access, loggable_path
+from saltapi.netapi._http.origins import check_handshake
+from saltapi.netapi.rest_asgi.door import Door
+from saltapi.netapi.rest_asgi.environ import believed
+from saltapi.netapi.rest_asgi.paths import located
+from saltapi.netapi.rest_asgi.problems import error_response, unexpected
+from saltapi.netapi.rest_asgi.protection import Protection
+from saltapi.netapi.rest_asgi.ticketed import with_token
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+EXPOSED_HEADERS = (
+    f"{answers.EXPOSED_HEADERS}, Idempotency-Replayed, Location, Retry-After, X-Salt-Jid"
+)
+COMPRESSED_TYPES = ("application/json", "application/x-yaml", "application/problem", "text/html")
+IN_THREAD_FROM_BYTES = 64 * KIB
+DENIAL = "websocket.http.response"
+"""The ASGI extension by which a WebSocket is refused with an answer of ours."""
+
+
+class Middleware:
+    """The outermost ASGI application of the module."""
+
+    def __init__(self, app: App, door: Door) -> None:
+        """
+        Args:
+            app: Answers what comes through.
+            door: What all requests share.
+        """
+        self._app = app
+        self._protected = Protection(app, door)
+        self._door = door
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one connection."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        scope, environ = believed(scope, self._door.section.trusted_proxies)
+        current = trace.Trace(context=trace_context(scope))
+        trace.current.set(current)
+        answer = _Answer(self._door, scope, send, current)
+        # Servers drop the body of an answer to HEAD themselves.
+        inner = {**scope, **located(scope, self._door.section.root_prefix)}
+        inner.setdefault("state", {})
+        if scope.get("method") == "HEAD":
+            inner |= {"method": "GET", "saltapi.head": True}
+        inner["app"] = self._app
+        began_at = time.monotonic()
+        recorder = self._door.audit.record(
+            current,
+            module=self._door.name,
+            address=environ["REMOTE_ADDR"],
+            method=str(scope.get("method", "WEBSOCKET")),
+            path=loggable_path(environ),
+        )
+        metrics = self._door.metrics
+        metrics.in_flight += 1
+        try:
+            await self._door.start()  # already done where the server speaks lifespan
+            await self._answer(inner, environ, receive, answer)
+        finally:
+            metrics.in_flight -= 1
+            if recorder is not None:
+                recorder.finish(None if answer.status == NOT_ANSWERED else int(answer.status))
+            status = NO_ANSWER if answer.status == NOT_ANSWERED else int(answer.status)
+            method = str(scope.get("method", "WEBSOCKET"))
+            seconds = (answer.began_at or time.monotonic()) - began_at
+            metrics.answered(route_of(inner), method, status, seconds)
+            log_access(environ, answer.status, time.monotonic() - began_at)
+
+    async def _answer(
+        self, scope: Scope, environ: dict[str, Any], receive: Receive, answer: "_Answer"
+    ) -> None:
+        connection = HTTPConnection(scope)
+        section = self._door.section
+        try:
+            check_admitted(
+                environ,
+                section,
+                takes_cookies=section.enable_sessions,
+                gives_cookie=scope["path"].removeprefix(scope["saltapi.base"]) == "/login",
+            )
+            if scope["type"] == "websocket":
+                check_handshake(environ, section.cors_origins)
+        except errors.SaltApiError as error:
+            await error_response(connection, error)(scope, receive, answer.send)
+            return
+        try:
+            await self._protected(await with_token(self._door, scope), receive, answer.send)
+        except errors.SaltApiError as error:
+            await error_response(connection, error)(scope, receive, answer.send)
+        except Exception:
+            log.exception("An unexpected error occurred. %s", trace.current.get())
+            if answer.status == NOT_ANSWERED:
+                await unexpected(connection)(scope, receive, answer.send)
+
+
+NOT_ANSWERED = "-"
+NO_ANSWER = 499
+"""What requests are counted as whose client left before there was an answer, as nginx does."""
+
+
+def trace_context(scope: Scope) -> trace.TraceContext:
+    """Return the trace that a request belongs to; a new one if it says none."""
+    headers = HTTPConnection(scope).headers
+    found = trace.TraceContext.read(headers.getlist("traceparent"), headers.getlist("tracestate"))
+    return found or trace.TraceContext.begin()
+
+
+def route_of(scope: Scope) -> str | None:
+    """Return the template of the URL that a request was for; None if there is none."""
+    path: str | None = getattr(scope.get("route"), "path", None)
+    return f"/v1{path}" if path is not None and scope["saltapi.v1"] else path
+
+
+class _Answer:
+    """Takes what the application sends, adds what every answer has, and passes it on."""
+
+    def __init__(self, door: Door, scope: Scope, send: Send, current: trace.Trace) -> None:
+        self.status = NOT_ANSWERED
+        self._send = send
+        self._current = current
+        request = HTTPConnection(scope)
+        self._accept_encoding = request.headers.get("Accept-Encoding")
+        self._cors_headers = answers.cors_headers(
+            request.headers.get("Origin"), door.section.cors_origins, EXPOSED_HEADERS
+        )
+        self._start: Message | None = None
+        self._can_say_why = scope["type"] == "http" or DENIAL in (scope.get("extensions") or {})
+        self.began_at: float | None = None
+        """When the answer began, on the monotonic clock."""
+
+    async def send(self, message: Message) -> None:
+        """Send one ASGI message."""
+        kind = message["type"]
+        if kind in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
+            self.status = str(message.get("status", 101))
+            self.began_at = time.monotonic()
+            self._add_headers(message)
+            if kind == "http.response.start" and self._may_compress(message):
+                self._start = message
+                return
+        elif kind == "http.response.body" and self._start is not None:
+            start, self._start = self._start, None
+            message = await self._compressed(start, message)
+            await self._send(start)
+        elif kind == "websocket.close" and self.status == NOT_ANSWERED:
+            self.status = "403"
+        if kind.startswith(DENIAL) and not self._can_say_why:
+            if kind != f"{DENIAL}.start":
+                return
+            message = {"type": "websocket.close", "code": 1008}
+        await self._send(message)
+
+    def _add_headers(self, message: Message) -> None:
+        message.setdefault("headers", [])
+        headers = MutableHeaders(raw=_as_list(message))
+        headers["X-Request-Id"] = self._current.request_id
+        if self._current.context is not None:
+            headers["traceresponse"] = self._current.context.traceparent
+        headers["X-Content-Type-Options"] = "nosniff"
+        headers["Vary"] = "Accept, Accept-Encoding, Origin"
+        for name, value in self._cors_headers.items():
+            headers[name] = value
+
+    def _may_compress(self, message: Message) -> bool:
+        headers = MutableHeaders(raw=message["headers"])
+        return headers.get("Content-Type", "").startswith(COMPRESSED_TYPES) and (
+            "Content-Encoding" not in headers
+        )
+
+    async def _compressed(self, start: Message, message: Message) -> Message:
+        body = message.get("body", b"")
+        if message.get("more_body") or not answers.wants_gzip(self._accept_encoding, len(body)):
+            return message
+        if len(body) < IN_THREAD_FROM_BYTES:
+            body = answers.compressed(body)
+        else:
+            body = await asyncio.to_thread(answers.compressed, body)
+        headers = MutableHeaders(raw=start["headers"])
+        headers["Content-Encoding"] = "gzip"
+        headers["Content-Length"] = str(len(body))
+        return {**message, "body": body}
+
+
+def _as_list(message: Message) -> list[tuple[bytes, bytes]]:
+    headers = message["headers"] = list(message["headers"])
+    return headers

@@ -1,0 +1,583 @@
+"""The client interfaces against a real master: every row of what Salt's own netapi does."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from salt.version import __saltstack_version__ as salt_version
+
+from saltapi import config
+from saltapi.bridge.bus.events import Event, tag_prefix
+from saltapi.demo import PrivateMaster
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.commands.blocking import APIClient
+from saltapi.errors import (
+    AuthenticationFailed,
+    AuthorizationFailed,
+    ClientDisabled,
+    CommandTimeout,
+    InvalidChunk,
+    MalformedAnswer,
+    MasterUnavailable,
+    NoMinionsMatched,
+)
+from saltapi.lowstate import check
+from tests.waiting import async_eventually, scaled
+
+ONE, TWO = "minion-1", "minion-2"
+
+
+@pytest.fixture
+async def client(master: PrivateMaster) -> AsyncIterator[AsyncAPIClient]:
+    """A client of the session's master."""
+    async with AsyncAPIClient(config.load(master.config_dir)) as client:
+        yield client
+
+
+@pytest.fixture
+async def token(client: AsyncAPIClient, master: PrivateMaster) -> dict[str, str]:
+    """The credentials of somebody who may run everything, as part of a chunk."""
+    return {"token": (await client.sessions.login(master.credentials())).token}
+
+
+async def collect(batch: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [element async for element in batch]
+
+
+class TestChecks:
+    """What `run` refuses before anything is sent to the master, in Salt's order."""
+
+    async def test_unknown_client(self, client: AsyncAPIClient) -> None:
+        """A client that does not exist is refused by name, before credentials are looked at."""
+        with pytest.raises(InvalidChunk, match="Invalid client specified: 'destroy'"):
+            await client.run({"client": "destroy"})
+
+    async def test_disabled_client(self, client: AsyncAPIClient) -> None:
+        """A client that is not enabled is refused with the option to change."""
+        with pytest.raises(ClientDisabled, match="netapi_enable_clients"):
+            await client.run({"client": "ssh", "tgt": "*", "fun": "test.ping"})
+
+    async def test_no_credentials(self, client: AsyncAPIClient) -> None:
+        """A chunk without credentials gets an authentication error."""
+        with pytest.raises(AuthenticationFailed, match="No authentication credentials given"):
+            await client.run({"client": "local", "tgt": "*", "fun": "test.ping"})
+
+    async def test_raw_shell(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """raw_shell is refused unless `netapi_allow_raw_shell` permits it."""
+        with pytest.raises(AuthorizationFailed, match="Raw shell option not allowed"):
+            await client.local("*", "test.ping", raw_shell=True, **token)
+
+
+class TestLocal:
+    async def test_returns(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """The result maps each minion to what it returned."""
+        assert {ONE: True, TWO: True} == await client.local("*", "test.ping", **token)
+
+    async def test_password(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
+        """A name and a password do as well as a token."""
+        assert {ONE: True} == await client.local(ONE, "test.ping", **master.credentials())
+
+    async def test_arguments(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """Positional and keyword arguments reach the function with their types."""
+        result = await client.local(
+            ONE, "test.arg", ["one", 2, {"three": 3}], kwarg={"four": [4]}, **token
+        )
+
+        assert ["one", 2, {"three": 3}] == result[ONE]["args"]
+        assert [4] == result[ONE]["kwargs"]["four"]
+
+    async def test_scalar_argument(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """One argument need not be wrapped in a list."""
+        assert {ONE: "text"} == await client.local(ONE, "test.echo", "text", **token)
+
+    async def test_compound_command(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """Several functions in one publish give one mapping for each minion."""
+        result = await client.local(ONE, ["test.ping", "test.echo"], [[], ["hi"]], **token)
+
+        assert {ONE: {"test.ping": True, "test.echo": "hi"}} == result
+
+    async def test_full_return(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """full_return adds the return code and the jid."""
+        result = await client.local(ONE, "test.ping", full_return=True, **token)
+
+        assert {"ret": True, "retcode": 0} == {k: result[ONE][k] for k in ("ret", "retcode")}
+        assert len(result[ONE]["jid"]) == 20
+
+    @pytest.mark.parametrize(
+        ("tgt", "tgt_type"),
+        [
+            ("minion-[1]", "glob"),
+            ("minion-(1|9)", "pcre"),
+            ([ONE], "list"),
+            (f"{ONE},nobody", "list"),
+            (f"id:{ONE}", "grain"),
+            ("id:minion-1$", "grain_pcre"),
+            (f"L@{ONE} and minion-*", "compound"),
+            ("first", "nodegroup"),
+            ("N@first", "compound"),
+        ],
+    )
+    async def test_target_types(
+        self, client: AsyncAPIClient, token: dict[str, str], tgt: Any, tgt_type: str
+    ) -> None:
+        """Every target type finds the minion that it describes."""
+        result = await client.local(
+            tgt, "test.ping", tgt_type=tgt_type, timeout=1, gather_job_timeout=1, **token
+        )
+
+        assert result[ONE] is True
+        assert TWO not in result
+
+    async def test_expr_form(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """expr_form is taken as the old name of tgt_type."""
+        assert {ONE: True} == await client.local([ONE], "test.ping", expr_form="list", **token)
+
+    async def test_unknown_nodegroup(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A nodegroup that does not exist is an error and not an empty result."""
+        with pytest.raises(InvalidChunk, match="no nodegroup 'nobody'"):
+            await client.local("nobody", "test.ping", tgt_type="nodegroup", **token)
+
+    async def test_no_match(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A target that matches nothing gives an empty mapping, as Salt does."""
+        assert {} == await client.local("nobody*", "test.ping", **token)
+
+    async def test_no_match_is_told_apart(
+        self, client: AsyncAPIClient, token: dict[str, str]
+    ) -> None:
+        """Below the legacy shape, a target that matches nothing is an error of its own."""
+        chunk = {"client": "local", "tgt": "nobody*", "fun": "test.ping", **token}
+        with pytest.raises(NoMinionsMatched):
+            await anext(client.returns(check(chunk, client.config)))
+
+    async def test_unknown_function(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A function that a minion does not have is the minion's answer."""
+        result = await client.local(ONE, "no.such", **token)
+
+        assert {ONE: "'no.such' is not available."} == result
+
+    async def test_missing_name(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A name in a list target that the master does not know is reported."""
+        result = await client.local([ONE, "ghost"], "test.ping", tgt_type="list", **token)
+
+        assert result[ONE] is True
+        assert result["ghost"].startswith("Minion did not return. [No response]")
+
+    async def test_longer_than_timeout(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A minion that says it still runs the job is waited for beyond the timeout."""
+        result = await client.local(
+            ONE, "test.sleep", [4], timeout="1", gather_job_timeout=2, **token
+        )
+
+        assert {ONE: True} == result
+
+    async def test_metadata(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """What the master takes beside function and target (metadata) reaches the job."""
+        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
+            await client.local(ONE, "test.ping", metadata={"ticket": "42"}, **token)
+            returned = [e for e in events.drain() if isinstance(e, Event) and "/ret/" in e.tag]
+
+        assert [{"ticket": "42"}] == [event.data.get("metadata") for event in returned]
+
+    async def test_own_jid(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A jid in the chunk is the job's."""
+        jid = client.jobs.new_jid()
+        result = await client.local(ONE, "test.ping", jid=jid, full_return=True, **token)
+
+        assert jid == result[ONE]["jid"]
+
+
+class TestLocalAsync:
+    async def test_job(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """The answer is the jid and the minions that are expected to return."""
+        job = await client.local_async("*", "test.ping", **token)
+
+        assert [ONE, TWO] == sorted(job["minions"])
+        assert len(job["jid"]) == 20
+
+    async def test_no_match(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A target that matches nothing gives an empty mapping, as Salt does."""
+        assert {} == await client.local_async("nobody", "test.ping", **token)
+
+
+class TestLocalSubset:
+    @pytest.mark.parametrize("key", ["subset", "sub"])
+    async def test_size(self, client: AsyncAPIClient, token: dict[str, str], key: str) -> None:
+        """So many minions run the function as `subset`, or its old name, says."""
+        result = await client.local_subset("*", "test.ping", **{key: 1}, **token)
+
+        assert [True] == list(result.values())
+
+    async def test_only_able_minions(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """Minions that do not have the function are not chosen."""
+        assert {} == await client.local_subset("*", "no.such", **token)
+
+
+class TestLocalBatch:
+    async def test_elements(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """Every minion gives one element."""
+        batch = await collect(await client.local_batch("*", "test.ping", batch="1", **token))
+
+        assert [{ONE: True}, {TWO: True}] == sorted(batch, key=str)
+
+    async def test_raw(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """With raw the elements are the return events."""
+        batch = await collect(await client.local_batch(ONE, "test.ping", raw=True, **token))
+
+        assert [ONE] == [element["data"]["id"] for element in batch]
+        assert batch[0]["tag"].endswith(f"/ret/{ONE}")
+
+    async def test_yields_while_running(
+        self, client: AsyncAPIClient, token: dict[str, str]
+    ) -> None:
+        """The first element comes while the second minion has not begun."""
+        batch = await client.local_batch("*", "test.ping", batch=1, **token)
+        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
+            await anext(batch)
+            began = [e for e in events.drain() if isinstance(e, Event) and e.tag.endswith("/new")]
+        await batch.aclose()
+
+        assert ["test.ping", "test.ping"] == [event.data["fun"] for event in began]
+
+    async def test_nothing_matched(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A target that matches nothing gives no elements."""
+        assert [] == await collect(await client.local_batch("nobody", "test.ping", **token))
+
+
+class TestRunner:
+    async def test_return(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """The result is what the function returns."""
+        assert [ONE, TWO] == sorted(await client.runner("manage.up", **token))
+
+    @pytest.mark.parametrize(
+        "low",
+        [
+            {"x": 1},
+            {"kwarg": {"x": 1}},
+            {"arg": ["x=1"]},
+        ],
+    )
+    async def test_keyword_arguments(
+        self, client: AsyncAPIClient, token: dict[str, str], low: dict[str, Any]
+    ) -> None:
+        """Keyword arguments come as keys of the chunk, in kwarg, or as name=value."""
+        result = await client.runner("test.arg", **low, **token)
+
+        assert {"args": [], "kwargs": {"x": 1}} == result
+
+    async def test_positional(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """arg is a list of positional arguments."""
+        result = await client.runner("test.arg", arg=["a", 2], **token)
+
+        assert ["a", 2] == result["args"]
+
+    async def test_surplus_keys(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """Keys that the function does not take are left out, as Salt leaves them out."""
+        assert [ONE, TWO] == sorted(await client.runner("manage.up", batch=None, **token))
+
+    async def test_full_return(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """full_return gives the whole event."""
+        event = await client.runner("test.arg", full_return=True, **token)
+
+        assert f"salt/run/{event['data']['jid']}/ret" == event["tag"]
+        assert ("runner.test.arg", "saltdev", True) == tuple(
+            event["data"][key] for key in ("fun", "user", "success")
+        )
+
+    async def test_exception(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """An exception in the function is its result, as a text."""
+        result = await client.runner("error.error", name="Exception", message="boom", **token)
+
+        assert "Exception occurred in runner error.error" in result
+
+    async def test_unknown(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A function that does not exist is refused by name and does not wait for a timeout."""
+        with pytest.raises(InvalidChunk, match=r"'no\.such' is not available"):
+            await client.runner("no.such", **token)
+
+    async def test_timeout(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A function that takes longer than the timeout gives a timeout with its jid."""
+        with pytest.raises(CommandTimeout, match=r"RunnerClient job '[0-9]{20}' timed out"):
+            await client.runner("test.sleep", s_time=5, timeout=0.5, **token)
+
+    async def test_async(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """runner_async gives tag and jid, and the job ends under them."""
+        async with client.hub.listen([tag_prefix("salt/run/")]) as events:
+            job = await client.runner_async("test.arg", arg=["x"], **token)
+            assert f"salt/run/{job['jid']}" == job["tag"]
+            async for event in events:
+                if isinstance(event, Event) and event.tag == f"{job['tag']}/ret":
+                    assert ["x"] == event.data["return"]["args"]
+                    break
+
+
+class TestWheel:
+    async def test_wrapped(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """The result is the function's event, with the return inside."""
+        event = await client.wheel("key.list_all", **token)
+
+        assert [ONE, TWO] == sorted(event["data"]["return"]["minions"])
+        assert f"salt/wheel/{event['data']['jid']}" == event["tag"] == event["data"]["tag"]
+        assert ("wheel.key.list_all", "saltdev", True) == tuple(
+            event["data"][key] for key in ("fun", "user", "success")
+        )
+
+    @pytest.mark.parametrize("low", [{"match": ONE}, {"kwarg": {"match": ONE}}, {"arg": [ONE]}])
+    async def test_arguments(
+        self, client: AsyncAPIClient, token: dict[str, str], low: dict[str, Any]
+    ) -> None:
+        """Arguments come as keys of the chunk, in kwarg, or by position."""
+        event = await client.wheel("key.name_match", **low, **token)
+
+        assert {"minions": [ONE]} == event["data"]["return"]
+
+    async def test_empty_arg(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """An empty arg without kwarg, as salt-api-cli sends it, does no harm."""
+        event = await client.wheel("key.list_all", arg=[], **token)
+
+        assert event["data"]["success"] is True
+
+    async def test_exception(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A failure is told by success and return."""
+        event = await client.wheel("file_roots.read", path="../../etc/passwd", **token)
+
+        assert "root:" not in str(event["data"]["return"])
+
+    async def test_unknown(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A function that does not exist is a failure with its name in the return."""
+        event = await client.wheel("no.such", **token)
+
+        assert event["data"]["success"] is False
+        assert "no.such" in event["data"]["return"]
+
+    @pytest.mark.parametrize("fun", ["key.list_all", "file_roots.list_env"])
+    async def test_async(self, client: AsyncAPIClient, token: dict[str, str], fun: str) -> None:
+        """wheel_async gives the jid under which the function's return is fired."""
+        async with client.hub.listen([tag_prefix("salt/wheel/")]) as events:
+            job = await client.wheel_async(fun, **token)
+            assert f"salt/wheel/{job['jid']}" == job["tag"]
+            async for event in events:
+                if isinstance(event, Event) and event.tag == f"{job['tag']}/ret":
+                    assert f"wheel.{fun}" == event.data["fun"]
+                    break
+
+    @pytest.mark.parametrize("key", ["token", "user", "cmd", "__jid__"])
+    async def test_reserved_names(
+        self, client: AsyncAPIClient, token: dict[str, str], key: str
+    ) -> None:
+        """Arguments cannot take the place of what the master reads beside them."""
+        with pytest.raises(InvalidChunk):
+            await client.wheel("key.list_all", kwarg={key: "x"}, **token)
+
+
+EVERY_CLIENT = [
+    {"client": "local", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
+    {"client": "local_async", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
+    {"client": "local_subset", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
+    {"client": "local_batch", "tgt": "*", "fun": "cmd.run", "arg": ["id"], "batch": 1},
+    {"client": "runner", "fun": "test.arg"},
+    {"client": "runner", "fun": "manage.up"},
+    {"client": "runner_async", "fun": "test.arg"},
+    {"client": "wheel", "fun": "key.list_all"},
+    {"client": "wheel", "fun": "file_roots.list_env"},
+    {"client": "wheel_async", "fun": "key.list_all"},
+    {"client": "wheel_async", "fun": "file_roots.list_env"},
+]
+
+
+async def run_to_end(client: AsyncAPIClient, chunk: dict[str, Any]) -> None:
+    result = await client.run(chunk)
+    if isinstance(result, AsyncIterator):
+        await collect(result)
+
+
+class TestAuthorization:
+    @pytest.mark.parametrize("chunk", EVERY_CLIENT, ids=lambda c: f"{c['client']}-{c['fun']}")
+    async def test_not_permitted(
+        self, client: AsyncAPIClient, master: PrivateMaster, chunk: dict[str, Any]
+    ) -> None:
+        """Who may only run test.ping can run nothing else by any client (CVE-2017-5192)."""
+        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
+            with pytest.raises(AuthorizationFailed):
+                await run_to_end(client, {**chunk, **master.credentials("low")})
+            published = [
+                e.data.get("fun")
+                for e in events.drain()
+                if isinstance(e, Event) and e.tag.endswith("/new")
+            ]
+
+        assert "cmd.run" not in published
+
+    @pytest.mark.parametrize("chunk", EVERY_CLIENT, ids=lambda c: f"{c['client']}-{c['fun']}")
+    @pytest.mark.parametrize(
+        "wrong",
+        [
+            {"token": "0" * 64},
+            {"token": "../../../etc/passwd"},
+            {"eauth": "nothing", "username": "saltdev", "password": "x"},
+        ],
+        ids=["token", "path", "eauth"],
+    )
+    async def test_not_authenticated(
+        self, client: AsyncAPIClient, chunk: dict[str, Any], wrong: dict[str, str]
+    ) -> None:
+        """Wrong credentials are an authentication error in every client (CVE-2021-25281)."""
+        with pytest.raises(AuthenticationFailed):
+            await run_to_end(client, {**chunk, **wrong})
+
+    async def test_permitted(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
+        """What somebody may run, they can."""
+        result = await client.local("*", "test.ping", **master.credentials("low"))
+
+        assert {ONE: True, TWO: True} == result
+
+
+def job_cache(client: AsyncAPIClient) -> list[bytes]:
+    """Return the contents of the files in the master's job cache."""
+    return [path.read_bytes() for path in (Path(client.opts["cachedir"]) / "jobs").rglob("*.p")]
+
+
+class TestSessions:
+    async def test_revoked(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
+        """A revoked token is refused at once."""
+        await client.sessions.revoke(token["token"])
+
+        with pytest.raises(AuthenticationFailed):
+            await client.local("*", "test.ping", **token)
+
+    async def test_expired(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
+        """A token is refused from the second on in which it expires (CVE-2021-3144)."""
+        session = await client.sessions.login({**master.credentials(), "token_expire": 1})
+        reason = await asyncio.wait_for(client.sessions.ended(session), 10)
+
+        assert "expired" in reason
+        for _ in range(2):
+            with pytest.raises(AuthenticationFailed):
+                await client.local("*", "test.ping", token=session.token)
+
+    async def test_password_stays_here(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
+        """A password reaches neither the event bus nor the job cache, allowed or refused."""
+        seen: list[bytes] = []
+        low = master.credentials("low")
+        async with client.hub.listen() as events:
+            await client.local("*", "test.ping", **low)
+            with pytest.raises(AuthorizationFailed):
+                await client.local("*", "cmd.run", ["id"], **low)
+            seen = [e.payload for e in events.drain() if isinstance(e, Event)]
+        stored = await asyncio.to_thread(job_cache, client)
+
+        assert seen
+        assert stored
+        secret = low["password"].encode()
+        assert [] == [data for data in (*seen, *stored) if secret in data]
+
+    async def test_listeners_see_no_token(
+        self, client: AsyncAPIClient, master: PrivateMaster
+    ) -> None:
+        """The event that the master fires for a refused command shows listeners no token."""
+        session = await client.sessions.login(master.credentials("low"))
+        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
+            with pytest.raises(AuthorizationFailed):
+                await client.local("*", "cmd.run", ["id"], token=session.token)
+            async for event in events:
+                if isinstance(event, Event) and event.tag.endswith("/error"):
+                    break
+
+        assert session.token not in str(event.data)
+
+
+class TestBlocking:
+    def test_same_methods(self, master: PrivateMaster) -> None:
+        """APIClient gives blocking code the same results, from any thread."""
+        with APIClient(config.load(master.config_dir)) as client:
+            login = master.credentials()
+            assert {ONE: True} == client.local(ONE, "test.ping", **login)
+            assert {ONE: True} == client.run(
+                {"client": "local", "tgt": ONE, "fun": "test.ping", "arg": "", **login}
+            )
+            assert [{ONE: True}] == list(client.local_batch(ONE, "test.ping", **login))
+            assert [ONE] == client.local_async(ONE, "test.ping", **login)["minions"]
+            assert {ONE: True} == client.local_subset(ONE, "test.ping", **login)
+            assert {"args": [], "kwargs": {}} == client.runner("test.arg", **login)
+            assert "jid" in client.runner_async("test.arg", **login)
+            assert client.wheel("key.list_all", **login)["data"]["success"] is True
+            assert "jid" in client.wheel_async("key.list_all", **login)
+            with pytest.raises(ClientDisabled):
+                client.ssh("*", "test.ping", **login)
+
+
+async def all_answer(client: AsyncAPIClient, login: dict[str, str], minions: set[str]) -> None:
+    """Return when *minions* answer over a master that is coming up again."""
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(MasterUnavailable, MalformedAnswer):
+                if dict.fromkeys(minions, True) == await client.local("*", "test.ping", **login):
+                    return
+            await asyncio.sleep(0.2)
+
+
+class TestMasterAway:
+    async def test_restart_under_jobs(self, private_master: Any) -> None:
+        """Jobs that wait when the master is killed all end, and the next command works."""
+        own = private_master(options={"timeout": 2, "gather_job_timeout": 2})
+        async with AsyncAPIClient(config.load(own.config_dir)) as client:
+            login = {"token": (await client.sessions.login(own.credentials())).token}
+            waiting = [
+                asyncio.create_task(client.local("*", "test.sleep", [3], **login))
+                for _ in range(50)
+            ]
+            await async_eventually(lambda: client.hub.watched_jobs >= 50, scaled(30))
+            own.kill_master()
+            await asyncio.to_thread(own.start_master)
+            ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
+
+            assert [] == [e for e in ended if not isinstance(e, dict | MasterUnavailable)]
+            await all_answer(client, login, {ONE, TWO})
+            assert 0 == client.hub.watched_jobs
+
+    async def test_down(self, private_master: Any) -> None:
+        """While the master is down every client says so within seconds."""
+        own = private_master(minions=0)
+        async with AsyncAPIClient(config.load(own.config_dir)) as client:
+            login = {"token": (await client.sessions.login(own.credentials())).token}
+            own.kill_master()
+            for chunk in EVERY_CLIENT:
+                if chunk["fun"] in client.config.fast_functions:
+                    continue
+                async with asyncio.timeout(10):
+                    with pytest.raises(MasterUnavailable):
+                        await run_to_end(client, {**chunk, **login})
+
+    async def test_dead_minion(self, private_master: Any) -> None:
+        """A minion that is gone is reported as the installed Salt reports it."""
+        own = private_master()
+        own.stop_minion(TWO)
+        async with AsyncAPIClient(config.load(own.config_dir)) as client:
+            result = await client.local(
+                "*", "test.ping", timeout=1, gather_job_timeout=1, **own.credentials()
+            )
+            batch = await collect(
+                await client.local_batch(
+                    "*", "test.ping", timeout=1, gather_job_timeout=1, **own.credentials()
+                )
+            )
+
+        assert result[ONE] is True
+        if salt_version.major >= 3008:
+            assert result[TWO].startswith("Minion did not return. [")
+        else:
+            assert result[TWO] is False
+        assert [{ONE: True}] == batch
+
+    async def test_tcp_transport(self, private_master: Any) -> None:
+        """All of this works with the tcp transport too."""
+        own = private_master(minions=1, transport="tcp")
+        async with AsyncAPIClient(config.load(own.config_dir)) as client:
+            login = {"token": (await client.sessions.login(own.credentials())).token}
+            assert {ONE: True} == await client.local("*", "test.ping", **login)
+            assert [ONE] == await client.runner("manage.up", **login)
+            own.kill_master()
+            await asyncio.to_thread(own.start_master)
+            await all_answer(client, login, {ONE})
