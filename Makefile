@@ -1,6 +1,6 @@
 # make demo            a private Salt master, minions and the API; Ctrl-C ends it
 # make test            all tests; SALT=3007 takes the other line of Salt
-# make lint            ruff and mypy
+# make lint            ruff, mypy, and the walls between the rooms
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
@@ -31,6 +31,7 @@ lint: $(VENV)/.project
 	$(RUN) -m ruff check .
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
 
 bench: $(VENV)/.project
 	@$(RUN) -m bench $(ARGS)

@@ -19,7 +19,7 @@ import threading
 import time
 from pathlib import Path
 
-from saltapi.process import lifecycle
+from saltapi import service
 
 received = threading.Event()
 
@@ -45,7 +45,7 @@ def start():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = False
     threading.Thread(target=server.serve_forever).start()
-    lifecycle.run_until_stopped(ready=f"http://127.0.0.1:{port}", reload=reload)
+    service.run_until_stopped(ready=f"http://127.0.0.1:{port}", reload=reload)
     server.shutdown()
     server.server_close()
 """

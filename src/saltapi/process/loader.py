@@ -19,11 +19,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import saltapi.netapi
 from saltapi.errors import CannotStart
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
+OURS = Path(__file__).parents[1] / "netapi"
 
 PRIVATE_PACKAGE = "saltapi_loaded"
 """Modules from directories are imported below this name, so they cannot hide any package."""
@@ -154,9 +154,9 @@ def _candidates(opts: Opts) -> Iterator[_Candidate]:
         for found in pkgutil.iter_modules([str(directory)]):
             if not found.name.startswith("_"):
                 yield _Candidate(package, found.name, str(directory / found.name), ours=False)
-    for found in pkgutil.iter_modules(saltapi.netapi.__path__):
+    for found in pkgutil.iter_modules([str(OURS)]):
         if not found.name.startswith("_"):
-            package = saltapi.netapi.__name__
+            package = "saltapi.netapi"
             yield _Candidate(package, found.name, f"{package}.{found.name}", ours=True)
 
 

@@ -17,8 +17,8 @@ import zmq
 from tornado.ioloop import IOLoop
 
 from saltapi import trace
+from saltapi.bridge.requests.turns import Bounds, FairSlots
 from saltapi.bridge.requests.zeromq import ZeromqChannel
-from saltapi.engine.limits.requests import Bounds, FairSlots
 from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable, ServiceBusy
 from saltapi.types import Opts
 

@@ -12,7 +12,8 @@ from urllib.parse import parse_qs
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from saltapi.engine.limits.requests import FairSlots, RequestClass
+from saltapi.bridge.requests.turns import FairSlots
+from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
 from saltapi.netapi.rest_asgi.door import Door
