@@ -16,7 +16,7 @@ import pytest
 from saltapi.demo import PrivateMaster
 from saltapi.demo import master as private
 from tests.swarm import Swarm
-from tests.waiting import scaled
+from tests.waiting import TIMEOUT_FACTOR, scaled
 
 READY_SECONDS = 60.0
 SWARM_SIZE = 20
@@ -29,8 +29,22 @@ USERS: dict[str, list[Any]] = {
 }
 """Users of `master` besides its `username`, who may run everything."""
 
-OPTIONS = {"nodegroups": {"first": "L@minion-1"}, "token_expire_user_override": True}
+PATIENT = {"timeout": round(scaled(20)), "gather_job_timeout": round(scaled(20))}
+"""Options of a master whose minions do not look silent because this machine is slow."""
+
+OPTIONS = {
+    "nodegroups": {"first": "L@minion-1"},
+    "token_expire_user_override": True,
+    **PATIENT,
+}
 """What the config of `master` has beside what it needs."""
+
+MINION_OPTIONS = {
+    "auth_timeout": round(scaled(3)),
+    "return_retry_timer": round(scaled(5)),
+    "return_retry_timer_max": round(scaled(10)),
+}
+"""How long minions wait for a master that is as slow as they are."""
 
 
 def pytest_configure() -> None:
@@ -40,10 +54,23 @@ def pytest_configure() -> None:
     private.PORTS = private.PORTS[int(name.removeprefix("gw")) :: count]
 
 
+def pytest_report_header() -> str:
+    """Say what this machine needs."""
+    return f"deadlines: {TIMEOUT_FACTOR:g} times those of a quiet machine with two cores"
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Multiply the time limit of each test too, unless the command line has one."""
+    if item.config.getoption("timeout") is None:
+        marker = item.get_closest_marker("timeout")
+        seconds = marker.args[0] if marker else item.config.getini("timeout")
+        item.add_marker(pytest.mark.timeout(scaled(float(seconds))), append=False)
+
+
 @pytest.fixture(scope="session")
 def master() -> Iterator[PrivateMaster]:
     """The master of the session, with two real minions."""
-    with PrivateMaster(users=USERS, options=OPTIONS) as master:
+    with PrivateMaster(users=USERS, options=OPTIONS, minion_options=MINION_OPTIONS) as master:
         master.wait_ready(timeout=scaled(READY_SECONDS))
         yield master
 
@@ -54,6 +81,8 @@ def private_master() -> Iterator[Callable[..., PrivateMaster]]:
     with ExitStack() as masters:
 
         def start(**options: Any) -> PrivateMaster:
+            options["options"] = {**PATIENT, **options.get("options", {})}
+            options.setdefault("minion_options", MINION_OPTIONS)
             master = masters.enter_context(PrivateMaster(**options))
             master.wait_ready(timeout=scaled(READY_SECONDS))
             return master

@@ -13,8 +13,9 @@ from typing import Any, Self
 import yaml
 
 from saltapi.demo.master import free_ports
+from tests.waiting import scaled
 
-DEADLINE_SECONDS = 30.0
+DEADLINE_SECONDS = scaled(30.0)
 COMMAND = [sys.executable, "-m", "saltapi"]
 
 HTTP_MODULE = '''
@@ -57,7 +58,7 @@ class Home:
             "api_pidfile": str(self.pid_file),
             "api_logfile": str(self.log_file),
             "log_level_logfile": "info",
-            "api_shutdown_timeout": 5,
+            "api_shutdown_timeout": scaled(5),
         }
 
     def add_module(self, name: str, source: str, **section: Any) -> None:

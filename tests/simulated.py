@@ -43,7 +43,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 REQUEST_SOCKETS = 4
-REQUEST_SECONDS = 5.0
 REQUEST_TRIES = 10
 ENCRYPTION = "OAEP-SHA1"
 SIGNATURE = "PKCS1v15-SHA1"
@@ -68,8 +67,9 @@ FUNCTIONS = [
 class Master:
     """The request side of the master: a few sockets that all minions share."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, request_seconds: float) -> None:
         self._address = f"tcp://127.0.0.1:{port}"
+        self._request_seconds = request_seconds
         self._context = zmq.asyncio.Context.instance()
         self._idle: asyncio.Queue[zmq.asyncio.Socket] = asyncio.Queue()
         for _ in range(REQUEST_SOCKETS):
@@ -87,7 +87,7 @@ class Master:
             requests = await self._idle.get()
             try:
                 await requests.send(salt.payload.dumps(message))
-                if await requests.poll(int(REQUEST_SECONDS * 1000)):
+                if await requests.poll(int(self._request_seconds * 1000)):
                     return salt.payload.loads(await requests.recv())
                 requests.close()
                 requests = self._connect()
@@ -329,7 +329,7 @@ class Subscription:
 
 async def serve(settings: dict[str, Any]) -> None:
     """Be the minions that *settings* describe."""
-    master = Master(settings["request_port"])
+    master = Master(settings["request_port"], settings["request_seconds"])
     keys = Keys()
     behaviours: dict[str, str] = settings["behaviours"]
 

@@ -10,8 +10,11 @@ from types import TracebackType
 from typing import Self
 
 from saltapi.demo import PrivateMaster
+from tests.waiting import scaled
 
 START_SECONDS = 60.0
+REQUEST_SECONDS = 5.0
+"""The wait for an answer of the master, until a minion asks again."""
 
 
 class Swarm:
@@ -48,6 +51,7 @@ class Swarm:
                     "directory": str(master.directory / f"{prefix}swarm"),
                     "ids": self.ids,
                     "behaviours": dict(behaviours or {}),
+                    "request_seconds": scaled(REQUEST_SECONDS),
                 }
             )
         )
@@ -57,10 +61,10 @@ class Swarm:
         self.program.cwd = Path(__file__).parents[1]
 
     def start(self, timeout: float = START_SECONDS) -> None:
-        """Start them and wait until they hear the master."""
+        """Start them and wait until they hear the master (*timeout* is scaled)."""
         self.program.start()
         # They listen when all are signed in: what one of them hears, all hear.
-        self.master.wait_ready(minions=self.ids[-1:], timeout=timeout, needs=[self.program])
+        self.master.wait_ready(minions=self.ids[-1:], timeout=scaled(timeout), needs=[self.program])
 
     def stop(self) -> None:
         """End them and take their keys from the master, which then knows nothing of them."""

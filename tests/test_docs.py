@@ -241,7 +241,7 @@ def test_commands_of_the_readme(master: PrivateMaster) -> None:
 
 
 SHELL_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
-STREAM_SECONDS = 2
+STREAM_SECONDS = scaled(2)
 ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2")
 """Beginnings of commands that need other servers, or files that are made elsewhere."""
 

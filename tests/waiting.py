@@ -1,15 +1,16 @@
 """Waiting for something to become true, with a deadline."""
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests import machine
+
 T = TypeVar("T")
 
-TIMEOUT_FACTOR = float(os.environ.get("SALTAPI_TEST_TIMEOUT_FACTOR", "1"))
-"""A slow machine sets it: all deadlines of the tests are multiplied by it."""
+TIMEOUT_FACTOR = machine.timeout_factor()
+"""All deadlines of the tests are multiplied by it."""
 POLL_SECONDS = 0.05
 
 

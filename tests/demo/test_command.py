@@ -58,7 +58,7 @@ class Demo:
             json.dumps([chunk | credentials]).encode(),
             {"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=30) as response:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=scaled(30)) as response:  # noqa: S310
             return json.load(response)["return"][0]
 
 

@@ -10,6 +10,9 @@ import salt.config
 from saltapi.demo import PrivateMaster
 from saltapi.demo.master import free_ports, is_free, merge
 from saltapi.errors import CannotStart
+from tests.waiting import scaled
+
+READY_SECONDS = 60.0
 
 Factory = Callable[..., PrivateMaster]
 
@@ -19,7 +22,7 @@ def ask(master: PrivateMaster, **load: Any) -> Any:
     opts = salt.config.master_config(str(master.config_dir / "master"))
     uri = f"tcp://127.0.0.1:{master.request_port}"
     with salt.channel.client.ReqChannel.factory(opts, crypt="clear", master_uri=uri) as channel:
-        return channel.send(load, timeout=10)
+        return channel.send(load, timeout=scaled(10))
 
 
 def test_everybody_can_log_in(master: PrivateMaster) -> None:
@@ -58,7 +61,7 @@ def test_killed_master_comes_back(private_master: Factory, transport: str) -> No
 
     lines: list[str] = []
     master.start_master()
-    master.wait_ready(lines.append)
+    master.wait_ready(lines.append, timeout=scaled(READY_SECONDS))
 
     assert ["the master answers", "minion-1 answers"] == lines
 
@@ -68,11 +71,11 @@ def test_stopped_minion_is_silent_until_it_starts_again(private_master: Factory)
     master = private_master()
     master.stop_minion("minion-1")
     with pytest.raises(CannotStart, match="minion-1 does not answer in time"):
-        master.wait_ready(minions=["minion-1"], timeout=2)
-    master.wait_ready(minions=["minion-2"])
+        master.wait_ready(minions=["minion-1"], timeout=scaled(3))
+    master.wait_ready(minions=["minion-2"], timeout=scaled(READY_SECONDS))
     master.start_minion("minion-1")
 
-    master.wait_ready()
+    master.wait_ready(timeout=scaled(READY_SECONDS))
 
 
 def test_master_that_does_not_start(private_master: Factory) -> None:

@@ -9,7 +9,7 @@ import yaml
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, SALTS, ApiServer
-from tests.conftest import OPTIONS, USERS
+from tests.conftest import MINION_OPTIONS, OPTIONS, USERS
 from tests.differential import corpus as requests
 from tests.differential.compare import (
     HERE,
@@ -19,14 +19,14 @@ from tests.differential.compare import (
     unexpected,
 )
 from tests.differential.corpus import COOKIE, JSON, PING, TOKEN, YAML, Request
-from tests.differential.salt_api import Side, command, exchange_all
+from tests.differential.salt_api import TRIES, Side, command, exchange_all
 from tests.waiting import scaled
 from tests.wire import Answer, exchange
 
 SECTION = "rest_tornado"
 EXPECTED = HERE / "expected_tornado.yaml"
 READY_SECONDS = 60.0
-ANSWER_SECONDS = {"salt": 15.0, "ours": scaled(60.0)}
+ANSWER_SECONDS = {"salt": 15.0, "ours": 60.0}
 """Salt's module does not answer some requests at all; those are an empty answer."""
 
 CHUNKS = [
@@ -58,9 +58,6 @@ URLS = ["/", "/login", "/minions", "/minions/minion-1", "/jobs", "/jobs/%JID%", 
 
 SOMETIMES = {"media-types-in-any-case"}
 """Differences that depend on the line of Salt."""
-
-PATIENT = {"timeout": 60}
-"""Minions that are slow, because this machine is, must not look silent; Salt's has no such wait."""
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -189,7 +186,19 @@ class Run:
         self.salts: dict[str, Answer]
         self.ours: dict[str, Answer]
         self.salts, self.ours = exchange_all(sides, self.requests)
-        self.problems = {
+        self.problems = self._all_problems()
+        self._ask_again(sides[0])
+
+    def _ask_again(self, salt: Side) -> None:
+        """Ask Salt's side again, alone, about what differs: it leaves minions out."""
+        for _ in range(TRIES):
+            for one in self.requests:
+                if self.problems[one.name]:
+                    self.salts[one.name] = salt.answer(one)
+            self.problems = self._all_problems()
+
+    def _all_problems(self) -> dict[str, list[str]]:
+        return {
             one.name: self._problems(one, self.salts[one.name], self.ours[one.name])
             for one in self.requests
         }
@@ -222,7 +231,9 @@ def lost_returns(salts: Any, ours: Any) -> bool:
 def run() -> Iterator[Run]:
     """All answers, of both modules on a master of their own, with the same options."""
     with ExitStack() as stack:
-        master = stack.enter_context(PrivateMaster(users=USERS, options={**OPTIONS, **PATIENT}))
+        master = stack.enter_context(
+            PrivateMaster(users=USERS, options=OPTIONS, minion_options=MINION_OPTIONS)
+        )
         master.wait_ready(timeout=scaled(READY_SECONDS))
         section = {"address": "127.0.0.1", "websockets": True}
         salts, ours = (

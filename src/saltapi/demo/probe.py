@@ -18,6 +18,8 @@ import salt.config
 import salt.exceptions
 
 ANSWER_SECONDS = 1.0
+"""The wait for the answers to the first `test.ping`; each that nobody answers doubles it."""
+LONGEST_SECONDS = 16.0
 PAUSE_SECONDS = 0.2
 REQUEST_SECONDS = 2
 
@@ -28,6 +30,7 @@ def main(argv: list[str]) -> int:
     opts["request_channel_timeout"] = REQUEST_SECONDS
     opts["request_channel_tries"] = 1
     missing = set(argv[2:])
+    seconds = ANSWER_SECONDS
     while not master_answers(opts):
         time.sleep(PAUSE_SECONDS)
     say("master")
@@ -35,13 +38,14 @@ def main(argv: list[str]) -> int:
     with salt.client.LocalClient(mopts=opts) as client:
         while missing:
             try:
-                answered = ping(client, missing)
+                answered = ping(client, missing, seconds)
             except salt.exceptions.SaltException:
                 answered = set()
             for minion in sorted(answered):
                 say(f"minion {minion}")
             missing -= answered
             if missing and not answered:
+                seconds = min(seconds * 2, LONGEST_SECONDS)
                 time.sleep(PAUSE_SECONDS)
     return 0
 
@@ -65,11 +69,11 @@ def master_answers(opts: dict[str, Any]) -> bool:
         return False
 
 
-def ping(client: salt.client.LocalClient, minions: set[str]) -> set[str]:
-    """Return those of *minions* that answer a `test.ping` within a second."""
+def ping(client: salt.client.LocalClient, minions: set[str], seconds: float) -> set[str]:
+    """Return those of *minions* that answer a `test.ping` within *seconds*."""
     job = client.pub(sorted(minions), "test.ping", tgt_type="list", listen=True)
     answered: set[str] = set()
-    deadline = time.monotonic() + ANSWER_SECONDS
+    deadline = time.monotonic() + seconds
     while job and answered < set(job["minions"]) and time.monotonic() < deadline:
         event = client.event.get_event(wait=0.2, tag=f"salt/job/{job['jid']}/ret")
         if event:

@@ -300,7 +300,7 @@ async def test_answers_that_do_not_say_running(master: FakeMaster, answer: Any) 
 
 async def test_a_late_answer_counts(master: FakeMaster) -> None:
     """A minion may answer the question long after it was published."""
-    request = job_request(gather_job_timeout_seconds=0.5)
+    request = job_request(gather_job_timeout_seconds=scaled(0.5))
     job = await new_jobs(master).start(request)
     collecting = asyncio.create_task(collect(job))
     await async_eventually(lambda: master.questions)

@@ -8,6 +8,7 @@ import pytest
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.registry import Answer, JobRegistry, JobState, RegisteredJob, Silence
 from tests.fake_master import frame_body, new_hub
+from tests.waiting import scaled
 
 JID, ASKED = "20260101000000000001", "20260101000000000002"
 STAMP = "2026-01-01T00:00:05.000000+00:00"
@@ -163,7 +164,7 @@ async def test_who_waits_is_woken(hub: Hub) -> None:
     pulse = registered(registry).pulse()
     assert not pulse.is_set()
     returns(hub, "a")
-    await asyncio.wait_for(pulse.wait(), 5)
+    await asyncio.wait_for(pulse.wait(), scaled(5))
     registry.close()
     returns(hub, "b")
     assert ["b"] == registered(registry).outstanding

@@ -409,10 +409,10 @@ class TestLimits:
 
     async def test_hang(self, make_lane: MakeLane) -> None:
         """A function that hangs is ended after `function_timeout`, and its job with it."""
-        lane = make_lane(function_timeout=1)
+        lane = make_lane(function_timeout=scaled(1))
         pid = await result(lane, "lane.pid")
 
-        with pytest.raises(CommandTimeout, match="within 1 s"):
+        with pytest.raises(CommandTimeout, match=f"within {scaled(1):g} s"):
             await run(lane, "runner", "test.sleep", SLEEP_SECONDS, jid="20300101000000000002")
 
         assert not is_running(pid)

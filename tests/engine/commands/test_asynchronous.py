@@ -28,6 +28,8 @@ from saltapi.lowstate import check
 from tests.waiting import async_eventually, scaled
 
 ONE, TWO = "minion-1", "minion-2"
+SOON = {"timeout": scaled(1), "gather_job_timeout": scaled(1)}
+"""Enough for minions that answer at once."""
 
 
 @pytest.fixture
@@ -124,9 +126,7 @@ class TestLocal:
         self, client: AsyncAPIClient, token: dict[str, str], tgt: Any, tgt_type: str
     ) -> None:
         """Every target type finds the minion that it describes."""
-        result = await client.local(
-            tgt, "test.ping", tgt_type=tgt_type, timeout=1, gather_job_timeout=1, **token
-        )
+        result = await client.local(tgt, "test.ping", tgt_type=tgt_type, **SOON, **token)
 
         assert result[ONE] is True
         assert TWO not in result
@@ -168,7 +168,7 @@ class TestLocal:
     async def test_longer_than_timeout(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
         """A minion that says it still runs the job is waited for beyond the timeout."""
         result = await client.local(
-            ONE, "test.sleep", [4], timeout="1", gather_job_timeout=2, **token
+            ONE, "test.sleep", [4], timeout="1", gather_job_timeout=scaled(2), **token
         )
 
         assert {ONE: True} == result
@@ -450,7 +450,7 @@ class TestSessions:
     async def test_expired(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
         """A token is refused from the second on in which it expires (CVE-2021-3144)."""
         session = await client.sessions.login({**master.credentials(), "token_expire": 1})
-        reason = await asyncio.wait_for(client.sessions.ended(session), 10)
+        reason = await asyncio.wait_for(client.sessions.ended(session), scaled(10))
 
         assert "expired" in reason
         for _ in range(2):
@@ -510,7 +510,7 @@ class TestBlocking:
 
 async def all_answer(client: AsyncAPIClient, login: dict[str, str], minions: set[str]) -> None:
     """Return when *minions* answer over a master that is coming up again."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(scaled(60)):
         while True:
             with contextlib.suppress(MasterUnavailable, MalformedAnswer):
                 if dict.fromkeys(minions, True) == await client.local("*", "test.ping", **login):
@@ -528,10 +528,12 @@ class TestMasterAway:
                 asyncio.create_task(client.local("*", "test.sleep", [3], **login))
                 for _ in range(50)
             ]
-            await async_eventually(lambda: client.hub.watched_jobs >= 50, scaled(30))
+            await async_eventually(lambda: client.hub.watched_jobs >= 50, 30)
             own.kill_master()
             await asyncio.to_thread(own.start_master)
-            ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 60)
+            ended = await asyncio.wait_for(
+                asyncio.gather(*waiting, return_exceptions=True), scaled(60)
+            )
 
             assert [] == [e for e in ended if not isinstance(e, dict | MasterUnavailable)]
             await all_answer(client, login, {ONE, TWO})
@@ -546,7 +548,7 @@ class TestMasterAway:
             for chunk in EVERY_CLIENT:
                 if chunk["fun"] in client.config.fast_functions:
                     continue
-                async with asyncio.timeout(10):
+                async with asyncio.timeout(scaled(10)):
                     with pytest.raises(MasterUnavailable):
                         await run_to_end(client, {**chunk, **login})
 
@@ -555,13 +557,9 @@ class TestMasterAway:
         own = private_master()
         own.stop_minion(TWO)
         async with AsyncAPIClient(config.load(own.config_dir)) as client:
-            result = await client.local(
-                "*", "test.ping", timeout=1, gather_job_timeout=1, **own.credentials()
-            )
+            result = await client.local("*", "test.ping", **SOON, **own.credentials())
             batch = await collect(
-                await client.local_batch(
-                    "*", "test.ping", timeout=1, gather_job_timeout=1, **own.credentials()
-                )
+                await client.local_batch("*", "test.ping", **SOON, **own.credentials())
             )
 
         assert result[ONE] is True

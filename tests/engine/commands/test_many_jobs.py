@@ -18,13 +18,13 @@ async def test_many_waiting_jobs(master: PrivateMaster, swarm: Swarm) -> None:
         names = sorted(swarm.ids)
         jobs = [
             asyncio.create_task(
-                client.local(names[n % len(names)], "test.sleep", [5], timeout=60, **login)
+                client.local(names[n % len(names)], "test.sleep", [5], timeout=scaled(60), **login)
             )
             for n in range(500)
         ]
-        await async_eventually(lambda: client.hub.watched_jobs >= 500, scaled(60))
+        await async_eventually(lambda: client.hub.watched_jobs >= 500, 60)
         threads = threading.active_count() - before
-        results = await asyncio.wait_for(asyncio.gather(*jobs), 100)
+        results = await asyncio.wait_for(asyncio.gather(*jobs), scaled(100))
 
     assert [{names[n % len(names)]: True} for n in range(500)] == results
     assert threads < 100

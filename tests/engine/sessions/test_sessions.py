@@ -11,7 +11,7 @@ from saltapi.engine.sessions import sessions
 from saltapi.engine.sessions.sessions import Sessions, is_token, permissions
 from saltapi.errors import AuthenticationFailed, MalformedAnswer, MasterUnavailable
 from saltapi.types import Credentials, Session
-from tests.waiting import async_eventually
+from tests.waiting import async_eventually, scaled
 
 PASSWORD = Credentials(eauth="pam", username="fred", password="x")
 HOUR = 3600.0
@@ -193,7 +193,7 @@ async def test_the_cache_is_bounded(master: FakeMaster, monkeypatch: pytest.Monk
 async def test_a_token_expires_by_our_clock(master: FakeMaster) -> None:
     """A remembered token ends on time, without a question to the store (CVE-2021-3144)."""
     sessions = make(master)
-    master.expire_seconds = 0.2
+    master.expire_seconds = scaled(0.2)
     token = (await log_in(sessions)).token
     await sessions.check(token)
     expire = master.store.tokens[token]["expire"]
@@ -250,9 +250,9 @@ async def test_a_damaged_token_is_an_error_with_a_name(
 async def test_a_stream_ends_when_its_token_expires(master: FakeMaster) -> None:
     """`ended` returns by the clock, also when nothing happens."""
     sessions = make(master)
-    master.expire_seconds = 0.2
+    master.expire_seconds = scaled(0.2)
     session = await log_in(sessions)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         assert "The token has expired." == await sessions.ended(session)
     assert session.expire <= time.time()
 
@@ -278,7 +278,7 @@ async def test_a_stream_ends_when_its_token_is_revoked(
     monkeypatch.undo()
     monkeypatch.setattr(sessions, "REVOCATION_CHECK_SECONDS", 0.02)
     del master.store.tokens[session.token]
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(scaled(10)):
         assert "The token was revoked." == await ended
 
 

@@ -27,6 +27,7 @@ from saltapi.errors import (
 )
 from saltapi.lowstate import Command
 from saltapi.types import Credentials, Session
+from tests.waiting import scaled
 
 FRED = Session("0" * 64, "fred", "pam", 0.0, 1e12)
 PING = Command("local", "test.ping", Credentials(token="0" * 64), tgt="*")
@@ -113,10 +114,10 @@ async def test_at_work(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
 async def test_long_work(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that is at work says so again and again."""
     monkeypatch.setattr(module, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(module, "LEASE_SECONDS", 0.4)
+    monkeypatch.setattr(module, "LEASE_SECONDS", scaled(0.4))
     async with keys.request().once(FRED, [PING]) as first:
         waiting = asyncio.create_task(keys.request(process=1).reserve(FRED, [PING]))
-        await asyncio.sleep(0.8)
+        await asyncio.sleep(scaled(0.8))
         assert not waiting.done()
         await first.done([1])
     assert [1] == (await waiting).outcome()

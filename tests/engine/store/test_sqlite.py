@@ -14,6 +14,7 @@ import pytest
 from saltapi.engine.store import sqlite as store_module
 from saltapi.engine.store.sqlite import Store
 from saltapi.errors import StoreUnavailable
+from tests.waiting import scaled
 
 LATER = time.time() + 3600
 RACE = """
@@ -139,13 +140,14 @@ async def test_two_processes_race(store: Store) -> None:
         for name in ("one", "two")
     ]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(scaled(30)):
             for name in ("one", "two"):
                 while await store.get("ready", name) is None:  # noqa: ASYNC110 - others set it
                     await asyncio.sleep(0.01)
         await store.put("ready", "go", b"", expire=LATER)
         outputs = [
-            (await asyncio.to_thread(process.communicate, timeout=60))[0] for process in processes
+            (await asyncio.to_thread(process.communicate, timeout=scaled(60)))[0]
+            for process in processes
         ]
     finally:
         for process in processes:

@@ -11,7 +11,7 @@ import pytest
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 from tests.swarm import Swarm
-from tests.waiting import eventually
+from tests.waiting import eventually, scaled
 from tests.wire import Answer, encode_request
 
 SSE, NDJSON = "text/event-stream", "application/x-ndjson"
@@ -108,7 +108,7 @@ def test_jid_at_once(api: ApiServer, token: str, ask: Callable[..., Answer]) -> 
     body = json.dumps({"tgt": "sim-1", "fun": "test.sleep", "arg": [2]}).encode()
     headers = {"Host": "x", "X-Auth-Token": token, "Accept": NDJSON}
     headers |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
-    with socket.create_connection(("127.0.0.1", api.port), timeout=30) as connection:
+    with socket.create_connection(("127.0.0.1", api.port), timeout=scaled(30)) as connection:
         connection.sendall(encode_request("POST", "/v1/run", headers.items(), body))
         begin = b""
         while b'"job"' not in begin:

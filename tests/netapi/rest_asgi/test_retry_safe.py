@@ -13,11 +13,13 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.waiting import eventually
+from tests.waiting import eventually, scaled
 from tests.wire import Answer
 
 ONE = "minion-1"
 REPLAYED = "Idempotency-Replayed"
+HELD_TENTHS = round(scaled(600))
+"""In tenths of a second: a command that is held ends by itself when the test has died."""
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +40,22 @@ def key() -> str:
 
 
 class Counted:
-    """A command that leaves a line in a file each time it runs."""
+    """A command that leaves a line in a file each time it runs; held, not before it may end."""
 
-    def __init__(self, path: Path, seconds: float = 0) -> None:
+    def __init__(self, path: Path, *, held: bool = False) -> None:
         self.path = path
-        sleep = f"sleep {seconds}; " if seconds else ""
+        self._go = path.with_suffix(".go")
+        wait = f"for _ in $(seq {HELD_TENTHS}); do [ -e {self._go} ] && break; sleep 0.1; done; "
         self.chunk: dict[str, Any] = {
             "client": "local",
             "tgt": ONE,
             "fun": "cmd.run",
-            "arg": [f"{sleep}echo ran >> {path}; echo done"],
+            "arg": [f"{wait if held else ''}echo ran >> {path}; echo done"],
         }
+
+    def let_go(self) -> None:
+        """Let it end."""
+        self._go.touch()
 
     @property
     def runs(self) -> int:
@@ -70,6 +77,12 @@ def post(
     if accept is not None:
         headers["Accept"] = accept
     return api.send("POST", path, json_body=body, headers=headers)
+
+
+def running(api: ApiServer, token: str) -> list[str]:
+    """Return the jids of the commands that run."""
+    found = api.send("GET", "/v1/jobs?state=running", headers={"X-Auth-Token": token})
+    return [job["jid"] for job in found.value()["jobs"] if job["fun"] == "cmd.run"]
 
 
 def lines(answer: Answer) -> list[dict[str, Any]]:
@@ -117,12 +130,15 @@ def test_without_a_session(api: ApiServer, key: str, counted: Counted) -> None:
 
 def test_as_a_stream(api: ApiServer, token: str, key: str, tmp_path: Path) -> None:
     """A repeat while the job still runs joins it, as a stream too."""
-    counted = Counted(tmp_path / "runs", seconds=1.5)
+    counted = Counted(tmp_path / "runs", held=True)
     ndjson = "application/x-ndjson"
     with ThreadPoolExecutor(2) as pool:
-        answers = list(
-            pool.map(lambda _: post(api, "/v1/run", counted.chunk, token, key, ndjson), range(2))
-        )
+        futures = [
+            pool.submit(post, api, "/v1/run", counted.chunk, token, key, ndjson) for _ in range(2)
+        ]
+        eventually(lambda: running(api, token))
+        counted.let_go()
+    answers = [future.result() for future in futures]
 
     records = [lines(answer) for answer in answers]
     assert [["job", "return", "summary"]] * 2 == [[r["type"] for r in one] for one in records]
@@ -256,10 +272,10 @@ def mortal(master: PrivateMaster) -> Iterator[ApiServer]:
 
 def test_restart(mortal: ApiServer, key: str, tmp_path: Path) -> None:
     """After a restart the key is still known: a finished command, and one that was on its way."""
-    finished, running = Counted(tmp_path / "a"), Counted(tmp_path / "b", seconds=2)
+    finished, started = Counted(tmp_path / "a"), Counted(tmp_path / "b", held=True)
     token = mortal.login()
     first = post(mortal, "/", [finished.chunk], token, key)
-    body = {**running.chunk, "client": "local_async"}
+    body = {**started.chunk, "client": "local_async"}
     start = post(mortal, "/v1/run", body, token, key + "r")
     mortal.program.stop()
     mortal.program.start()
@@ -269,13 +285,14 @@ def test_restart(mortal: ApiServer, key: str, tmp_path: Path) -> None:
     again = post(mortal, "/v1/run", body, token, key + "r")
     assert (200, "true") == (again.status, again.header(REPLAYED))
     assert start.header("X-Salt-Jid") == again.header("X-Salt-Jid")
-    eventually(lambda: running.runs)
-    assert (1, 1) == (finished.runs, running.runs)
+    started.let_go()
+    eventually(lambda: started.runs)
+    assert (1, 1) == (finished.runs, started.runs)
 
 
 def test_killed(mortal: ApiServer, key: str, tmp_path: Path) -> None:
     """A process that dies at work: its jobs are found, what nobody knows is not run again."""
-    joined, lost = Counted(tmp_path / "a", seconds=2), Counted(tmp_path / "b", seconds=2)
+    joined, lost = Counted(tmp_path / "a", held=True), Counted(tmp_path / "b", held=True)
     token = mortal.login()
 
     def start(kind: str) -> Answer:
@@ -283,17 +300,15 @@ def test_killed(mortal: ApiServer, key: str, tmp_path: Path) -> None:
             return post(mortal, "/v1/run", joined.chunk, token, key)
         return post(mortal, "/", [lost.chunk], token, key + "l")
 
-    def both_run() -> bool:
-        found = mortal.send("GET", "/v1/jobs?state=running", headers={"X-Auth-Token": token})
-        return 2 == len([job for job in found.value()["jobs"] if job["fun"] == "cmd.run"])
-
     with ThreadPoolExecutor(2) as pool:
         futures = [pool.submit(start, kind) for kind in ("joined", "lost")]
-        eventually(both_run)
+        eventually(lambda: 2 == len(running(mortal, token)))
         mortal.program.kill()
         for future in futures:
             with pytest.raises((OSError, http.client.HTTPException)):
                 future.result()
+    for command in (joined, lost):
+        command.let_go()
     mortal.program.start()
     eventually(mortal._answers)
 

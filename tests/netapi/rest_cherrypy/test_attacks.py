@@ -26,7 +26,7 @@ MODULES = ["rest_cherrypy", "rest_asgi"]
 LONG_CHARACTERS = 1_000_000
 SECRET = "zU8-never-to-be-seen"
 STREAM_SECONDS = 30.0
-SHORT_TOKEN_SECONDS = 2
+SHORT_TOKEN_SECONDS = round(scaled(2))
 TRAVERSALS = ["../../../../etc/passwd", "..%2f..%2f..%2fetc%2fpasswd", "%252e%252e%252fetc"]
 CLIENTS = [
     {"client": "local", "tgt": "*"},

@@ -353,7 +353,7 @@ class TestEnd:
     def test_no_pong(self, server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """A client that does not answer pings is taken for gone; one that does is kept."""
         monkeypatch.setattr(websockets, "PING_SECONDS", 0.1)
-        monkeypatch.setattr(websockets, "PONG_SECONDS", 0.5)
+        monkeypatch.setattr(websockets, "PONG_SECONDS", scaled(0.5))
         with raw(server) as silent, client(server) as answering:
             assert (1011, "No pong came.") == close_of(silent)
             make_ready(answering)
@@ -465,7 +465,7 @@ def test_two_hundred(server: StreamServer) -> None:
 
     async def listen(started: asyncio.Barrier) -> list[str]:
         url = f"ws://{HOST}:{server.port}/ws"
-        async with connect_async(url, open_timeout=60) as connection:
+        async with connect_async(url, open_timeout=scaled(60)) as connection:
             await connection.send(READY)
             assert ACKNOWLEDGEMENT == await connection.recv()
             await started.wait()

@@ -20,6 +20,7 @@ from websockets.frames import Frame, Opcode
 from saltapi.netapi._http.sockets import allow_many_connections
 from tests.netapi.rest_tornado.running import HOST, read_until
 from tests.netapi.rest_tornado.test_websockets import READY, UPGRADE
+from tests.waiting import scaled
 
 CONNECT_SECONDS = 60.0
 RECEIVE_BYTES = 256 * 1024
@@ -31,7 +32,7 @@ class Listener:
     """One listener."""
 
     def __init__(self, port: int, token: str) -> None:
-        self.connection = socket.create_connection((HOST, port), timeout=CONNECT_SECONDS)
+        self.connection = socket.create_connection((HOST, port), timeout=scaled(CONNECT_SECONDS))
         lines = "".join(f"{name}: {value}\r\n" for name, value in UPGRADE.items())
         path = f"/all_events/{token}"
         self.connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n".encode())

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.apis import OURS, ApiServer
-from tests.waiting import eventually
+from tests.waiting import eventually, scaled
 from tests.wire import Answer, encode_request, exchange
 
 PING = {"client": "local", "tgt": "*", "fun": "test.ping"}
@@ -345,7 +345,7 @@ def test_stats(api: ApiServer, session: dict[str, str]) -> None:
 @pytest.fixture
 def events(api: ApiServer, token: str) -> Iterator[Iterator[dict[str, Any]]]:
     """The events of the bus, as they come."""
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=scaled(60))
     connection.request("GET", "/events", headers={"X-Auth-Token": token})
     response = connection.getresponse()
     assert b"retry: 400\n" == response.readline()
