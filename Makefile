@@ -1,6 +1,7 @@
 # make demo            a private Salt master, minions and the API; Ctrl-C ends it
 # make test            all tests; SALT=3007 takes the other line of Salt
 # make lint            ruff, mypy, and the walls between the rooms
+# make coverage        all tests once more, and how much of each package they run
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
@@ -19,7 +20,7 @@ VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint bench clean pins
+.PHONY: demo test lint coverage bench clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -33,11 +34,21 @@ lint: $(VENV)/.project
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
+# Tests are slower when they are watched. pyproject.toml says what is enough.
+coverage: export SALTAPI_TEST_TIMEOUT_FACTOR ?= 3
+coverage: $(VENV)/.project
+	$(RUN) -m coverage erase
+	$(RUN) -m coverage run -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(RUN) -m coverage combine --quiet
+	$(RUN) -m coverage json --quiet --fail-under 0
+	$(RUN) -m tests.covered coverage.json
+	$(RUN) -m coverage report --format total
+
 bench: $(VENV)/.project
 	@$(RUN) -m bench $(ARGS)
 
 clean:
-	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis
+	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11, 3.12 or 3.13; name one with PYTHON=…" >&2; exit 1; }

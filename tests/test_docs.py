@@ -25,7 +25,7 @@ from tests.waiting import scaled
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
-PAGES = sorted([*DOCS.glob("*.md"), *ROOT.glob("*.md")])
+PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 PARSER = cli._parser(["demo", "make-cert"])
 COMMANDS = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction)).choices
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -195,13 +195,25 @@ def test_version() -> None:
     assert saltapi.__version__ == PROJECT["version"] == top[1]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links(page: Path) -> None:
     """Links between pages lead somewhere."""
     targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
     local = [target for target in targets if "://" not in target]
 
     assert [] == [target for target in local if not (page.parent / target).exists()]
+
+
+def test_decisions() -> None:
+    """Every decision is in the list, and has its four parts on one page."""
+    pages = {page.name: page.read_text() for page in (DOCS / "decisions").glob("*.md")}
+    listed = re.findall(r"^- \[.+\]\((.+)\)$", pages.pop("README.md"), re.MULTILINE)
+    parts = ["Decided.", "Why.", "What it costs.", "What would change it."]
+
+    assert sorted(pages) == sorted(listed)
+    for name, page in pages.items():
+        assert parts == re.findall(r"^\*\*(.+?)\*\*", page, re.MULTILINE), name
+        assert len(page.splitlines()) <= 20, name
 
 
 # Examples
