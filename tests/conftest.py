@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
+import salt._logging
 
 from saltapi.demo import PrivateMaster
 from saltapi.demo import master as private
@@ -52,6 +53,8 @@ def pytest_configure() -> None:
     name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     private.PORTS = private.PORTS[int(name.removeprefix("gw")) :: count]
+    # It would keep what the tests log until they have ended, and nobody is there to read it.
+    salt._logging.shutdown_temp_handler()
 
 
 def pytest_report_header() -> str:

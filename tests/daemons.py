@@ -118,8 +118,7 @@ class Daemon:
             self.process.kill()
         self.process.wait(DEADLINE_SECONDS)
         self._stderr.close()
-        for pid in children:
-            wait_until(lambda pid=pid: not is_running(pid))
+        wait_until(lambda: not any(is_running(pid) for pid in children))
 
     def stderr(self) -> str:
         """Return what it has printed so far."""

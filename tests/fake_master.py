@@ -22,7 +22,8 @@ BIG = 64 * 1024 * 1024
 
 def frame_body(tag: str, data: Any) -> bytes:
     """Return an event as it travels on the bus."""
-    return tag.encode() + b"\n\n" + salt.payload.dumps(data, use_bin_type=True)
+    payload: bytes = salt.payload.dumps(data, use_bin_type=True)
+    return tag.encode() + b"\n\n" + payload
 
 
 def new_hub(*, history_bytes: int = BIG, queue_bytes: int = BIG) -> Hub:

@@ -127,4 +127,4 @@ def test_nearest() -> None:
 def test_sections_cannot_be_changed() -> None:
     """A section is read once and never changes."""
     with pytest.raises(ValueError, match="frozen"):
-        RestWsgiConfig.parse({"port": 8000}).port = 1  # type: ignore[misc]
+        RestWsgiConfig.parse({"port": 8000}).port = 1

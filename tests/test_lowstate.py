@@ -255,6 +255,7 @@ def test_compound_commands() -> None:
     fun = ["test.ping", "test.arg"]
     assert ([], ["a"]) == local(fun=fun, arg=[[], ["a"]]).args
     assert ([], []) == local(fun=fun).args == local(fun=fun, arg="").args
+    arg: Any
     for arg in (["a"], [["a"], "b"], [["a"]], "a", [[], [], []]):
         with pytest.raises(InvalidChunk, match="'arg'"):
             local(fun=fun, arg=arg)
@@ -459,6 +460,7 @@ def test_wrong_times(key: str, value: Any) -> None:
 @pytest.mark.parametrize("key", ["full_return", "failhard"])
 def test_switches(key: str) -> None:
     """Switches are booleans, or what forms and YAML make of them."""
+    value: Any
     for value in (True, 1, "true", "True", "yes", "on", "1"):
         assert getattr(local(**{key: value}), key) is True
     for value in (False, 0, None, "", "false", "no", "off", "0", "None"):
@@ -493,6 +495,7 @@ def test_subset_sizes() -> None:
         for more in ({}, {"subset": 5}, {"subset": "5"}, {"sub": 5, "subset": 6}, {"sub": None})
     ]
     assert [3, 5, 5, 5, 3] == sizes
+    wrong: Any
     for wrong in (0, -1, "x", 1.5, True, [], {}):
         with pytest.raises(InvalidChunk, match="'subset' must be"):
             local(client="local_subset", subset=wrong)

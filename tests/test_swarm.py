@@ -26,7 +26,7 @@ class Job:
 
     def returns(self, count: int) -> list[dict[str, Any]]:
         """Return the data of the next *count* returns."""
-        found = []
+        found: list[dict[str, Any]] = []
         for _ in range(count):
             event = self._client.event.get_event(
                 wait=scaled(ANSWER_SECONDS), tag=f"salt/job/{self.jid}/ret"

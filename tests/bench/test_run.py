@@ -2,7 +2,6 @@
 
 import json
 import xml.etree.ElementTree as ElementTree
-from collections.abc import Iterator
 from dataclasses import replace
 
 import psutil
@@ -37,7 +36,7 @@ def lines() -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def results() -> Iterator[Results]:
+def results() -> Results:
     """What one of our modules, and the engine alone, get in all scenarios."""
     before = set(psutil.Process().children(recursive=True))
     said = lines()

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from websocket import WebSocket, WebSocketBadStatusException, create_connection
@@ -124,7 +125,7 @@ def test_framing(api: ApiServer, token: str) -> None:
     assert data == f"data: {json.dumps(event, ensure_ascii=False)}"
 
 
-def connect(api: ApiServer, path: str, **options: object) -> WebSocket:
+def connect(api: ApiServer, path: str, **options: Any) -> WebSocket:
     """Open a websocket as the 0.8.4 text does."""
     return create_connection(f"ws://127.0.0.1:{api.port}{path}", timeout=scaled(SECONDS), **options)
 
@@ -134,9 +135,9 @@ def test_websocket_script(api: ApiServer, token: str) -> None:
     """The script of the 0.8.4 text: after `websocket client ready` the events come."""
     ws = connect(api, f"/ws/{token}")
     ws.send("websocket client ready")
-    frames = [ws.recv()]
+    frames = [str(ws.recv())]
     while '"salt/netapi/hook/again"' not in frames[-1]:
-        frames.append(ws.recv())
+        frames.append(str(ws.recv()))
     ws.close()
     assert "server received message" == frames[0]
     assert frames[-1].startswith('data: {"data": {')

@@ -5,6 +5,7 @@ netunicorn. They cannot be installed here, so their requests are made by hand.
 
 import json
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -84,11 +85,8 @@ def test_jid_of_a_runner(api: ApiServer, cookie: dict[str, str], fun: str) -> No
         {"kwarg": {"jid": jid}},
     ]
     for way in ways:
-        eventually(
-            lambda way=way: (
-                "minion-2" in json.dumps(run(api, cookie, client="runner", fun=fun, **way))
-            )
-        )
+        ask = partial(run, api, cookie, client="runner", fun=fun, **way)
+        eventually(partial(lambda ask: "minion-2" in json.dumps(ask()), ask))
 
 
 def test_python_in_a_form(api: ApiServer, cookie: dict[str, str]) -> None:

@@ -114,11 +114,16 @@ def _members(archive: bytes) -> Any:
     try:
         with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
             return [
-                [member.name, oct(member.mode), tar.extractfile(member).readline().decode()]
+                [member.name, oct(member.mode), _first_line(tar, member)]
                 for member in tar.getmembers()
             ]
     except tarfile.TarError:
         return {"bytes": archive.hex()}
+
+
+def _first_line(tar: tarfile.TarFile, member: tarfile.TarInfo) -> str:
+    file = tar.extractfile(member)
+    return file.readline().decode() if file else ""
 
 
 def aspects_of(answer: Answer) -> dict[str, Any]:

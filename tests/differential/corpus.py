@@ -449,6 +449,7 @@ def tokens() -> Iterator[Request]:
         )
         yield json_request(f"wrong token {name!r} in chunk", "/run", [{**PING, "token": token}])
         yield request(f"wrong token {name!r} events", "GET", "/events", {"X-Auth-Token": token})
+    value: Any
     for value in (None, True, 1, [], {}):
         yield json_request(f"token {value!r} in chunk", "/run", [{**PING, "token": value}])
     yield json_request("session token in chunk", "/run", [{**PING, "token": "%TOKEN%"}])

@@ -217,7 +217,9 @@ class Run:
 
 def lost_returns(salts: Any, ours: Any) -> bool:
     """Tell whether Salt's answer is ours without some minions (`lost-returns`)."""
-    lists = [body.get("return") if isinstance(body, dict) else None for body in (salts, ours)]
+    lists: list[Any] = [
+        body.get("return") if isinstance(body, dict) else None for body in (salts, ours)
+    ]
     if not all(isinstance(results, list) for results in lists) or len(lists[0]) != len(lists[1]):
         return False
     return all(

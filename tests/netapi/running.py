@@ -142,7 +142,12 @@ class RunningServer:
     def fire_all(self, events: Iterable[tuple[str, Any]]) -> None:
         """Put events on the bus, all in one turn of the loop."""
         bodies = [frame_body(tag, data) for tag, data in events]
-        self.loop.call_soon_threadsafe(lambda: [self.hub.dispatch(body) for body in bodies])
+
+        def dispatch() -> None:
+            for body in bodies:
+                self.hub.dispatch(body)
+
+        self.loop.call_soon_threadsafe(dispatch)
 
     def end_session(self, token: str = TOKEN) -> None:
         """Let *token* expire."""

@@ -257,7 +257,7 @@ def test_empty_lowstate(door: Door) -> None:
 
 def test_results_in_order(door: Door, login: dict[str, str]) -> None:
     """Every command has one result, at its place, also `local_batch` between others."""
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"client": "local_async", "tgt": ONE, "fun": "test.ping"},
         {"client": "local_batch", "tgt": "*", "fun": "test.ping", "batch": 1},
         {"client": "runner", "fun": "manage.up"},
@@ -428,7 +428,7 @@ def test_large_body_without_length(door: Door) -> None:
 
 def test_failure_after_results(door: Door, login: dict[str, str]) -> None:
     """When a later command fails, the error comes with the results of those before it."""
-    chunks = [
+    chunks: list[dict[str, Any]] = [
         {"client": "local", "tgt": ONE, "fun": "test.ping"},
         {"client": "runner", "fun": "test.sleep", "s_time": 5, "timeout": 0.5},
         {"client": "local", "tgt": ONE, "fun": "test.ping"},

@@ -95,7 +95,8 @@ def test_package_with_submodules(directory: Path) -> None:
     (package / "__init__.py").write_text("from .app import start\n")
     (package / "app.py").write_text("def start(): return __opts__['greeting'], __name__\n")
     (module,) = _load(directory, greeting="hello").modules
-    greeting, name = module.start()  # type: ignore[misc]
+    start: Any = module.start
+    greeting, name = start()
 
     assert ("hello", "rest_pack.app") == (greeting, ".".join(name.split(".")[-2:]))
 
@@ -150,7 +151,8 @@ def test_missing_directory(tmp_path: Path) -> None:
 def test_modules_of_salt_are_left_alone(directory: Path) -> None:
     """Salt's own netapi modules are never loaded, even when they are configured."""
     loaded = _load(directory, rest_cherrypy={"port": 1, "disable_ssl": True})
-    sources = [one.source for one in (*loaded.modules, *loaded.skipped)]
+    every: list[Any] = [*loaded.modules, *loaded.skipped]
+    sources = [one.source for one in every]
 
     assert [] == [source for source in sources if "salt/netapi" in source]
 

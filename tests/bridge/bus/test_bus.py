@@ -6,6 +6,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -261,12 +262,12 @@ async def test_the_bus_comes_back(master_bus: FakeBus, receiver: Receiver) -> No
     for number in range(1, 4):
         await master_bus.stop()
         await async_eventually(lambda: not receiver.bus.connected)
-        await async_eventually(lambda number=number: receiver.lost == number)
+        await async_eventually(partial(lambda count: receiver.lost == count, number))
         await master_bus.start()
         assert await receiver.bus.wait_connected(10)
         await async_eventually(lambda: master_bus.subscribers)
         await master_bus.send(packed(b"%d" % number))
-        await async_eventually(lambda number=number: receiver.bodies[-1:] == [b"%d" % number])
+        await async_eventually(partial(lambda last: receiver.bodies[-1:] == [last], b"%d" % number))
     assert 3 == receiver.lost
 
 

@@ -76,7 +76,11 @@ def test_an_event_is_rendered_once_for_each_form() -> None:
     calls: list[str] = []
 
     def make(form: str) -> bytes:
-        return found.render(form, lambda _: (calls.append(form), form.encode())[1])
+        def encode(_: Event) -> bytes:
+            calls.append(form)
+            return form.encode()
+
+        return found.render(form, encode)
 
     assert [b"sse", b"ws", b"sse", b"ws"] == [make(form) for form in ("sse", "ws", "sse", "ws")]
     assert ["sse", "ws"] == calls

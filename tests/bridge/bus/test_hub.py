@@ -123,7 +123,8 @@ async def test_overflow_ends_the_listener_with_the_reason() -> None:
     hub = new_hub()
     listener = hub.listen(queue_bytes=3 * SIZE)
     fire(hub, 1, 2, 3)
-    assert listener.closed is None
+    before: str | None = listener.closed
+    assert before is None
     fire(hub, 4)
     assert (OVERFLOW, 0) == (listener.closed, hub.listeners)
     fire(hub, 5)

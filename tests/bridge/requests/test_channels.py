@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -267,7 +268,7 @@ async def test_giving_up_frees_the_channel(opts: Opts, master: FakeMaster) -> No
     async with pool(opts, limit=2) as channels:
         for number in range(6):
             request = asyncio.create_task(channels.send({"n": number}, timeout_seconds=NEVER))
-            await async_eventually(lambda number=number: len(master.loads) == number + 1)
+            await async_eventually(partial(lambda count: len(master.loads) == count, number + 1))
             request.cancel()
             await asyncio.wait({request})
             assert request.cancelled()

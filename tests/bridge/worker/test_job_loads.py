@@ -38,7 +38,7 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         seen.append(data)
         return loads(data, **more)
 
-    monkeypatch.setattr(job_loads.salt.payload, "loads", noted)
+    monkeypatch.setattr(salt.payload, "loads", noted)
     return seen
 
 

@@ -233,7 +233,7 @@ class TestLocalBatch:
         self, client: AsyncAPIClient, token: dict[str, str]
     ) -> None:
         """The first element comes while the second minion has not begun."""
-        batch = await client.local_batch("*", "test.ping", batch=1, **token)
+        batch: Any = await client.local_batch("*", "test.ping", batch=1, **token)
         async with client.hub.listen([tag_prefix("salt/job/")]) as events:
             await anext(batch)
             began = [e for e in events.drain() if isinstance(e, Event) and e.tag.endswith("/new")]
@@ -372,7 +372,7 @@ class TestWheel:
             await client.wheel("key.list_all", kwarg={key: "x"}, **token)
 
 
-EVERY_CLIENT = [
+EVERY_CLIENT: list[dict[str, Any]] = [
     {"client": "local", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
     {"client": "local_async", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
     {"client": "local_subset", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
@@ -481,11 +481,13 @@ class TestSessions:
         async with client.hub.listen([tag_prefix("salt/job/")]) as events:
             with pytest.raises(AuthorizationFailed):
                 await client.local("*", "cmd.run", ["id"], token=session.token)
-            async for event in events:
-                if isinstance(event, Event) and event.tag.endswith("/error"):
-                    break
+            refused = await anext(
+                event
+                async for event in events
+                if isinstance(event, Event) and event.tag.endswith("/error")
+            )
 
-        assert session.token not in str(event.data)
+        assert session.token not in str(refused.data)
 
 
 class TestBlocking:

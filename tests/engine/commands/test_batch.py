@@ -1,6 +1,7 @@
 """`local_batch`: a few minions at a time."""
 
 import asyncio
+from functools import partial
 from typing import Any
 
 import pytest
@@ -201,7 +202,7 @@ async def test_failures_do_not_end_the_batch_by_themselves() -> None:
     master = Minions()
     collecting = asyncio.create_task(run(master))
     for name in NAMES:
-        await async_eventually(lambda name=name: name in master.busy)
+        await async_eventually(partial(master.busy.__contains__, name))
         master.finish(name, "broken", retcode=1)
     assert [{name: "broken"} for name in NAMES] == await collecting
 
@@ -223,7 +224,7 @@ async def test_elements_come_as_they_come() -> None:
     """Each element can be read before the next minion has ended."""
     master = Minions()
     request = job_request(fun="x.y", timeout_seconds=NEVER)
-    batch = run_batch(new_jobs(master), command(), request)
+    batch: Any = run_batch(new_jobs(master), command(), request)
     reading = asyncio.ensure_future(anext(batch))
     await async_eventually(lambda: len(master.busy) == 2)
     assert not reading.done()
@@ -248,7 +249,7 @@ async def test_an_error_of_a_group_ends_the_batch() -> None:
     """When a later publish fails the batch ends with its error and leaves nothing behind."""
     master = Minions()
     request = job_request(fun="x.y", timeout_seconds=NEVER)
-    batch = run_batch(new_jobs(master), command(), request)
+    batch: Any = run_batch(new_jobs(master), command(), request)
     reading = asyncio.ensure_future(anext(batch))
     await async_eventually(lambda: len(master.busy) == 2)
     master.error = MasterUnavailable("away")

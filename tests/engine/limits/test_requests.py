@@ -35,7 +35,9 @@ def slots(
     )
 
 
-async def queue(fair: FairSlots, users: Iterable[str], served: list[str]) -> list[asyncio.Task]:
+async def queue(
+    fair: FairSlots, users: Iterable[str], served: list[str]
+) -> list[asyncio.Task[None]]:
     """Let a request of each of *users* wait in this order; *served* gets them as they run."""
 
     async def request(user: str) -> None:
@@ -49,7 +51,7 @@ async def queue(fair: FairSlots, users: Iterable[str], served: list[str]) -> lis
     return tasks
 
 
-async def settle(*tasks: asyncio.Task) -> None:
+async def settle(*tasks: asyncio.Task[None]) -> None:
     """Let everything that can go on do so."""
     for _ in range(3):
         await asyncio.sleep(0)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, MutableMapping
+from functools import partial
 from typing import Any
 
 import pytest
@@ -26,7 +27,7 @@ class Client:
     def __init__(self, hub: Hub, *, gzip: bool = False) -> None:
         self.hub = hub
         self.sessions = FakeSessions()
-        self.stream = EventStream(hub, self.sessions, SESSION)
+        self.stream = EventStream(hub, self.sessions, SESSION)  # type: ignore[arg-type]
         self.messages: list[Message] = []
         self.aborted = False
         self.may_read = asyncio.Event()
@@ -45,6 +46,10 @@ class Client:
         """Let events happen."""
         for _ in range(count):
             self.hub.dispatch(frame_body("my/tag", {"x": "x" * size}))
+
+    def has_events(self, count: int) -> bool:
+        """Tell whether so many events have come."""
+        return count == self.body.count(b'"my/tag"')
 
     async def begun(self) -> None:
         """Return when the first bytes have come."""
@@ -78,7 +83,7 @@ async def test_a_slow_reader_is_cut_off() -> None:
     slow.may_read.clear()
     for count in range(1, 13):
         slow.fire(1, 20_000)
-        await async_eventually(lambda count=count: count == quick.body.count(b'"my/tag"'))
+        await async_eventually(partial(quick.has_events, count))
     await slow.task
     assert slow.aborted
     assert OVERFLOW == str(slow.stream.ended.result())
@@ -115,14 +120,14 @@ async def test_a_client_that_leaves() -> None:
 async def test_a_response_that_cannot_begin() -> None:
     """When the head cannot be sent, the stream is closed, too."""
     hub = new_hub()
-    stream = EventStream(hub, FakeSessions(), SESSION)
+    stream = EventStream(hub, FakeSessions(), SESSION)  # type: ignore[arg-type]
     response = stream_response(stream, SSE, gzip=False, resumed=False)
 
     async def fail(_: Message) -> None:
         raise OSError("gone")
 
     with pytest.raises(OSError, match="gone"):
-        await response({"type": "http"}, lambda: asyncio.sleep(9), fail)
+        await response({"type": "http"}, lambda: asyncio.sleep(9, {}), fail)
     assert 0 == hub.listeners
 
 
@@ -167,7 +172,7 @@ async def test_many_listeners_are_written_to_less_often() -> None:
         for _ in range(30):
             client.fire()
             await asyncio.sleep(0.005)
-        await async_eventually(lambda client=client: 30 == client.body.count(b'"my/tag"'))
+        await async_eventually(partial(client.has_events, 30))
         writes[listeners] = len(client.messages)
         client.leaves.set()
         await client.task

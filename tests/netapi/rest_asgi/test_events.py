@@ -73,7 +73,7 @@ class Stream:
 
     def until(self, tag: str) -> list[dict[str, Any]]:
         """Return all records until one whose tag begins with *tag*."""
-        records = []
+        records: list[dict[str, Any]] = []
         while not records or not records[-1].get("tag", "").startswith(tag):
             records.append(self.next())
         return records
@@ -172,7 +172,7 @@ def test_the_classic_urls_are_filtered_too(api: ApiServer, tokens: dict[str | No
         assert "minions" in read_until(view, '"minions"')
         run(api, admin, client="local", tgt="minion-1", fun="test.echo", arg=[text])
         last = ping(api, admin)
-        lines = []
+        lines: list[bytes] = []
         while not lines or last.encode() not in lines[-1]:
             lines.append(stream.response.readline())
         assert text.encode() not in b"".join(lines)

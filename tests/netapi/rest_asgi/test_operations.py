@@ -204,7 +204,7 @@ def test_master_killed(private_master: Callable[..., PrivateMaster]) -> None:
     with ApiServer(master, OURS, module="rest_asgi") as api:
         eventually(lambda: api.send("GET", "/readyz").status == 200)
         master.kill_master()
-        found = eventually(
+        found: Any = eventually(
             lambda: (answer := api.send("GET", "/readyz")).status == 503 and answer.value()
         )
         assert found["ready"] is False

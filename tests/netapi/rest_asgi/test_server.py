@@ -43,8 +43,8 @@ def sections(**options: Any) -> RestAsgiConfig:
 
 def tls_server(directory: Path, certificates: Certificates, **options: Any) -> RunningServer:
     """Return the module with TLS; it is not started."""
-    files = {"ssl_crt": certificates.crt, "ssl_key": certificates.key}
-    return RunningServer(directory, disable_ssl=False, **files, **options)
+    options |= {"ssl_crt": certificates.crt, "ssl_key": certificates.key}
+    return RunningServer(directory, disable_ssl=False, **options)
 
 
 def test_tls(tmp_path: Path, certificates: Certificates) -> None:

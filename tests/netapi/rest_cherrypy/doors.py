@@ -62,7 +62,7 @@ class WsgiDoor:
         given.update(environ)
         given = {name: value for name, value in given.items() if value is not None}
         started: list[Any] = []
-        parts = self.door(given, lambda status, found, *_: started.append((status, found)))  # type: ignore[arg-type,return-value]
+        parts = self.door(given, lambda status, found, *_: started.append((status, found)))  # type: ignore[arg-type]
         try:
             content = b"".join(parts)
         finally:

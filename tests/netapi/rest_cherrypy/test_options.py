@@ -409,7 +409,7 @@ class ThreadlessClients:
 def test_client_that_pauses(sent: bytes) -> None:
     """A connection on which nothing comes is closed; it does not hold a thread for ever."""
     with serving(thread_pool=1) as server:
-        server.timeout = scaled(0.5)
+        server.timeout = round(scaled(1))
         with socket.create_connection(server.bind_addr, timeout=scaled(20)) as connection:
             connection.sendall(sent)
             assert connection.recv(12) in {b"", b"HTTP/1.1 408", b"HTTP/1.1 400"}

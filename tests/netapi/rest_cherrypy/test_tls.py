@@ -211,11 +211,14 @@ def test_cookie_is_for_https_only(files: Files) -> None:
     """What the application is told of the connection makes cookies Secure."""
     schemes: list[Any] = []
     with serving(**files.options) as server:
-        wrapped = server.wsgi_app
-        server.wsgi_app = lambda environ, start: (
-            schemes.append(environ["wsgi.url_scheme"]),
-            wrapped(environ, start),
-        )[1]
+        gateway: Any = server
+        wrapped = gateway.wsgi_app
+
+        def application(environ: Any, start: Any) -> Any:
+            schemes.append(environ["wsgi.url_scheme"])
+            return wrapped(environ, start)
+
+        gateway.wsgi_app = application
         assert 200 == status_of(server.bind_addr[1], trusting(files.ca))
 
     assert ["https"] == schemes

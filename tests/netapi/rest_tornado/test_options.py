@@ -245,6 +245,6 @@ def test_processes_end_together(master: PrivateMaster) -> None:
     """The end of the service is the end of all its processes."""
     section = {"num_processes": 2}
     with ApiServer(master, OURS, section, module="rest_tornado") as server:
-        found = eventually(lambda: len(workers(server)) == 2 and workers(server))
+        found: Any = eventually(lambda: len(workers(server)) == 2 and workers(server))
         os.kill(supervisor(server), signal.SIGTERM)
         eventually(lambda: not any(Path(f"/proc/{pid}/cmdline").exists() for pid in found))

@@ -51,7 +51,8 @@ def server(tmp_path: Path) -> Iterator[RunningServer]:
 def client(server: RunningServer, path: str = ALL_EVENTS, **options: Any) -> ClientConnection:
     """Return a connected client."""
     url = f"ws://{HOST}:{server.port}{path}"
-    return connect(url, max_size=None, **options)
+    connection: ClientConnection = connect(url, max_size=None, **options)
+    return connection
 
 
 def receive(connection: ClientConnection) -> Any:
