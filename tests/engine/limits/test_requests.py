@@ -5,9 +5,11 @@ from collections.abc import Iterable
 
 import pytest
 
+from saltapi.bridge.requests import turns
+from saltapi.bridge.requests.turns import Bounds, FairSlots
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.limits import requests
-from saltapi.engine.limits.requests import Bounds, FairSlots, Limits, Rate, RequestClass, client_of
+from saltapi.engine.limits.requests import Limits, Rate, RequestClass, client_of
 from saltapi.errors import ServiceBusy, TooManyRequests
 
 
@@ -212,7 +214,7 @@ async def test_user_queue_is_bounded() -> None:
     tasks = await queue(fair, ["fred", "fred"], [])
     with pytest.raises(TooManyRequests, match="too many commands") as refused:
         await fair.acquire("fred")
-    assert requests.RETRY_AFTER_SECONDS == refused.value.retry_after_seconds
+    assert turns.RETRY_AFTER_SECONDS == refused.value.retry_after_seconds
     assert 429 == refused.value.status
 
     tasks += await queue(fair, ["alice"], [])
@@ -228,7 +230,7 @@ async def test_queue_is_bounded() -> None:
     tasks = await queue(fair, ["fred", "alice"], [])
     with pytest.raises(ServiceBusy) as refused:
         await fair.acquire("bob")
-    assert (503, requests.RETRY_AFTER_SECONDS) == (
+    assert (503, turns.RETRY_AFTER_SECONDS) == (
         refused.value.status,
         refused.value.retry_after_seconds,
     )

@@ -16,8 +16,9 @@ from fastapi import Body, Request
 from fastapi.responses import StreamingResponse
 from starlette.websockets import WebSocket
 
+from saltapi.bridge.requests.turns import RETRY_AFTER_SECONDS
 from saltapi.demo import PrivateMaster
-from saltapi.engine.limits.requests import RETRY_AFTER_SECONDS, RequestClass
+from saltapi.engine.limits.requests import RequestClass
 from saltapi.netapi.rest_asgi import requests
 from saltapi.netapi.rest_asgi.protection import class_of
 from tests.apis import OURS, ApiServer
