@@ -342,6 +342,9 @@ class TestTickets:
         with Stream(api, None, query, path="/events", Accept="text/event-stream") as stream:
             assert 200 == stream.status
         jid = ping(api, token).split("/")[2]
+        query = f"ticket={make_ticket(api, token)['ticket']}&wait=20"
+        assert 200 == api.send("GET", f"/v1/jobs/{jid}?{query}").status
+        assert 401 == api.send("GET", f"/v1/jobs/{jid}?{query}").status
         query = f"ticket={make_ticket(api, token)['ticket']}"
         with Stream(api, None, query, path=f"/v1/jobs/{jid}/events") as stream:
             assert (200, "job") == (stream.status, stream.next()["type"])
@@ -355,9 +358,27 @@ class TestTickets:
     def test_nothing_else(self, api: ApiServer, tokens: dict[str | None, str]) -> None:
         """It opens nothing but streams, and is not used up by the attempt."""
         ticket = make_ticket(api, tokens[None])["ticket"]
-        for method, path in (("GET", "/v1/jobs"), ("POST", "/v1/events/ticket")):
-            answer = api.send(method, f"{path}?ticket={ticket}")
-            assert 401 == answer.status, path
+        for method, path in (
+            ("GET", "/v1/jobs"),
+            ("GET", "/v1/jobs?wait=1"),
+            ("GET", "/v1/jobs/20260101000000000001"),
+            ("GET", "/v1/jobs/20260101000000000001?after=wait=1"),
+            ("GET", "/v1/jobs/20260101000000000001/rerun?wait=1"),
+            ("DELETE", "/v1/jobs/20260101000000000001?wait=1"),
+            ("POST", "/v1/run?wait=1"),
+            ("GET", "/v1/whoami?wait=1"),
+            ("GET", "/v1/whoami/events"),
+            ("GET", "/v1/whoami%2Fevents"),
+            ("GET", "/jobs?wait=1"),
+            ("GET", "/minions/events"),
+            ("GET", "/minions/ws?wait=1"),
+            ("GET", "/stats?wait=1"),
+            ("POST", "/events"),
+            ("POST", "/v1/events/ticket"),
+        ):
+            mark = "&" if "?" in path else "?"
+            answer = api.send(method, f"{path}{mark}ticket={ticket}")
+            assert answer.status in {401, 404, 405}, path
         with Stream(api, None, f"ticket={ticket}") as stream:
             assert 200 == stream.status
 

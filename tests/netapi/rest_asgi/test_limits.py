@@ -232,6 +232,8 @@ def test_rates(tmp_path: Any) -> None:
         ("GET", "/v1/jobs/20260101000000000001", "", "reads"),
         ("GET", "/v1/jobs/20260101000000000001", "wait=30", "streams"),
         ("GET", "/v1/jobs/20260101000000000001/events", "", "streams"),
+        ("GET", "/v1/jobs", "wait=30", "reads"),
+        ("GET", "/v1/whoami", "wait=30", "reads"),
         ("DELETE", "/v1/jobs/20260101000000000001", "", "commands"),
         ("POST", "/hook/events", "", "commands"),
         ("GET", "/events", "", "streams"),

@@ -5,6 +5,7 @@ Pure ASGI and by URL, so that it holds for every route. A request with a body ta
 the body has come: a client that sends slowly holds nobody up.
 """
 
+import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -32,6 +33,8 @@ LOGINS = frozenset({"/login", "/token"})
 LIGHT = frozenset({"/logout", "/v1/check", "/v1/events/ticket", "/v1/logout"})
 """What is posted, and costs no more than a read."""
 STREAMS = frozenset({"events", "ws", "all_events", "formatted_events"})
+JOB = re.compile(r"/v1/jobs/[^/]+")
+"""The path of a job, which one may wait for: that takes as long as a short stream."""
 QUERY_FIELDS = 100
 READING = frozenset({"GET", "HEAD"})
 
@@ -53,8 +56,8 @@ def class_of(method: str, path: str, query: str = "") -> RequestClass | None:
     if method in READING:
         if parts[0] in STREAMS or (parts[0] == "v1" and parts[-1] in STREAMS):
             return RequestClass.STREAMS
-        if parts[0] == "v1" and "wait=" in query:
-            return RequestClass.STREAMS  # a long poll is as long as a short stream
+        if JOB.fullmatch(path) and "wait=" in query:
+            return RequestClass.STREAMS
         return RequestClass.COMMANDS if parts[0] == "minions" else RequestClass.READS
     if path in LOGINS or path in {f"/v1{name}" for name in LOGINS}:
         return RequestClass.LOGINS

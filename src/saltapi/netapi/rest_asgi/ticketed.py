@@ -1,17 +1,19 @@
 """Requests that come with a ticket in place of a token (`saltapi.engine.sessions.tickets`)."""
 
+import re
 from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
-from saltapi.engine.limits.requests import RequestClass
 from saltapi.errors import BadRequest
 from saltapi.netapi.rest_asgi.door import Door
-from saltapi.netapi.rest_asgi.protection import QUERY_FIELDS, class_of
+from saltapi.netapi.rest_asgi.protection import JOB, QUERY_FIELDS
 
 Scope = MutableMapping[str, Any]
 
 TICKET = "ticket"
+STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events")
+"""The paths of the streams that a ticket opens."""
 TOKEN_HEADER = b"x-auth-token"
 
 
@@ -20,7 +22,7 @@ async def with_token(door: Door, scope: Scope) -> Scope:
     Return the scope of a request for a stream with the token that its ticket stands for.
 
     The ticket is of no use from then on, and not in the returned scope. Other requests are
-    returned as they are: a ticket opens nothing but streams.
+    returned as they are: a ticket opens nothing but streams, and a job that is waited for.
 
     Args:
         door: What all requests share.
@@ -34,15 +36,16 @@ async def with_token(door: Door, scope: Scope) -> Scope:
     if f"{TICKET}=" not in query:
         return scope
     path = scope["path"].removeprefix(scope["saltapi.base"])
-    method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
-    if class_of(method, path, query) is not RequestClass.STREAMS:
+    is_stream = scope.get("method", "GET") == "GET" and STREAM.fullmatch(path)
+    is_job = scope.get("method") == "GET" and JOB.fullmatch(path)
+    if not is_stream and not is_job:
         return scope
     try:
         fields = parse_qsl(query, keep_blank_values=True, max_num_fields=QUERY_FIELDS)
     except ValueError as error:
         raise BadRequest("The query has too many fields.") from error
     tickets = [value for name, value in fields if name == TICKET]
-    if not tickets:
+    if not tickets or not (is_stream or any(name == "wait" for name, _ in fields)):
         return scope
     token = await door.tickets.redeem(tickets[0])
     rest = urlencode([(name, value) for name, value in fields if name != TICKET])
