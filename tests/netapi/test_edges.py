@@ -317,3 +317,62 @@ def test_sentence(api: ApiServer) -> None:
     assert "cors_origin in the master config lists those that may" in answer.value()["return"]
     assert answer.header("Access-Control-Allow-Origin") is None
     assert re.fullmatch("[0-9a-f]{16}", answer.header("X-Request-Id") or "")
+
+
+# Files
+
+
+@pytest.fixture(scope="module", params=["rest_cherrypy", "rest_asgi"])
+def site(
+    request: pytest.FixtureRequest, master: PrivateMaster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiServer]:
+    """A server with a directory of files, which is a link."""
+    home = tmp_path_factory.mktemp("site")
+    (home / "assets-1" / "js").mkdir(parents=True)
+    (home / "assets-1" / "js" / "app.js").write_text("let a = 1")
+    (home / "assets-10").mkdir()
+    (home / "assets-10" / "secret").write_text("secret")
+    (home / "secret").write_text("secret")
+    (home / "assets").symlink_to("assets-1")
+    options = {"static": str(home / "assets")}
+    with ApiServer(master, OURS, options, module=request.param) as server:
+        server.directory = home
+        yield server
+
+
+def test_links_within(site: ApiServer) -> None:
+    """The directory may be a link, and links in it may lead to what is in it."""
+    (site.directory / "assets" / "a.js").symlink_to("js/app.js")
+    (site.directory / "assets" / "lib").symlink_to(site.directory / "assets-1" / "js")
+    (site.directory / "assets" / "again.js").symlink_to("../assets/lib/app.js")
+    for path in ("/static/js/app.js", "/static/a.js", "/static/lib/app.js", "/static/again.js"):
+        assert (200, b"let a = 1") == (site.send("GET", path).status, site.send("GET", path).body)
+
+
+def test_links_out(site: ApiServer) -> None:
+    """No link leads out, whenever it was made; nor does any spelling of a path."""
+    assets = site.directory / "assets"
+    (assets / "out").symlink_to("../secret")
+    (assets / "abs").symlink_to("/etc/hostname")
+    (assets / "up").symlink_to("..")
+    (assets / "near").symlink_to("../assets-10/secret")
+    (assets / "deep").symlink_to("js/../../secret")
+    (assets / "proc").symlink_to("/proc/self")
+    (assets / "chain").symlink_to("out")
+    (assets / "circle").symlink_to("circle")
+    (assets / "gone").symlink_to("nowhere")
+    (assets / "js" / "link").symlink_to("../out")
+    for name in (
+        *("out", "abs", "up/secret", "near", "deep", "proc/environ", "proc/self/cmdline", "chain"),
+        *("circle", "circle/x", "gone", "js/link", "up/assets/js/app.js/../../../secret"),
+        *("../secret", "%2e%2e/secret", "..%2fsecret", "%2e%2e%2fsecret", "js/..%2f../secret"),
+        *("..%252fsecret", "..%c0%afsecret", "..\\secret", "%5c..%5csecret", "js%2fapp.js"),
+        *("../assets-10/secret", "js/app.js%00", "/etc/hostname", "%2fetc/hostname"),
+    ):
+        answer = site.send("GET", f"/static/{name}")
+        assert (404, "nosniff") == (answer.status, answer.header("X-Content-Type-Options")), name
+    (assets / "later.js").write_text("let a = 1")
+    assert 200 == site.send("GET", "/static/later.js").status
+    (assets / "later.js").unlink()
+    (assets / "later.js").symlink_to("../secret")
+    assert 404 == site.send("GET", "/static/later.js").status
