@@ -20,8 +20,10 @@ BROWSER = "text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,*/*;
 PAGE = "<!doctype html><title>SaltGUI</title>"
 
 
-@pytest.fixture(scope="module")
-def gui(master: PrivateMaster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+@pytest.fixture(scope="module", params=["rest_cherrypy", "rest_asgi"])
+def gui(
+    request: pytest.FixtureRequest, master: PrivateMaster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[ApiServer]:
     """A server with a single-page app, as its installation guide sets it up."""
     home = tmp_path_factory.mktemp("saltgui")
     static = home / "static"
@@ -29,7 +31,7 @@ def gui(master: PrivateMaster, tmp_path_factory: pytest.TempPathFactory) -> Iter
     (home / "index.html").write_text(PAGE)
     (static / "app.js").write_text("let a = 1;\n")
     section = {"app": str(home / "index.html"), "static": str(static), "static_path": "/static"}
-    with ApiServer(master, OURS, section) as server:
+    with ApiServer(master, OURS, section, module=request.param) as server:
         yield server
 
 
@@ -93,6 +95,27 @@ def test_page(gui: ApiServer) -> None:
         assert PAGE == answer.body.decode()
         assert "text/html" == answer.media_type
         assert "no-store" in (answer.header("Cache-Control") or "")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "/?id=20261127101112131415",  # a job's page, reloaded
+        "/?minionid=minion-1",
+        "/?reason=logout",  # the login after a logout
+        "/login?reason=expired-session",
+        "/?popup=run-command&tgttype=list&tgt=a%2Cb&cmd=test.ping",
+        "/?",
+    ],
+)
+def test_reload(browser: Browser, url: str) -> None:
+    """The app keeps its state in the URL: whoever comes there by a reload or bookmark gets it."""
+    for cookie in ("", browser.cookie):
+        headers = {"Accept": BROWSER, **({"Cookie": cookie} if cookie else {})}
+        for more in ({}, {"Cache-Control": "max-age=0"}):
+            answer = browser.server.send("GET", url, headers={**headers, **more})
+            assert (200, PAGE) == (answer.status, answer.body.decode())
+            assert "no-store" in (answer.header("Cache-Control") or "")
 
 
 def test_welcome(gui: ApiServer) -> None:

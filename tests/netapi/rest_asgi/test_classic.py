@@ -189,6 +189,13 @@ def test_other_versions_of_http(site: RunningServer) -> None:
 
 # Files and the single-page app
 
+APP_URLS = [
+    *("/", "/login", "/?id=20260101000000000001", "/?reason=logout", "/login?reason=expired"),
+    *("/?id=1&id=2", "/?", "/?a", "/?=", "/?%FF=%FF", "/?self=1&request=2", "//?x=1", "/login/?x"),
+    "/?a=" + "b" * 2000,
+]
+"""What a single-page app keeps its state in."""
+
 
 def get(site: RunningServer, path: str, accept: str = "*/*", **headers: str) -> Any:
     return site.send("GET", f"/salt/api{path}", headers={"Accept": accept, **headers})
@@ -206,7 +213,7 @@ def test_app_path(site: RunningServer, path: str, accept: str) -> None:
 
 def test_browser_gets_the_app(site: RunningServer) -> None:
     """A page that a browser asks for is the app, at every URL that is no file or stream."""
-    for path in ("/", "/login", "/minions", "/jobs/1", "/dashboard", "/a/b?c=d"):
+    for path in (*APP_URLS, "/minions", "/jobs/1", "/dashboard", "/a/b?c=d"):
         assert PAGE == get(site, path, BROWSER).body
         assert 200 == site.send("HEAD", f"/salt/api{path}", headers={"Accept": BROWSER}).status
     for path in ("/", "/dashboard"):

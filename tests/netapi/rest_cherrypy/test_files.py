@@ -94,6 +94,19 @@ def test_browser_gets_the_app(door: WsgiDoor, path: str, accept: str) -> None:
     assert 200 == door.ask("HEAD", path, headers={"Accept": accept}, query=query).status
 
 
+@pytest.mark.parametrize("path", ["/", "/login", "/login/", "/minions"])
+@pytest.mark.parametrize(
+    "query",
+    ["id=1", "reason=logout", "id=1&id=2", "a", "=", "self=1", "%FF=%FF", "a=" + "b" * 2000],
+)
+def test_parameters_of_the_app(door: WsgiDoor, path: str, query: str) -> None:
+    """An app keeps its state in the URL: a reload, a bookmark or a popup is the app too."""
+    for method in ("GET", "HEAD"):
+        answer = door.ask(method, path, headers={"Accept": BROWSER}, query=query)
+        assert 200 == answer.status
+        assert "text/html" == answer.media_type
+
+
 @pytest.mark.parametrize("accept", [None, "*/*", JSON, "application/json, text/html;q=0.9"])
 def test_script_does_not_get_the_app(door: WsgiDoor, accept: str | None) -> None:
     """Who asks for data, or for anything, gets data."""

@@ -56,3 +56,9 @@ class Request(CherrypyRequest):  # type: ignore[misc]
     show_tracebacks = False
     hooks = CherrypyRequest.hooks.copy()
     hooks.attach("before_finalize", without_padding)
+
+    def process_query_string(self) -> None:
+        """Read the parameters; who gets the single-page app may have any in the URL."""
+        door: Door = self.app.root
+        if not door.wants_app():
+            super().process_query_string()

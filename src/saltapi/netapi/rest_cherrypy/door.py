@@ -132,11 +132,12 @@ class Door:
                 gives_cookie=resource.gives_cookie,
             )
             self._add_cors_headers()
+            is_raw = getattr(handler, "is_raw", False)
+            if not is_raw and self.wants_app():
+                return self.serve_app()  # whatever the page keeps in its parameters
             arguments = _bound(handler, resource, path, query)
-            if getattr(handler, "is_raw", False):
+            if is_raw:
                 return handler(*arguments.args, **arguments.kwargs)
-            if self.wants_app():
-                return self.serve_app()
             media_type = formats.negotiate(accept)
             value = handler(*arguments.args, **arguments.kwargs)
         except errors.SaltApiError as error:

@@ -116,10 +116,10 @@ class Route(APIRoute):
             await read_body(request)
             if not is_raw:
                 add_header(request, "Allow", self.allowed)
+                if wants_app(request):  # whatever the page keeps in its parameters
+                    return await app_page(request)
                 if request.method == "GET":
                     _check_parameters(request, known)
-                if wants_app(request):
-                    return await app_page(request)
                 accept = request.headers.get("Accept")
                 request.state.media_type = formats.negotiate(accept)
             return await handle(request)
