@@ -20,6 +20,7 @@ from saltapi.demo import PrivateMaster
 from saltapi.demo.instructions import curl, examples
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.monitoring import metrics
+from saltapi.interfaces import INTERFACES
 from tests.apis import OURS, ApiServer
 from tests.waiting import scaled
 
@@ -144,7 +145,7 @@ def test_metric(name: str) -> None:
     assert name in rows(part(text("rest_asgi.md"), "Operations"))
 
 
-@pytest.mark.parametrize("client", lowstate.CLIENTS)
+@pytest.mark.parametrize("client", INTERFACES)
 def test_client_interface(client: str) -> None:
     """Every client interface has a section of its own and a method of its name."""
     assert f"\n### `{client}`\n" in text("client.md")

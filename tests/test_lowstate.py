@@ -16,9 +16,10 @@ from saltapi.errors import (
     InvalidChunk,
     SaltApiError,
 )
-from saltapi.lowstate import CLIENTS, TARGET_TYPES, Command, check, check_all, chunks_from
+from saltapi.interfaces import INTERFACES
+from saltapi.lowstate import TARGET_TYPES, Command, check, check_all, chunks_from
 
-ALL = EngineConfig(netapi_enable_clients=list(CLIENTS))
+ALL = EngineConfig(netapi_enable_clients=list(INTERFACES))
 TOKEN = "5ec7e7" * 8
 LOCAL = {"client": "local", "tgt": "*", "fun": "test.ping", "token": TOKEN}
 RUNNER = {"client": "runner", "fun": "jobs.active", "token": TOKEN}
@@ -103,7 +104,7 @@ def test_an_unknown_client_is_refused_first(client: Any) -> None:
     assert len(str(caught.value)) < 200
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", INTERFACES)
 def test_no_client_is_enabled_by_default(client: str) -> None:
     """A client that `netapi_enable_clients` does not list is refused with the line to change."""
     with pytest.raises(ClientDisabled) as caught:
@@ -124,7 +125,7 @@ def test_keys_are_strings() -> None:
 # Credentials
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", INTERFACES)
 @pytest.mark.parametrize(
     "credentials",
     [
@@ -195,7 +196,7 @@ def test_nothing_shows_a_credential() -> None:
     assert "SECRET" not in repr(check(chunk, ALL))
 
 
-@pytest.mark.parametrize("client", CLIENTS)
+@pytest.mark.parametrize("client", INTERFACES)
 def test_raw_shell_must_be_permitted(client: str) -> None:
     """`raw_shell` is refused unless the config allows it (CVE-2019-17361)."""
     chunk = {"client": client, "tgt": "*", "fun": "test.ping", "raw_shell": True}
@@ -600,7 +601,7 @@ VALUES = st.recursive(
     | st.floats()
     | st.text()
     | st.binary()
-    | st.sampled_from([*CLIENTS, *TARGET_TYPES, "test.ping", TOKEN, "(", "\ud800"])
+    | st.sampled_from([*INTERFACES, *TARGET_TYPES, "test.ping", TOKEN, "(", "\ud800"])
     | st.integers(16_000, 20_000).map(lambda bits: 1 << bits)
     | st.dates(),
     lambda inner: (
@@ -610,12 +611,12 @@ VALUES = st.recursive(
 )
 
 
-@given(st.sampled_from(CLIENTS), st.dictionaries(KEYS | st.text(), VALUES))
+@given(st.sampled_from(sorted(INTERFACES)), st.dictionaries(KEYS | st.text(), VALUES))
 def test_no_value_breaks_the_check(client: str, chunk: dict[str, Any]) -> None:
     """Whatever a chunk holds, it is a command or an error for the client."""
     for candidate in (chunk, {**LOCAL, "client": client, **chunk}):
         with contextlib.suppress(SaltApiError):
-            assert check(candidate, ALL).client in CLIENTS
+            assert check(candidate, ALL).client in INTERFACES
 
 
 @given(VALUES)

@@ -20,11 +20,8 @@ from saltapi.errors import (
     InvalidChunk,
     SaltApiError,
 )
+from saltapi.interfaces import FUNCTION_KINDS, INTERFACES, Interface, Kind
 from saltapi.types import Chunk, Credentials, Lowstate
-
-LOCAL_CLIENTS = ("local", "local_async", "local_batch", "local_subset")
-FUNCTION_CLIENTS = ("runner", "runner_async", "wheel", "wheel_async")
-CLIENTS = (*LOCAL_CLIENTS, *FUNCTION_CLIENTS, "ssh")
 
 TARGET_TYPES = (
     "glob",
@@ -108,6 +105,11 @@ class Command:
     extra: tuple[tuple[str, Any], ...] = ()
     chunk: Mapping[str, Any] | None = field(default=None, repr=False)
 
+    @property
+    def interface(self) -> Interface:
+        """The client interface that it goes through."""
+        return INTERFACES[self.client]
+
 
 def chunks_from(value: Any) -> Lowstate:
     """
@@ -161,7 +163,7 @@ def check(chunk: Chunk, config: EngineConfig) -> Command:
     if not all(isinstance(key, str) for key in chunk):
         raise InvalidChunk("The keys of a chunk must be strings.")
     client = chunk.get("client")
-    if not isinstance(client, str) or client not in CLIENTS:
+    if not isinstance(client, str) or client not in INTERFACES:
         name = client[:60] if isinstance(client, str) else _short(client)
         raise InvalidChunk(f"Invalid client specified: '{name}'", key="client")
     if client not in config.netapi_enable_clients:
@@ -173,7 +175,7 @@ def check(chunk: Chunk, config: EngineConfig) -> Command:
     credentials = credentials_of(chunk)
     if chunk.get("raw_shell") and not config.netapi_allow_raw_shell:
         raise AuthorizationFailed("Raw shell option not allowed.")
-    if client in FUNCTION_CLIENTS:
+    if INTERFACES[client].kind in FUNCTION_KINDS:
         return _function_command(client, chunk, credentials)
     return _target_command(client, chunk, credentials)
 
@@ -238,11 +240,12 @@ def credentials_of(chunk: Mapping[str, Any]) -> Credentials:
 def _target_command(client: str, chunk: Chunk, credentials: Credentials) -> Command:
     fun = _local_function(client, chunk)
     tgt, tgt_type = _target(chunk)
-    refused = REFUSED_LOCAL_KEYS if client != "ssh" else ()
+    by_ssh = INTERFACES[client].kind is Kind.SSH
+    refused = REFUSED_LOCAL_KEYS if not by_ssh else ()
     for key in refused:
         if key in chunk:
             raise InvalidChunk(f"{key!r} cannot be used here; leave it out.", key=key)
-    if client in {"local", "local_async", "local_subset"} and "raw" in chunk:
+    if client != "local_batch" and not by_ssh and "raw" in chunk:
         raise InvalidChunk("'raw' is for local_batch only; leave it out.", key="raw")
     batch = chunk.get("batch")
     return Command(
@@ -275,7 +278,7 @@ def _function_command(client: str, chunk: Chunk, credentials: Credentials) -> Co
         or len(fun) > FUNCTION_NAME_CHARACTERS
         or not MASTER_FUNCTION_NAME.fullmatch(fun)
     ):
-        kind = client.partition("_")[0]
+        kind = INTERFACES[client].kind
         raise InvalidChunk(
             f"'fun' must name a {kind} function as 'module.function', not {_short(fun)}.",
             key="fun",

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saltapi.check import CLIENTS
+from saltapi.interfaces import INTERFACES
 from tests.daemons import HTTP_MODULE, Home
 
 
@@ -12,7 +12,7 @@ from tests.daemons import HTTP_MODULE, Home
 def home(tmp_path: Path) -> Home:
     home = Home(tmp_path)
     home.opts.update(
-        netapi_enable_clients=list(CLIENTS),
+        netapi_enable_clients=list(INTERFACES),
         external_auth={"file": {"fred": ["test.*", "@runner"], "ops%": [".*"]}},
     )
     home.add_module("rest_hello", HTTP_MODULE.replace("NAME", "rest_hello"), port=8000)
@@ -37,7 +37,7 @@ def test_all_is_well(home: Home) -> None:
     assert 0 == status
     assert [] == _starting_with(lines, "warning", "error")
     assert f"ok       rest_hello would run at http://*:8000 ({home.modules}/rest_hello)." in lines
-    assert f"ok       Enabled clients: {', '.join(CLIENTS)}." in lines
+    assert f"ok       Enabled clients: {', '.join(INTERFACES)}." in lines
     assert "ok       file: user fred (2 permissions), group ops (1 permission) may log in." in lines
     assert "ok       Runners are waited for 300 s (rest_timeout)." in lines
 

@@ -20,20 +20,10 @@ from saltapi.check import sections
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.errors import CannotStart
+from saltapi.interfaces import INTERFACES
 from saltapi.process import daemonize
 from saltapi.types import Opts
 
-CLIENTS = (
-    "local",
-    "local_async",
-    "local_batch",
-    "local_subset",
-    "runner",
-    "runner_async",
-    "ssh",
-    "wheel",
-    "wheel_async",
-)
 LIKENESS = 0.84
 """How like a known option an unknown one must be to be called a slip of the pen."""
 
@@ -117,20 +107,20 @@ def _written(opts: Opts) -> set[str]:
 
 def _clients(engine: config.EngineConfig) -> Iterator[Line]:
     enabled = engine.netapi_enable_clients
-    known = [name for name in CLIENTS if name in enabled]
+    known = [name for name in INTERFACES if name in enabled]
     if known:
         yield Line("ok", f"Enabled clients: {', '.join(known)}.")
     else:
         yield Line("warning", "No client is enabled: every command is refused.")
-    for name in CLIENTS:
+    for name in INTERFACES:
         if name not in enabled:
             yield Line(
                 "note",
                 f"Client {name} is disabled; `- {name}` in netapi_enable_clients enables it.",
             )
     for name in enabled:
-        if name not in CLIENTS:
-            like = config.nearest(name, list(CLIENTS))
+        if name not in INTERFACES:
+            like = config.nearest(name, list(INTERFACES))
             meant = f" Did you mean {like}?" if like else ""
             yield Line("warning", f"netapi_enable_clients: there is no client {name}.{meant}")
 

@@ -19,6 +19,7 @@ import yaml
 
 from saltapi.demo.processes import Program
 from saltapi.errors import CannotStart
+from saltapi.interfaces import INTERFACES, Kind
 from saltapi.types import MinionId
 
 HOST = "127.0.0.1"
@@ -30,16 +31,7 @@ port stays ours while the master that uses it is down."""
 LONGEST_DIRECTORY = 50
 """In characters: Salt puts unix sockets below it, whose paths end at 107."""
 
-ENABLED_CLIENTS = [
-    "local",
-    "local_async",
-    "local_batch",
-    "local_subset",
-    "runner",
-    "runner_async",
-    "wheel",
-    "wheel_async",
-]
+ENABLED_CLIENTS = [name for name, found in INTERFACES.items() if found.kind is not Kind.SSH]
 EVERYTHING = [".*", "@runner", "@wheel", "@jobs"]
 PROBE = Path(__file__).with_name("probe.py")
 

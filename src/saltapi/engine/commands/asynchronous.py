@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, Literal, Self
 
@@ -139,19 +139,8 @@ class AsyncAPIClient:
 
     async def run_command(self, command: Command) -> Any:
         """Same as `run`, for a chunk that `lowstate.check` has seen."""
-        runners: dict[str, Callable[[Command], Awaitable[Any]]] = {
-            "local": self._local,
-            "local_async": self._local_async,
-            "local_subset": self._local_subset,
-            "runner": self._runner,
-            "runner_async": self._runner_async,
-            "wheel": self._wheel,
-            "wheel_async": self._wheel_async,
-            "ssh": self._ssh,
-        }
-        if command.client == "local_batch":
-            return self._local_batch(command)
-        return await runners[command.client](command)
+        result = getattr(self, f"_{command.interface.name}")(command)
+        return result if isinstance(result, AsyncIterator) else await result
 
     async def local(self, tgt: Any, fun: Any, arg: Any = (), **low: Any) -> Any:
         """Run an execution module function on minions and return `{minion: return}`."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from saltapi.bridge.jobs.registry import JobState, RegisteredJob, RegisteredReturn
 from saltapi.engine.jobs import cursor
-from saltapi.engine.jobs.service import FUNCTION_KINDS, JobService
+from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError, Stopping
+from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.types import Jid, MinionId, Session
 
 log = logging.getLogger(__name__)

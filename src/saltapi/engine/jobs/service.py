@@ -28,6 +28,7 @@ from saltapi.bridge.jobs.registry import (
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
 from saltapi.errors import NotFound, SaltApiError, Stopping
+from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.lowstate import Command, checked_jid
 from saltapi.types import Credentials, Jid, MinionId, Session
 
@@ -38,8 +39,6 @@ OWNER_SECONDS = 7 * 86_400.0
 """How long it is known which eauth system a job's user came from."""
 SEES_ALL_SECONDS = 5.0
 SEES_ALL_SESSIONS = 1_000
-
-FUNCTION_KINDS = ("runner", "wheel")
 
 
 class OwnerStore(Protocol):

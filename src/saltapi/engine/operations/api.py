@@ -30,7 +30,8 @@ from saltapi.errors import (
     SaltApiError,
     TooManyRequests,
 )
-from saltapi.lowstate import CLIENTS, Command
+from saltapi.interfaces import INTERFACES
+from saltapi.lowstate import Command
 from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Session
 
@@ -72,7 +73,7 @@ class Api:
 
     def clients(self) -> list[str]:
         """Return the names of the client interfaces that are enabled."""
-        return [name for name in CLIENTS if name in self._client.config.netapi_enable_clients]
+        return [name for name in INTERFACES if name in self._client.config.netapi_enable_clients]
 
     async def login(self, value: Any, *, peer: str) -> dict[str, Any]:
         """

@@ -3,7 +3,8 @@
 from typing import Any
 
 from saltapi.errors import InvalidChunk
-from saltapi.lowstate import LOCAL_CLIENTS, chunks_from
+from saltapi.interfaces import INTERFACES, Kind
+from saltapi.lowstate import chunks_from
 from saltapi.types import Chunk, Lowstate
 
 FUNCTIONS = frozenset(
@@ -19,6 +20,8 @@ FUNCTIONS = frozenset(
     }
 )
 """The functions that take `test`."""
+
+LOCAL = frozenset(name for name, found in INTERFACES.items() if found.kind is Kind.LOCAL)
 
 
 def as_dry_run(value: Any) -> Lowstate:
@@ -44,7 +47,8 @@ def as_dry_run(value: Any) -> Lowstate:
 
 def _dry(chunk: Chunk) -> Chunk:
     fun = chunk.get("fun")
-    if chunk.get("client", "local") not in LOCAL_CLIENTS:
+    client = chunk.get("client", "local")
+    if not isinstance(client, str) or client not in LOCAL:
         raise InvalidChunk("Only commands of the local clients have a dry run.", key="client")
     if not isinstance(fun, str) or fun not in FUNCTIONS:
         names = ", ".join(sorted(FUNCTIONS))

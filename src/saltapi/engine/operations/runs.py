@@ -7,7 +7,7 @@ order; one that cannot be started, or breaks off, ends the run.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,14 +17,12 @@ from saltapi.engine.audit import activity
 from saltapi.engine.commands.asynchronous import job_request
 from saltapi.engine.commands.batch import batch_returns, up
 from saltapi.engine.jobs.records import Record, as_error, brief, document, records
-from saltapi.engine.jobs.service import FUNCTION_KINDS, JobService
+from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.api import Api
 from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError, Stopping
-from saltapi.lowstate import LOCAL_CLIENTS, Command, chunks_from
+from saltapi.interfaces import FUNCTION_KINDS, Kind
+from saltapi.lowstate import Command, chunks_from
 from saltapi.types import Jid, Session
-
-OWN_JID_CLIENTS = frozenset(LOCAL_CLIENTS) - {"local_batch"}
-"""Clients whose jid is known before anything is published."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +49,7 @@ class Part:
         self.job = job
         """What has become of it; None while it waits for the chunks before it."""
         self.error: SaltApiError | None = None
-        self.only_started = command is not None and command.client.endswith("_async")
+        self.only_started = command is not None and not command.interface.waits
         """Whether the chunk asks for no results."""
 
 
@@ -171,7 +169,7 @@ class Runs:
                 error = Conflict(f"There is a job {jid} already; leave jid out to get a new one.")
                 error.index = index if len(commands) > 1 else None
                 raise error
-            if jid is None and command.client in OWN_JID_CLIENTS:
+            if jid is None and command.interface.our_jid:
                 jid = self._new_jid(taken)
                 commands[index] = replace(command, jid=jid)
             taken.update(filter(None, [jid]))
@@ -242,18 +240,13 @@ class Runs:
                 run.changed()
 
     async def _run_part(self, run: Run, part: Part, command: Command) -> None:
-        kinds: dict[str, Callable[[Run, Part, Command], Coroutine[Any, Any, None]]] = {
-            "local": self._local,
-            "local_async": self._local,
-            "local_subset": self._local,
-            "local_batch": self._local_batch,
-            "runner": self._function,
-            "wheel": self._function,
-            "runner_async": self._function_async,
-            "wheel_async": self._function_async,
-            "ssh": self._ssh,
-        }
-        await kinds[command.client](run, part, command)
+        interface = command.interface
+        if interface.kind is Kind.SSH:
+            await self._ssh(run, part, command)
+        elif interface.kind in FUNCTION_KINDS:
+            await (self._function if interface.waits else self._function_async)(run, part, command)
+        else:
+            await (self._local if interface.our_jid else self._local_batch)(run, part, command)
 
     async def _local(self, run: Run, part: Part, command: Command) -> None:
         session, credentials = run.session, command.credentials
@@ -327,9 +320,7 @@ class Runs:
 
     async def _function_async(self, run: Run, part: Part, command: Command) -> None:
         found = await self._client.run_command(command)
-        job = self._job_service.registry.open(
-            str(found["jid"]), command.client.removesuffix("_async")
-        )
+        job = self._job_service.registry.open(str(found["jid"]), command.interface.kind.value)
         self._own(job, command, run.session)
         job.expect([self._job_service.master_id])
         self._begin(run, part, job)

@@ -8,11 +8,9 @@ from saltapi.bridge.permissions.permissions import Verdict
 from saltapi.bridge.workers.ssh_options import ssh_low
 from saltapi.engine.commands.asynchronous import AsyncAPIClient, job_request
 from saltapi.errors import SaltApiError
+from saltapi.interfaces import Kind
 from saltapi.lowstate import Command
 from saltapi.types import Session
-
-ASKS_FIRST = {"local_batch": "test.ping", "local_subset": "sys.list_functions"}
-"""What these clients run on the whole target before they choose minions."""
 
 
 async def verdicts_on(
@@ -42,19 +40,20 @@ async def verdict_on(client: AsyncAPIClient, session: Session, command: Command)
         InvalidChunk: It would not even be sent to the master.
         CommandTimeout, WorkerFailed: The target cannot be looked up.
     """
-    if command.client == "ssh":
+    kind = command.interface.kind
+    if kind is Kind.SSH:
         return _on_ssh(client, command)
-    kind = command.client.removesuffix("_async")
-    if kind == "runner":
+    if kind is Kind.RUNNER:
         fun, args, kwargs = await client.function_call("runner", command)
         return await client.permissions.runner(session, fun, kwargs, args)
-    if kind == "wheel":
+    if kind is Kind.WHEEL:
         fun, _, kwargs = await client.function_call("wheel", command)
         return await client.permissions.wheel(session, fun, kwargs)
     found = await _on_minions(client, session, command)
-    if command.client not in ASKS_FIRST:
+    asks_first = command.interface.asks_first
+    if asks_first is None:
         return found
-    question = replace(command, fun=ASKS_FIRST[command.client], args=(), kwargs=None)
+    question = replace(command, fun=asks_first, args=(), kwargs=None)
     first = await _on_minions(client, session, question)
     if not first.allowed:
         reason = f"{command.client} runs {question.fun} on the target first. {first.reason}"

@@ -52,10 +52,6 @@ WAIT_SECONDS = 30.0
 POLL_SECONDS = 0.1
 
 STARTING, STARTED, DONE, BROKEN = "starting", "started", "done", "broken"
-OUR_JIDS = frozenset({"local", "local_async"})
-"""Clients whose jobs get their ids from us."""
-AT_ONCE = OUR_JIDS | {"runner", "runner_async", "wheel", "wheel_async"}
-"""Clients that ask the master one thing: a refusal means that nothing has run."""
 NOTHING_RAN = (
     AuditUnavailable,
     AuthenticationFailed,
@@ -256,7 +252,7 @@ class Idempotency:
         taken = {command.jid for command in commands}
         given = []
         for command in commands:
-            if command.client in OUR_JIDS and command.jid is None:
+            if command.interface.our_jid and command.jid is None:
                 while (jid := self._new_jid()) in taken:  # they are made of microseconds
                     time.sleep(0)
                 taken.add(jid)
@@ -430,7 +426,7 @@ def _name(session: Session, key: str) -> str:
 
 def _nothing_ran(error: SaltApiError, commands: Sequence[Command]) -> bool:
     """Return whether *error*, at the first of *commands*, means that none of them was started."""
-    if error.completed or error.index or not commands or commands[0].client not in AT_ONCE:
+    if error.completed or error.index or not commands or not commands[0].interface.is_one_request:
         return False
     if isinstance(error, MasterUnavailable):
         return not error.sent

@@ -5,7 +5,8 @@ from typing import Annotated, Any
 from fastapi import Body
 from pydantic import WithJsonSchema
 
-from saltapi.lowstate import CLIENTS, TARGET_TYPES
+from saltapi.interfaces import INTERFACES
+from saltapi.lowstate import TARGET_TYPES
 
 CHUNK_SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -13,7 +14,7 @@ CHUNK_SCHEMA: dict[str, Any] = {
     "description": ("One command. For runner and wheel functions, other keys are named arguments."),
     "required": ["fun"],
     "properties": {
-        "client": {"type": "string", "enum": list(CLIENTS), "default": "local"},
+        "client": {"type": "string", "enum": list(INTERFACES), "default": "local"},
         "fun": {
             "description": "The function; for the local clients also a list of functions.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
