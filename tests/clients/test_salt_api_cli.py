@@ -16,6 +16,7 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
+from tests.conftest import PATIENT
 from tests.waiting import scaled
 
 SECONDS = 60
@@ -33,6 +34,7 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     modules = tmp_path_factory.mktemp("auth")
     (modules / "pam.py").write_text(PAM)
     options = {
+        **PATIENT,
         "auth_dirs": [str(modules)],
         "external_auth": {"pam": {USER: [".*", "@runner", "@wheel"]}},
     }

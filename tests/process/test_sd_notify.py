@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from saltapi.process.sd_notify import Notifier
+from tests.waiting import scaled
 
 
 def test_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,7 +13,7 @@ def test_socket_in_the_file_system(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     address = str(tmp_path / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(address)
-        manager.settimeout(10)
+        manager.settimeout(scaled(10))
         monkeypatch.setenv("NOTIFY_SOCKET", address)
         notifier = Notifier()
         notifier.ready()

@@ -12,6 +12,7 @@ from saltapi.errors import CannotStart
 from saltapi.process.loader import Module
 from saltapi.process.supervisor import ModuleProcess, State, cannot_start_reason
 from tests.daemons import Daemon, Home, children_of, free_port, get, is_running, wait_until
+from tests.waiting import scaled
 
 SLOW_MODULE = """
 import http.server
@@ -116,7 +117,7 @@ class Manager:
     def __init__(self, address: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.socket.bind(address)
-        self.socket.settimeout(30)
+        self.socket.settimeout(scaled(30))
         self.messages: list[str] = []
 
     def wait_for(self, start: str) -> str:

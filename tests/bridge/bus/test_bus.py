@@ -21,7 +21,7 @@ from saltapi.bridge.bus.bus import Bus
 from saltapi.bridge.bus.events import split
 from saltapi.errors import BadRequest, MasterUnavailable
 from tests.fake_master import frame_body
-from tests.waiting import async_eventually
+from tests.waiting import async_eventually, scaled
 
 SMALL, LARGE = {"a": "x\n\ny", "b": b"\xff"}, {"a": "x" * 20_000_000}
 
@@ -264,7 +264,7 @@ async def test_the_bus_comes_back(master_bus: FakeBus, receiver: Receiver) -> No
         await async_eventually(lambda: not receiver.bus.connected)
         await async_eventually(partial(lambda count: receiver.lost == count, number))
         await master_bus.start()
-        assert await receiver.bus.wait_connected(10)
+        assert await receiver.bus.wait_connected(scaled(10))
         await async_eventually(lambda: master_bus.subscribers)
         await master_bus.send(packed(b"%d" % number))
         await async_eventually(partial(lambda last: receiver.bodies[-1:] == [last], b"%d" % number))
@@ -288,7 +288,7 @@ async def test_no_master_at_the_start(opts: dict[str, Any], receiver: Receiver) 
     assert not receiver.bus.connected
     assert await receiver.bus.wait_connected(0.01) is False
     async with FakeBus(opts):
-        assert await receiver.bus.wait_connected(10) is True
+        assert await receiver.bus.wait_connected(scaled(10)) is True
 
 
 async def test_a_master_that_hangs_up_is_not_hammered(

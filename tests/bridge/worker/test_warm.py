@@ -9,6 +9,7 @@ import pytest
 
 from saltapi.bridge.worker import warm
 from saltapi.bridge.worker.warm import Pusher
+from tests.waiting import scaled
 
 
 def listening(directory: Path) -> socket.socket:
@@ -16,7 +17,7 @@ def listening(directory: Path) -> socket.socket:
     path = directory / "master_event_pull.ipc"
     path.unlink(missing_ok=True)
     server = socket.socket(socket.AF_UNIX)
-    server.settimeout(10)
+    server.settimeout(scaled(10))
     server.bind(str(path))
     server.listen()
     return server
@@ -24,7 +25,7 @@ def listening(directory: Path) -> socket.socket:
 
 def fired(connection: socket.socket) -> bytes:
     """Return the body of the next event."""
-    connection.settimeout(10)
+    connection.settimeout(scaled(10))
     size = int.from_bytes(connection.recv(4, socket.MSG_WAITALL))
     body: bytes = msgpack.unpackb(connection.recv(size, socket.MSG_WAITALL))["body"]
     return body

@@ -90,7 +90,7 @@ def slowly(seconds, path):
 
 FULL = Credentials(eauth="sharedsecret", username="full", password="a secret")
 LIMITED = Credentials(eauth="sharedsecret", username="limited", password="a secret")
-SLEEP_SECONDS = 30
+SLEEP_SECONDS = scaled(30)
 
 
 @pytest.fixture

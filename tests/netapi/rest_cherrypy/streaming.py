@@ -131,7 +131,7 @@ class StreamServer:
 
     async def _finish(self) -> None:
         self.hub.close("The service is stopping.")
-        await wait_served(STOP_SECONDS)
+        await wait_served(scaled(STOP_SECONDS))
 
     def call(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Return what *coroutine* returns on the server's loop."""
