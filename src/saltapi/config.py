@@ -51,11 +51,15 @@ def _listed(value: Any) -> Any:
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
+SshDirectory = Annotated[str, AfterValidator(lambda path: _absolute(str(Path(path).expanduser())))]
+"""A directory of keys; `~` is the home of the user of this process."""
 UrlPath = Annotated[str, AfterValidator(lambda path: "/" + path.strip("/"))]
 """A path in URLs: with a slash in front of it and none behind."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
 EventPolicy = Literal["own", "permitted", "all"] | list[str]
 """Which events a user sees: a word of `saltapi.engine.events.acl`, or globs of tags."""
+ReturnerOption = str | Annotated[dict[str, list[str]], Field(min_length=1)]
+"""The name of a returner, or the name with the keyword arguments that it may have."""
 EventAclOption = EventPolicy | dict[str, EventPolicy]
 HookSecrets = Annotated[
     list[AnySecret],
@@ -163,6 +167,8 @@ class EngineConfig(Section):
 
     netapi_enable_clients: list[str] = []
     netapi_allow_raw_shell: bool = False
+    netapi_returners: list[ReturnerOption] = []
+    netapi_ssh_keys: list[SshDirectory] = []
     rest_timeout: Seconds = 300
     function_workers: int = Field(default=4, ge=0, le=64)
     function_timeout: Seconds = 60

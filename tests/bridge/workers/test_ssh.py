@@ -264,7 +264,6 @@ class TestChunks:
             "ssh_port": "2222",
             "ssh_sudo": "true",
             "ssh_user": "DOMAIN\\some.one",
-            "ssh_priv": "/etc/salt/pki/master/ssh/salt-ssh.rsa",
             "ssh_options": ["StrictHostKeyChecking=no", "ConnectTimeout=3"],
             "ssh_remote_port_forwards": "8080:localhost:80,127.0.0.1:81:db-1:5432",
             "ignore_host_keys": True,
@@ -279,6 +278,37 @@ class TestChunks:
         )
         for key, value in (("ssh_port", 70000), ("ssh_port", True), ("ssh_sudo", 2), ("kwarg", [])):
             assert key == refused({**PING, key: value}, opts)
+
+    def test_keys(self, opts: Opts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        """A private key is a file that is there, below one of the directories that have keys."""
+        monkeypatch.setenv("HOME", str(tmp_path))
+        opts["pki_dir"] = str(tmp_path / "pki")
+        home, own, listed = tmp_path / ".ssh", tmp_path / "pki" / "ssh", tmp_path / "listed"
+        for directory in (home, own, listed):
+            directory.mkdir(parents=True)
+            (directory / "key").write_text("a key")
+        (own / "out").symlink_to(listed / "key")
+        (own / "loop").symlink_to(own / "loop")
+
+        def low(path: str, *directories: str) -> Any:
+            chunk = {**PING, "ssh_priv": path}
+            return ssh_low(chunk, opts, allow_raw_shell=False, key_directories=directories)
+
+        assert str(home / "key") == low("~/.ssh/key")["ssh_priv"]
+        assert str(own / "key") == low(str(own / "key"))["ssh_priv"]
+        assert str(listed / "key") == low(str(own / "out"), str(listed))["ssh_priv"]
+        assert "agent-forwarding" == low("agent-forwarding")["ssh_priv"]
+        bad = ["new", "x/new", "out", "loop", "..", "../../listed/key", ""]
+        for path in [
+            *(f"{own}/{name}" for name in bad),
+            f"{listed}/key",
+            "key",
+            "~nobody/.ssh/key",
+        ]:
+            assert "ssh_priv" == refused({**PING, "ssh_priv": path}, opts), path
+        with pytest.raises(InvalidChunk):
+            low(str(own / "key"), str(listed))
+        assert ["key", "loop", "out"] == sorted(path.name for path in own.iterdir())
 
     def test_rosters(self, opts: Opts, tmp_path: Path) -> None:
         """A roster file is named without its directory, and found by the master's config."""
@@ -421,6 +451,13 @@ class TestHosts:
         assert ("out\n", 3) == (results["box"]["stdout"], results["box"]["retcode"])
 
         assert {} == await lane.run({**box, "tgt": "nobody*"}, user("full"))
+
+    async def test_nobody(self, make_lane: MakeLane, opts: Opts, tmp_path: Path) -> None:
+        """Where no host matches, no key is made, nor anything else."""
+        opts["pki_dir"] = str(tmp_path / "pki")
+
+        assert {} == await make_lane().run({**PING, "tgt": "nobody*"}, user("full"))
+        assert not (tmp_path / "pki" / "ssh").exists()
 
     async def test_roster_of_the_master(
         self, make_lane: MakeLane, opts: Opts, box: Chunk, tmp_path: Path

@@ -169,11 +169,14 @@ class Ssh:
 
         low = request["low"]
         self._permit(low, request["credentials"])
+        _end_without_hosts()
         try:
             with salt.client.ssh.client.SSHClient(
                 mopts=self._opts, disable_custom_roster=True
             ) as client:
                 return {"data": client.cmd_sync(low)}
+        except NoHosts:
+            return {"data": {}}
         except (salt.exceptions.SaltException, OSError, SystemExit) as error:
             raise Refused("failed", f"salt-ssh failed: {error}") from error
 
@@ -195,6 +198,10 @@ class Ssh:
             raise Refused("authorization", "Authorization error occurred.")
 
 
+class NoHosts(Exception):
+    """No host matches the target of salt-ssh."""
+
+
 class Targets:
     """Expands targets whose regular expressions may never end."""
 
@@ -211,6 +218,20 @@ KINDS: dict[str, Callable[[Opts], Callable[[Request], Reply]]] = {
     "ssh": Ssh,
     "targets": Targets,
 }
+
+
+def _end_without_hosts() -> None:
+    """Let salt-ssh raise `NoHosts` before it makes keys and archives for nobody."""
+    import salt.client.ssh
+
+    find = salt.client.ssh.SSH._update_targets  # what it does when the roster has no such host
+
+    def find_or_end(self: Any) -> None:
+        find(self)
+        if not self.targets:
+            raise NoHosts
+
+    salt.client.ssh.SSH._update_targets = find_or_end
 
 
 def _fitting(

@@ -44,7 +44,12 @@ class SshLane:
             CommandTimeout: The command took too long and was ended.
             WorkerFailed: salt-ssh cannot run, or too many commands are waiting.
         """
-        low = ssh_low(chunk, self._opts, allow_raw_shell=self._config.netapi_allow_raw_shell)
+        low = ssh_low(
+            chunk,
+            self._opts,
+            allow_raw_shell=self._config.netapi_allow_raw_shell,
+            key_directories=self._config.netapi_ssh_keys,
+        )
         # A caller who leaves must not end it: the hosts may be half way through a state.
         task = asyncio.create_task(self._in_turn(low, credentials))
         self._running.add(task)

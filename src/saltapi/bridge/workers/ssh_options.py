@@ -6,9 +6,10 @@ on the master. Salt itself drops some of the dangerous ones in silence
 (`SSHClient.sanitize_kwargs`); here they are refused with the key's name, before anything starts.
 """
 
+import os
 import re
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from saltapi.types import Chunk, Opts
 
 MAX_TEXT_CHARACTERS = 4096
 DAY_SECONDS = 86400
+AGENT_FORWARDING = "agent-forwarding"
+"""What stands for a key file where ssh's agent has the key."""
 
 Check = Callable[[Any], Any]
 """Returns the value as salt-ssh gets it; raises ValueError saying what it must be."""
@@ -187,11 +190,20 @@ _TARGET = re.compile(r"[\w*?\[][\w*?\[\]!.,:@%-]*", re.ASCII)
 _PATTERN = re.compile(r"(?!-)(?!.*\$[({])[\w*?\[\](){}|^$\\+!.,:@-]+", re.ASCII)
 
 
-def ssh_low(chunk: Chunk, opts: Opts, *, allow_raw_shell: bool) -> dict[str, Any]:
+def ssh_low(
+    chunk: Chunk, opts: Opts, *, allow_raw_shell: bool, key_directories: Sequence[str] = ()
+) -> dict[str, Any]:
     """
     Return the low data for salt-ssh: only known keys, each of its type, nothing dangerous.
 
     Unknown keys are left out, as Salt leaves them out; credentials too.
+
+    Args:
+        chunk: The chunk.
+        opts: The master's options.
+        allow_raw_shell: Whether `raw_shell` may be set.
+        key_directories: Where private keys may lie; by default where salt-ssh has its own, and
+            the `.ssh` of the user of this process.
 
     Raises:
         InvalidChunk: A key is missing, of the wrong type, or has a value that is not safe.
@@ -209,6 +221,8 @@ def ssh_low(chunk: Chunk, opts: Opts, *, allow_raw_shell: bool) -> dict[str, Any
         raise AuthorizationFailed(
             "Raw shell option not allowed. Set netapi_allow_raw_shell in the master config."
         )
+    if low.get("ssh_priv") not in (None, AGENT_FORWARDING):
+        low["ssh_priv"] = _key_file(low["ssh_priv"], opts, key_directories)
     if "roster_file" in low:
         low["roster_file"] = _roster_file(low["roster_file"], opts)
     if low.get("roster", opts.get("roster", "flat")) not in ("flat", opts.get("roster", "flat")):
@@ -281,6 +295,22 @@ def _one_tgt(value: Any, allowed: re.Pattern[str]) -> str:
     if not allowed.fullmatch(value):
         raise InvalidChunk("'tgt' holds characters that no name of a host has.", key="tgt")
     return value
+
+
+def _key_file(path: str, opts: Opts, directories: Sequence[str]) -> str:
+    """Return the key at *path*; salt-ssh would make one, with its directories, if there is none."""
+    allowed = directories or (os.path.join(opts["pki_dir"], "ssh"), "~/.ssh")
+    try:
+        key = Path(path).expanduser().resolve(strict=True)
+        places = [Path(directory).expanduser().resolve() for directory in allowed]
+    except (OSError, RuntimeError):  # a link to itself, an unknown user
+        key, places = Path(path), []
+    if not any(key.is_relative_to(place) for place in places) or not key.is_file():
+        raise InvalidChunk(
+            "'ssh_priv' must be a file below one of the directories in netapi_ssh_keys.",
+            key="ssh_priv",
+        )
+    return str(key)
 
 
 def _roster_file(name: str, opts: Opts) -> str:
