@@ -109,7 +109,19 @@ class FakePresence:
         return minion in self.syndics
 
 
+class Cleared:
+    """Lets everything pass."""
+
+    async def clear(self, request: JobRequest) -> JobRequest:
+        """Answer as `Clearance.clear`."""
+        return request
+
+    async def check_absence(self, request: JobRequest) -> None:
+        """Answer as `Clearance.check_absence`."""
+
+
 def new_jobs(master: FakeMaster, presence: FakePresence | None = None, **opts: Any) -> Jobs:
     """Return jobs at *master*."""
     opts = {"timeout": 5, "gather_job_timeout": 10, **opts}
-    return Jobs(opts, master.hub, master, presence or FakePresence())  # type: ignore[arg-type]
+    present: Any = presence or FakePresence()
+    return Jobs(opts, master.hub, master, present, Cleared())  # type: ignore[arg-type]

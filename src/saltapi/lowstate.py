@@ -21,6 +21,7 @@ from saltapi.errors import (
     SaltApiError,
 )
 from saltapi.interfaces import FUNCTION_KINDS, INTERFACES, Interface, Kind
+from saltapi.target_names import check_delimiter, check_names
 from saltapi.types import Chunk, Credentials, Lowstate
 
 TARGET_TYPES = (
@@ -49,13 +50,21 @@ MASTER_KEYS = (
     "executor_opts",
     "start_event",
     "nocache",
-    "id",
-    "master_id",
 )
-"""What the master itself takes from a local chunk, beside target, function and arguments."""
+"""
+What the master itself takes from a local chunk, beside target, function and arguments.
 
-REFUSED_LOCAL_KEYS = ("listen", "progress", "block", "verbose", "show_jid", "minions", "cli")
-"""Keys that steer how Salt's own client waits or prints; in a daemon they can only do harm."""
+Nothing else of a chunk travels; who may use which of them, `bridge.clearance` says.
+"""
+
+REFUSED_LOCAL_KEYS = (
+    *("listen", "progress", "block", "verbose", "show_jid", "minions", "cli"),
+    *("id", "master_id", "auth_list"),
+)
+"""
+Keys that steer how Salt's own client waits or prints, which in a daemon can only do harm; and
+those by which masters and syndics speak to each other.
+"""
 
 CREDENTIAL_KEYS = ("token", "eauth", "username", "password")
 RESERVED_FUNCTION_KEYS = frozenset(
@@ -69,6 +78,8 @@ JID = re.compile(r"[0-9]{20}(_[0-9]{1,10})?")
 MINION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,252}", re.ASCII)
 BATCH_SIZE = re.compile(r"%?\s*\d{1,9}(\.\d{1,9})?\s*%?")
 FUNCTION_NAME_CHARACTERS = 200
+METADATA_CHARACTERS = 10_000
+"""Every minion sends its metadata back with its return."""
 NUMBER_DIGITS = 100
 """Longer numbers are nobody's name, password or jid."""
 CHECKED_REGEX_CHARACTERS = 10_000
@@ -266,7 +277,7 @@ def _target_command(client: str, chunk: Chunk, credentials: Credentials) -> Comm
         failhard=_flag(chunk, "failhard"),
         raw=_flag(chunk, "raw"),
         subset=_subset(chunk),
-        extra=tuple((key, chunk[key]) for key in MASTER_KEYS if chunk.get(key) is not None),
+        extra=_extra(chunk),
         chunk=chunk,
     )
 
@@ -355,6 +366,8 @@ def _target(chunk: Chunk) -> tuple[str | list[str], str]:
         raise InvalidChunk("'tgt' must be a string or a list of minion ids.", key="tgt")
     if tgt_type == "pcre":
         _check_regex(str(tgt))
+    check_names(tgt, tgt_type)
+    check_delimiter(chunk.get("delimiter"), tgt_type)
     return tgt, tgt_type
 
 
@@ -477,6 +490,20 @@ def _subset(chunk: Chunk) -> int:
     if number < 1 or isinstance(value, bool | float):
         raise InvalidChunk("'subset' must be a number of minions from 1.", key="subset")
     return number
+
+
+def _extra(chunk: Chunk) -> tuple[tuple[str, Any], ...]:
+    """Return what of *chunk* travels beside the function; metadata comes back with every return."""
+    found = tuple((key, chunk[key]) for key in MASTER_KEYS if chunk.get(key) is not None)
+    for key, value in found:
+        if key in {"ret_kwargs", "executor_opts"} and not isinstance(value, Mapping):
+            raise InvalidChunk(f"{key!r} must be a mapping.", key=key)
+        if key == "metadata" and len(repr(value)) > METADATA_CHARACTERS:
+            raise InvalidChunk(
+                f"'metadata' is too long: {METADATA_CHARACTERS} characters are enough.", key=key
+            )
+    flags = ("start_event", "nocache")
+    return tuple((k, v) for k, v in found if k not in flags or _flag(chunk, k))
 
 
 def _number_as_text(value: Any) -> Any:

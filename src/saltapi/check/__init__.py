@@ -231,7 +231,7 @@ def _engine(engine: config.EngineConfig, opts: Opts) -> Iterator[Line]:
         yield Line(
             "warning",
             f"This user cannot read {', '.join(closed)}: every runner and wheel goes to the"
-            " master, which is slower.",
+            " master, which is slower, and lists of functions are for who may run everything.",
         )
     else:
         yield Line("ok", f"{engine.function_workers} function workers answer quick functions.")

@@ -10,7 +10,8 @@ import pytest
 
 from saltapi import config
 from saltapi.bridge.permissions import permissions as module
-from saltapi.bridge.permissions.permissions import Permissions, Verdict
+from saltapi.bridge.permissions.permissions import Permissions
+from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.errors import AuthorizationFailed, CommandTimeout, InvalidChunk

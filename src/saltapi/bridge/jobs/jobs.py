@@ -12,7 +12,7 @@ import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import salt.utils.jid
 
@@ -23,7 +23,7 @@ from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.requests import targets
 from saltapi.bridge.requests.master import Master
-from saltapi.errors import BadRequest, SaltApiError
+from saltapi.errors import BadRequest, NoMinionsMatched, SaltApiError
 from saltapi.trace import note_jid
 from saltapi.types import Credentials, Jid, MinionId, Opts, Published, ReturnData
 
@@ -78,11 +78,32 @@ class JobRequest:
     extra: tuple[tuple[str, Any], ...] = ()
 
 
+class Clears(Protocol):
+    """Says what may be published; `saltapi.bridge.jobs.clearance.Clearance`."""
+
+    async def clear(self, request: JobRequest) -> JobRequest:
+        """Return *request* as it may be published."""
+
+    async def check_absence(self, request: JobRequest) -> None:
+        """Return if whoever asks may know that no minion matches."""
+
+
 class Jobs:
     """Starts jobs and follows them over the hub."""
 
-    def __init__(self, opts: Opts, hub: Hub, master: Master, presence: Presence) -> None:
+    def __init__(
+        self, opts: Opts, hub: Hub, master: Master, presence: Presence, clearance: Clears
+    ) -> None:
+        """
+        Args:
+            opts: The master's options.
+            hub: Where the minions' returns come.
+            master: Publishes.
+            presence: Knows which minions are connected.
+            clearance: Is asked before anything is published.
+        """
         self._opts = opts
+        self.clearance = clearance
         self.hub = hub
         self._master = master
         self.presence = presence
@@ -154,7 +175,19 @@ class Jobs:
         return request.jid
 
     async def publish_as(self, request: JobRequest, jid: Jid) -> Published:
-        """Same as `publish`, under a *jid* that the caller made with `new_jid`."""
+        """
+        Same as `publish`, under a *jid* that the caller made with `new_jid`.
+
+        Everything that is published passes here, and is cleared before.
+        """
+        request = await self.clearance.clear(request)
+        try:
+            return await self._publish(request, jid)
+        except NoMinionsMatched:
+            await self.clearance.check_absence(request)
+            raise
+
+    async def _publish(self, request: JobRequest, jid: Jid) -> Published:
         tgt, tgt_type = targets.resolve(self._opts, request.tgt, request.tgt_type)
         external = self._opts.get("ext_job_cache")
         return await self._master.publish(

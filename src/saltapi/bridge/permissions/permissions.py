@@ -10,59 +10,40 @@ import copy
 import logging
 import re
 import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from functools import partial
+from typing import Any, Literal, TypeAlias, TypeVar
 
 import salt.acl
 import salt.utils.user
 from salt.defaults import DEFAULT_TARGET_DELIM
 
-from saltapi.bridge.requests import targets
+from saltapi.bridge.permissions import rules as rules_of
+from saltapi.bridge.permissions import verdict
+from saltapi.bridge.permissions.verdict import Verdict
+from saltapi.bridge.requests import arguments, targets
 from saltapi.bridge.worker.authorizer import Authorizer, Refused
 from saltapi.bridge.workers.functions import obstacle_to
 from saltapi.bridge.workers.process import WorkerProcess
 from saltapi.errors import InvalidChunk
-from saltapi.types import MinionId, Opts, Session
+from saltapi.types import Opts, Session
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 OPEN_FUNCTIONS = ["saltutil.find_job"]
 """What the master lets everybody publish."""
-EVERYTHING = frozenset({".*", ".+", "^.*", "^.*$"})
-"""How a rule says "any function"."""
 REGEX_TARGET_TYPES = frozenset({"pcre", "grain_pcre", "pillar_pcre"})
 REGEX_WORD = re.compile(r"[EPJ]@")
 """A part of a compound target that is a regular expression."""
+ANY_FUNCTION = "any.function"
+"""Stands for a function that no rule but "any function" names."""
+Calls: TypeAlias = list[tuple[str, list[Any]]]
+"""Functions, each with its own arguments."""
 EXPANSION_SECONDS = 20.0
 """How long a target with a regular expression may take: some of them never end."""
 EXPANSION_MEMORY_MIB = 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """
-    What the master would say.
-
-    Attributes:
-        allowed: Whether it would run the function; False also where that is not known.
-        minions: Those of the target that the function is allowed on. If `allowed`, all of them.
-        refused: Those of the target that it is not allowed on.
-        missing: Names in a list target that the master does not know.
-        rule: The entry of the user's permissions that allows it; None if there is no such one.
-        reason: Why, as a sentence.
-        unknown: Whether this process cannot tell: what it says is what it knows for sure.
-    """
-
-    allowed: bool
-    minions: tuple[MinionId, ...] = ()
-    refused: tuple[MinionId, ...] = ()
-    missing: tuple[MinionId, ...] = ()
-    rule: Any = None
-    reason: str = ""
-    unknown: bool = False
 
 
 class Permissions:
@@ -98,6 +79,9 @@ class Permissions:
         """
         Return whether the session may run an execution module function on a target.
 
+        Of a list each function must be allowed, with its own arguments. What the master lets
+        everybody run counts only where it stands alone.
+
         Args:
             session: Who asks.
             fun: The function, or a list of them.
@@ -107,13 +91,91 @@ class Permissions:
             delimiter: What parts the levels of grains and pillars in it.
 
         Raises:
-            InvalidChunk: There is no such nodegroup.
+            InvalidChunk: There is no such nodegroup, or a function has no list of arguments.
             CommandTimeout, WorkerFailed: A regular expression in the target takes too long.
         """
+        return await self._judge(session, fun, arg, tgt, tgt_type, delimiter, lambda rules: rules)
+
+    async def unlimited(
+        self,
+        session: Session,
+        tgt: str | list[str],
+        tgt_type: str = "glob",
+        *,
+        delimiter: str | None = None,
+    ) -> bool:
+        """
+        Return whether the session may run every function on a target.
+
+        Raises:
+            What `local` raises.
+        """
+        found = await self._judge(
+            session, ANY_FUNCTION, (), tgt, tgt_type, delimiter, rules_of.unlimited
+        )
+        return found.allowed
+
+    async def everywhere(self, session: Session, fun: str | list[str], arg: Sequence[Any]) -> bool:
+        """
+        Return whether the session may run a function, or a list of them, on all minions.
+
+        Where the master's files are closed to this process, a list takes a rule for everything.
+        """
+        calls = arguments.calls_of(fun, arg)
+        listed = not isinstance(fun, str)
+        blind = await asyncio.to_thread(obstacle_to, self._opts) is not None
+
+        def ask(authorizer: Authorizer) -> bool:
+            rules = self._rules(authorizer, session)
+            if listed and blind and not any(map(rules_of.opens_minions, rules)):
+                return False
+            return self._everywhere(authorizer, rules, calls, listed)
+
+        return await self._call(ask)
+
+    async def has_conditions(self, session: Session, fun: str) -> bool:
+        """Return whether a rule of the session is about the arguments of *fun*."""
+        rules = await self.rules(session)
+        return any(rules_of.is_conditional(rule, fun) for rule in rules)
+
+    async def may_name(
+        self, session: Session, fun: str | list[str], tgt: str | list[str], tgt_type: str
+    ) -> bool:
+        """
+        Return whether the target names none but minions that the session has a rule for.
+
+        Only then it may be told that there are no such minions, unless it may run the function
+        on all minions. Only rules for names count, and a target that stands in a rule.
+        """
+        calls: Calls = [(name, []) for name in ([fun] if isinstance(fun, str) else fun)]
+
+        def ask(authorizer: Authorizer) -> bool:
+            rules = self._rules(authorizer, session)
+            return all(rules_of.names_own(rules, name, tgt, tgt_type) for name, _ in calls)
+
+        return await self._call(ask)
+
+    async def _judge(
+        self,
+        session: Session,
+        fun: str | list[str],
+        arg: Sequence[Any],
+        tgt: str | list[str],
+        tgt_type: str,
+        delimiter: str | None,
+        chosen: Callable[[list[Any]], list[Any]],
+    ) -> Verdict:
+        """Same as `local`, by those of the session's rules that are *chosen*."""
+        calls = arguments.calls_of(fun, arg)
         tgt, tgt_type = await asyncio.to_thread(targets.resolve, self._opts, tgt, tgt_type)
         if await asyncio.to_thread(obstacle_to, self._opts) is not None:
             return await self._call(
-                lambda authorizer: self._without_files(authorizer, session, fun, arg)
+                lambda authorizer: self._without_files(
+                    authorizer,
+                    chosen(self._rules(authorizer, session)),
+                    calls,
+                    not isinstance(fun, str),
+                )
             )
         request = {
             "tgt": tgt,
@@ -125,7 +187,9 @@ class Permissions:
         if _has_regex(tgt, tgt_type):
             found = await self._expand_apart(request)
         return await self._call(
-            lambda authorizer: self._local(authorizer, session, request, arg, found)
+            lambda authorizer: self._local(
+                authorizer, chosen(self._rules(authorizer, session)), request, calls, found
+            )
         )
 
     async def runner(
@@ -153,13 +217,15 @@ class Permissions:
         """Return whether the session may run every function, on all minions and the master."""
         rules = await self.rules(session)
         whole = (
-            (EVERYTHING, {"*"}),
+            (rules_of.EVERYTHING, {"*"}),
             *(
                 ({f"@{kind}", f"@{kind}s"}, {f"@{kind}", f"@{kind}s"})
                 for kind in ("runner", "wheel")
             ),
         )
-        return all(any(_opens(rule, texts, keys) for rule in rules) for texts, keys in whole)
+        return all(
+            any(rules_of.opens(rule, texts, keys) for rule in rules) for texts, keys in whole
+        )
 
     def close(self) -> None:
         """Give the thread back; idempotent."""
@@ -210,7 +276,7 @@ class Permissions:
         }
         if session.auth_list is not None:
             token["auth_list"] = list(session.auth_list)
-        elif self._opts.get("keep_acl_in_token"):
+        elif self._opts.get("keep_acl_in_token") and session.token:
             # The token may hold that there are none, which is not the same as holding nothing.
             token = {**authorizer.auth.get_tok(session.token), **token}
         return authorizer.auth.get_auth_list({}, token=token) or []
@@ -218,50 +284,74 @@ class Permissions:
     def _local(
         self,
         authorizer: Authorizer,
-        session: Session,
+        rules: list[Any],
         request: Mapping[str, Any],
-        arg: Sequence[Any],
+        calls: Calls,
         found: Mapping[str, Any] | None,
     ) -> Verdict:
         fun, tgt, tgt_type = request["fun"], request["tgt"], request["tgt_type"]
         if self._is_blacklisted(fun):
-            return Verdict(False, reason="publisher_acl_blacklist forbids it to everybody.")
+            return Verdict(False, reason=verdict.BLACKLISTED)
+        listed = not isinstance(fun, str)
+        everywhere = self._everywhere(authorizer, rules, calls, listed)
+        if listed and self._opts.get("order_masters") and not everywhere:
+            # Masters below this one check again, but only as Salt does.
+            return Verdict(False, reason=verdict.NO_RULE)
         if found is None:
             found = authorizer.expand(**request)
         minions, missing = sorted(found["minions"]), tuple(sorted(found["missing"]))
-
-        def permits(rules: list[Any], some: list[str], open_functions: Sequence[str] = ()) -> bool:
-            return bool(
-                authorizer.minions.auth_check(
-                    rules, fun, list(arg), tgt, tgt_type, minions=some, whitelist=open_functions
-                )
+        if not minions and not (everywhere or self._opts.get("order_masters")):
+            # No minion at all passes any limit to some of them.
+            own = all(rules_of.names_own(rules, name, tgt, tgt_type) for name, _ in calls)
+            return Verdict(
+                own, missing=missing, reason=verdict.NO_MINIONS if own else verdict.NO_RULE
             )
 
-        rules = self._rules(authorizer, session)
-        if permits(rules, minions, OPEN_FUNCTIONS):
+        def permits(rules: list[Any], some: list[str], calls: Calls = calls) -> bool:
+            return all(
+                _permits(authorizer, rules, call, tgt, tgt_type, some, whitelist=())
+                for call in calls
+            )
+
+        open_to_all = not listed and fun in OPEN_FUNCTIONS
+        if open_to_all or permits(rules, minions):
             rule = next((rule for rule in rules if permits([rule], minions)), None)
             return Verdict(
                 True,
                 minions=tuple(minions),
                 missing=missing,
                 rule=copy.deepcopy(rule),
-                reason=_reason_allowed(rule, minions, fun),
+                reason=verdict.reason_allowed(rule, minions, open_to_all),
+                everywhere=everywhere,
             )
-        may = self._allowed_minions(authorizer, rules, permits, minions)
+        may = set(minions)
+        for call in calls:
+            may &= self._allowed_minions(authorizer, rules, partial(permits, calls=[call]))
         some = tuple(minion for minion in minions if minion in may)
         rest = tuple(minion for minion in minions if minion not in may)
         return Verdict(
-            False, minions=some, refused=rest, missing=missing, reason=_reason_refused(some, rules)
+            False,
+            minions=some,
+            refused=rest,
+            missing=missing,
+            reason=verdict.reason_refused(some, rules),
         )
+
+    def _everywhere(
+        self, authorizer: Authorizer, rules: list[Any], calls: Calls, listed: bool
+    ) -> bool:
+        """Return whether all of *calls* are allowed on all minions that there may be."""
+        wide = [rule for rule in rules if rules_of.is_wide(rule)]
+        whitelist = () if listed else OPEN_FUNCTIONS
+        return all(_permits(authorizer, wide, call, "*", "glob", [], whitelist) for call in calls)
 
     def _allowed_minions(
         self,
         authorizer: Authorizer,
         rules: list[Any],
         permits: Callable[[list[Any], list[str]], bool],
-        minions: list[str],
     ) -> set[str]:
-        """Return those of *minions* that the function is allowed on; more than one rule may do."""
+        """Return the minions that a function is allowed on; more than one rule may do."""
         found: set[str] = set()
         if self._opts.get("auth.enable_expanded_auth_matching"):
             return found  # Salt's other way of checking takes all rules together
@@ -273,27 +363,26 @@ class Permissions:
                 found.update(
                     authorizer.minions.check_minions(target, "compound").get("minions", [])
                 )
-        return found & set(minions)
+        return found
 
     def _without_files(
-        self, authorizer: Authorizer, session: Session, fun: str | list[str], arg: Sequence[Any]
+        self, authorizer: Authorizer, rules: list[Any], calls: Calls, listed: bool
     ) -> Verdict:
         """Return what can be told without knowing the minions."""
-        if self._is_blacklisted(fun):
-            return Verdict(False, reason="publisher_acl_blacklist forbids it to everybody.")
-        for rule in self._rules(authorizer, session):
-            whatever = isinstance(rule, str) or (isinstance(rule, dict) and set(rule) == {"*"})
-            if whatever and authorizer.minions.auth_check([rule], fun, list(arg), "*", minions=[]):
+        if self._is_blacklisted([name for name, _ in calls]):
+            return Verdict(False, reason=verdict.BLACKLISTED)
+        whole = [rule for rule in rules if rules_of.opens_minions(rule)] if listed else rules
+        for rule in whole:
+            if self._everywhere(authorizer, [rule], calls, listed):
                 reason = (
                     "Allowed on all minions; which of them match, this process cannot read from"
                     " the master's files."
                 )
-                return Verdict(True, rule=copy.deepcopy(rule), reason=reason, unknown=True)
-        reason = (
-            "Not known: this process may not read the master's files, so that it cannot tell which"
-            " minions match. Run it as the master's user."
-        )
-        return Verdict(False, reason=reason, unknown=True)
+                shown = copy.deepcopy(rule)
+                return Verdict(True, rule=shown, reason=reason, unknown=True, everywhere=True)
+        if listed:
+            return Verdict(False, reason=verdict.LIST_WITHOUT_FILES)
+        return Verdict(False, reason=verdict.WITHOUT_FILES, unknown=True)
 
     def _function(
         self,
@@ -340,30 +429,27 @@ def _has_regex(tgt: str | list[str], tgt_type: str) -> bool:
     return tgt_type.startswith("compound") and any(REGEX_WORD.search(word) for word in words)
 
 
-def _opens(rule: Any, texts: Collection[str], keys: Collection[str]) -> bool:
-    """Return whether *rule* is one of *texts*, or allows any function for one of *keys*."""
-    if isinstance(rule, str):
-        return rule in texts
-    if not isinstance(rule, dict) or len(rule) != 1:
-        return False
-    ((key, functions),) = rule.items()
-    listed = functions if isinstance(functions, list) else [functions]
-    return key in keys and any(isinstance(f, str) and f in EVERYTHING for f in listed)
+def _permits(
+    authorizer: Authorizer,
+    rules: list[Any],
+    call: tuple[str, list[Any]],
+    tgt: str | list[str],
+    tgt_type: str,
+    minions: list[str],
+    whitelist: Sequence[str],
+) -> bool:
+    """
+    Return whether *rules* allow one function with its arguments on *minions*, as the master does.
 
+    Where it is not sure how the minions would read the arguments, any must be allowed.
+    """
+    fun, args = call
 
-def _reason_allowed(rule: Any, minions: list[str], fun: str | list[str]) -> str:
-    if not minions:
-        return "No minion that the master knows matches the target; nothing would be published."
-    if rule is None and (fun in OPEN_FUNCTIONS or isinstance(fun, list)):
-        return "The master lets everybody run it."
-    if rule is None:
-        return "Several rules of the user together allow it."
-    return "A rule of the user allows it on all minions of the target."
+    def ask(args: list[Any]) -> bool:
+        return bool(
+            authorizer.minions.auth_check(
+                rules, fun, args, tgt, tgt_type, minions=minions, whitelist=whitelist
+            )
+        )
 
-
-def _reason_refused(some: tuple[str, ...], rules: list[Any]) -> str:
-    if not rules:
-        return "The user has no permissions on this master."
-    if some:
-        return "Allowed on some minions of the target only; the master then runs it on none."
-    return "No rule of the user allows this function with these arguments on these minions."
+    return ask(args) and (arguments.are_plain(args) or ask([]))

@@ -5,7 +5,11 @@ import importlib.util
 import salt.utils.minions
 
 from saltapi.errors import InvalidChunk
+from saltapi.target_names import check_names, words
 from saltapi.types import Opts
+
+NAME_TYPES = frozenset({"glob", "list", "pcre"})
+"""Target types that look at the minions' ids alone; master and minions read them the same."""
 
 
 def resolve(opts: Opts, tgt: str | list[str], tgt_type: str) -> tuple[str | list[str], str]:
@@ -13,19 +17,20 @@ def resolve(opts: Opts, tgt: str | list[str], tgt_type: str) -> tuple[str | list
     Return target and target type without nodegroups, as `LocalClient` sends them.
 
     Raises:
-        InvalidChunk: There is no such nodegroup.
+        InvalidChunk: There is no such nodegroup, or master and minions would read the target in
+            different ways.
     """
+    check_names(tgt, tgt_type)
     if tgt_type == "nodegroup":
         return " ".join(_nodegroup(opts, str(tgt))), "compound"
-    if tgt_type == "compound":
-        words = tgt.split() if isinstance(tgt, str) else tgt
+    if tgt_type in ("compound", "compound_pillar_exact"):
         resolved: list[str] = []
-        for word in words:
+        for word in words(tgt):
             if word.startswith("N@") and len(word) > 2:
                 resolved.extend(_nodegroup(opts, word[2:]))
             else:
                 resolved.append(word)
-        return " ".join(resolved), "compound"
+        return " ".join(resolved), tgt_type
     if tgt_type == "range" and importlib.util.find_spec("seco") is not None:
         return _expand_range(opts, str(tgt)), "list"
     return tgt, tgt_type

@@ -18,10 +18,12 @@ import salt.utils.args
 
 from saltapi.bridge.bus.bus import Bus
 from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.jobs.clearance import Clearance
 from saltapi.bridge.jobs.jobs import JobRequest, Jobs, Return
 from saltapi.bridge.jobs.live_view import LiveView
 from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.permissions.permissions import Permissions
+from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.bridge.requests.calls import MasterCalls
 from saltapi.bridge.requests.channels import Channels
@@ -30,7 +32,7 @@ from saltapi.bridge.requests.signatures import Signatures
 from saltapi.bridge.workers.functions import FunctionLane, LaneFull
 from saltapi.bridge.workers.ssh import SshLane
 from saltapi.config import EngineConfig
-from saltapi.engine.commands.batch import run_batch
+from saltapi.engine.commands.batch import delimiter_of, run_batch
 from saltapi.engine.commands.shapes import shape, wheel_shape
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
@@ -76,12 +78,18 @@ class AsyncAPIClient:
         self.master = Master(opts, self.channels)
         self.calls = MasterCalls(self.hub, self.master)
         self.presence = Presence(opts)
-        self.jobs = Jobs(opts, self.hub, self.master, self.presence)
+        self.permissions = Permissions(opts)
+        clearance = Clearance(
+            opts,
+            self.permissions,
+            lambda token: self.sessions.check(token),
+            Returners(self.config.netapi_returners),
+        )
+        self.jobs = Jobs(opts, self.hub, self.master, self.presence, clearance)
         self.view = LiveView(
             self.hub, connected=self.presence.connected, ask_grains=self._read_grains
         )
         self.token_store = TokenStore(opts)
-        self.permissions = Permissions(opts)
         self.sessions = Sessions(
             opts,
             self.master,
@@ -231,7 +239,9 @@ class AsyncAPIClient:
             NoMinionsMatched: No minion of the target has the function.
         """
         request = job_request(command, credentials)
-        ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None)
+        await self.jobs.clearance.clear(request)
+        extra = delimiter_of(request)
+        ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None, extra=extra)
         functions = await self._collect(ask, False)
         able = [
             minion

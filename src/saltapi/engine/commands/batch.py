@@ -98,7 +98,8 @@ def batch_size(batch: str, minions: int) -> int:
 
 async def up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
     """Return the minions of the target that answer a `test.ping` with the same credentials."""
-    ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, extra=_delimiter(request))
+    await jobs.clearance.clear(request)
+    ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, extra=delimiter_of(request))
     try:
         async with await jobs.start(ping) as job:
             return [found.minion async for found in job if not found.silent]
@@ -106,7 +107,8 @@ async def up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
         return []
 
 
-def _delimiter(request: JobRequest) -> tuple[tuple[str, Any], ...]:
+def delimiter_of(request: JobRequest) -> tuple[tuple[str, Any], ...]:
+    """Return what of `extra` belongs to the target of *request*."""
     return tuple((key, value) for key, value in request.extra if key == "delimiter")
 
 

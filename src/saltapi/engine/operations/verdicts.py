@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from saltapi.bridge.permissions.permissions import Verdict
+from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.bridge.workers.ssh_options import ssh_low
 from saltapi.engine.commands.asynchronous import AsyncAPIClient, job_request
-from saltapi.errors import SaltApiError
+from saltapi.errors import AuthorizationFailed, SaltApiError
 from saltapi.interfaces import Kind
 from saltapi.lowstate import Command
 from saltapi.types import Session
@@ -67,7 +67,7 @@ async def verdict_on(client: AsyncAPIClient, session: Session, command: Command)
 async def _on_minions(client: AsyncAPIClient, session: Session, command: Command) -> Verdict:
     request = job_request(command, command.credentials)
     extra: dict[str, Any] = dict(request.extra)
-    return await client.permissions.local(
+    found = await client.permissions.local(
         session,
         request.fun,
         request.arg,
@@ -75,6 +75,12 @@ async def _on_minions(client: AsyncAPIClient, session: Session, command: Command
         request.tgt_type,
         delimiter=extra.get("delimiter"),
     )
+    if found.allowed:
+        try:
+            await client.jobs.clearance.clear(request)
+        except AuthorizationFailed as refusal:
+            return replace(found, allowed=False, rule=None, reason=str(refusal))
+    return found
 
 
 def _on_ssh(client: AsyncAPIClient, command: Command) -> Verdict:
@@ -82,6 +88,7 @@ def _on_ssh(client: AsyncAPIClient, command: Command) -> Verdict:
         dict(command.chunk or {}),
         client.opts,
         allow_raw_shell=client.config.netapi_allow_raw_shell,
+        key_directories=client.config.netapi_ssh_keys,
     )
     reason = "Not known: the permissions for salt-ssh are looked at only when the command runs."
     return Verdict(False, reason=reason, unknown=True)
