@@ -2,7 +2,7 @@
 Logging as the master config wants it: console, file or syslog, Salt's level names.
 
 A log file that was moved away (logrotate) is opened again with the next record. The text of
-every record passes `redact`, the last line of defence against a credential in a log.
+every record passes `masking.redact`, the last line of defence against a credential in a log.
 """
 
 import datetime
@@ -11,7 +11,6 @@ import json
 import logging
 import logging.handlers
 import os
-import re
 import socket
 import sys
 from pathlib import Path
@@ -20,6 +19,7 @@ from urllib.parse import urlsplit
 
 from saltapi import trace
 from saltapi.errors import CannotStart
+from saltapi.masking import redact
 from saltapi.types import Opts
 
 LEVELS = {
@@ -44,23 +44,6 @@ CONSOLE_FORMAT = "[%(levelname)-8s] %(message)s"
 FILE_FORMAT = (
     "%(asctime)s,%(msecs)03d [%(name)-17s:%(lineno)-4d][%(levelname)-8s][%(process)d] %(message)s"
 )
-
-_KEY = r"(password|passwd|token|secret|session_id|authorization|cookie)"
-_BETWEEN = r"""(\\*["']?\s*[:=]\s*|\\*["']\s*,\s*)"""
-_QUOTED = re.compile(rf"""(?is){_KEY}{_BETWEEN}b?(\\*["'])(?:\\.|[^\\])*?\3""")
-_HEADER = re.compile(r"(?i)(authorization|cookie)(\s*[:=]\s*)(?![\"'*])[^\r\n]+")
-_BARE = re.compile(rf"""(?i){_KEY}{_BETWEEN}(?![\\"'*])[^\s\\"'&;,)}}\]]+""")
-_SALT_TOKEN = re.compile(r"""(?i)(token\W{1,4})[0-9a-f]{32,}""")
-_IN_URL = re.compile(r"(?i)(/(?:events|ws|all_events|formatted_events|tokens)/)[0-9a-f]{16,}")
-
-
-def redact(text: str) -> str:
-    """Return *text* with the values of everything that is named like a credential hidden."""
-    text = _QUOTED.sub(r"\1\2\3***\3", text)
-    text = _HEADER.sub(r"\1\2***", text)
-    text = _BARE.sub(r"\1\2***", text)
-    text = _SALT_TOKEN.sub(r"\1***", text)
-    return _IN_URL.sub(r"\1***", text)
 
 
 class Redacting(logging.Handler):

@@ -6,6 +6,7 @@ import pytest
 
 from saltapi.config import AUDIT_REDACT
 from saltapi.engine.audit.redaction import TEXT_LIMIT_CHARACTERS, Redaction
+from tests.secret_cases import HARMLESS, TEXTS, VALUES
 
 DEFAULT = Redaction("redacted", AUDIT_REDACT)
 
@@ -54,6 +55,23 @@ DEFAULT = Redaction("redacted", AUDIT_REDACT)
 def test_defaults(fun: Any, args: list[Any], named: dict[str, Any], shown: dict[str, Any]) -> None:
     """Passwords and the like are hidden by default, wherever they stand; the rest is shown."""
     assert shown == DEFAULT.arguments(fun, args, named)
+
+
+@pytest.mark.parametrize("value", [*TEXTS, *VALUES], ids=repr)
+def test_secrets(value: Any) -> None:
+    """What logs hide is hidden here too, as an argument and within one, whatever the patterns."""
+    for redaction in (DEFAULT, Redaction("redacted", [])):
+        shown = redaction.arguments(
+            "cmd.run", [value, [value]], {"cmd": value, "env_": {"a": value}}
+        )
+
+        assert "SECRET" not in str(shown)
+
+
+@pytest.mark.parametrize("text", HARMLESS)
+def test_harmless_arguments(text: str) -> None:
+    """What is no secret is shown."""
+    assert {"arguments": [text]} == Redaction("redacted", []).arguments("cmd.run", [text], {})
 
 
 def test_long_text() -> None:

@@ -35,7 +35,7 @@ from saltapi.errors import (
     ServiceBusy,
     TooManyRequests,
 )
-from saltapi.process.log import redact
+from saltapi.masking import redact
 
 log = logging.getLogger(__name__)
 

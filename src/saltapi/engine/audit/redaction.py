@@ -6,15 +6,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Literal
 
-from saltapi.process.log import redact
+from saltapi.masking import (
+    HIDDEN,
+    NAME_LIMIT_CHARACTERS,
+    VALUE_KEYS,
+    is_secret_name,
+    names_secret,
+    redact,
+    without_private_keys,
+)
 
-HIDDEN = "***"
 TEXT_LIMIT_CHARACTERS = 2000
 """Longer texts are not shown: half of one could end within a secret."""
 DEPTH_LIMIT_LEVELS = 20
 NAMES_KEPT = 4096
 _ASSIGNMENT = re.compile(r"\s*-*([\w.:-]{1,100})\s*=")
-_URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
 
 
 class Redaction:
@@ -24,9 +30,10 @@ class Redaction:
         """
         Args:
             mode: Whether arguments are shown: not at all, redacted, or as they are.
-            patterns: `argument` hides keyword arguments of this name, and what has this name
-                anywhere in an argument; `function:argument` hides arguments of a function only,
-                where positional ones are called `0`, `1` and so on.
+            patterns: What is hidden beside that which `saltapi.masking` hides in any case:
+                `argument` hides keyword arguments of this name, and what has this name anywhere in
+                an argument; `function:argument` hides arguments of a function only, where
+                positional ones are called `0`, `1` and so on.
         """
         self._mode = mode
         names = [text for text in patterns if ":" not in text]
@@ -51,6 +58,8 @@ class Redaction:
         if self._mode == "none":
             return {}
         shown: dict[str, Any] = {}
+        if self._mode == "redacted":
+            args, named = without_private_keys(list(args)), without_private_keys(dict(named))
         if args:
             shown["arguments"] = list(args) if self._mode == "all" else self._positional(fun, args)
         if named:
@@ -85,8 +94,11 @@ class Redaction:
         if levels == 0:
             return "…"
         if isinstance(value, Mapping):
+            is_named = names_secret(value, self._is_secret)
             return {
-                str(name): HIDDEN if self._is_secret(str(name)) else self._value(item, levels - 1)
+                str(name): HIDDEN
+                if self._is_secret(str(name)) or (is_named and str(name).lower() in VALUE_KEYS)
+                else self._value(item, levels - 1)
                 for name, item in value.items()
             }
         if isinstance(value, list | tuple):
@@ -108,10 +120,12 @@ class Redaction:
         name = _assigned_name(text)
         if name and self._is_secret(name):
             return f"{name}={HIDDEN}"
-        return _URL_PASSWORD.sub(rf"\1{HIDDEN}", redact(text))
+        return redact(text)
 
     def _names_secret(self, name: str) -> bool:
-        return len(name) <= 100 and self._names.match(name) is not None
+        if len(name) > NAME_LIMIT_CHARACTERS:
+            return False
+        return self._names.match(name) is not None or is_secret_name(name)
 
     def _is_secret_of(self, fun: str, argument: str) -> bool:
         return any(

@@ -9,8 +9,8 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from saltapi import errors, formats, trace
+from saltapi.masking import redact
 from saltapi.netapi._http import answers
-from saltapi.process import log as logs
 
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_YAML_TYPE = "application/problem+yaml"
@@ -89,7 +89,7 @@ def unexpected(connection: HTTPConnection) -> Response:
     """Return the answer to a request that met an error of ours, while that is handled."""
     sentence = answers.UNEXPECTED
     if connection.app.state.door.section.debug:
-        sentence = logs.redact(traceback.format_exc())
+        sentence = redact(traceback.format_exc())
     return error_response(connection, errors.SaltApiError(sentence))
 
 

@@ -20,13 +20,13 @@ from saltapi.config import RestCherrypyConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.commands.blocking import APIClient
 from saltapi.engine.operations.api import Api, value_from_text
+from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import wait_served
-from saltapi.process import log as logs
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class Door:
         except Exception:
             log.exception("An unexpected error occurred. %s", trace.current.get())
             sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
-            return self.error(500, logs.redact(sentence))
+            return self.error(500, redact(sentence))
         if isinstance(value, bytes):
             return value
         return self._written(media_type, formats.encode(media_type, value))

@@ -7,10 +7,10 @@ from urllib.parse import unquote
 
 from cherrypy.lib import cpstats  # noqa: F401 - it makes `logging.statistics`
 
+from saltapi.masking import redact
 from saltapi.netapi._http.logs import without_token
 from saltapi.netapi.rest_cherrypy.door import endpoint
 from saltapi.netapi.rest_cherrypy.resource import Resource
-from saltapi.process import log as logs
 
 
 class Stats(Resource):
@@ -44,4 +44,4 @@ def _shown(value: Any, scope: Mapping[str, Any]) -> Any:
             return _shown(value(scope), scope)
         except ArithmeticError:  # a rate, before any time has passed
             return 0
-    return logs.redact(without_token(unquote(value))) if isinstance(value, str) else value
+    return redact(without_token(unquote(value))) if isinstance(value, str) else value

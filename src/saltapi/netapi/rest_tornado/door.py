@@ -25,6 +25,7 @@ from saltapi import errors, formats, trace
 from saltapi.config import KIB, RestTornadoConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.operations.api import Api
+from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import DRAINED_BYTES
@@ -33,7 +34,6 @@ from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
-from saltapi.process import log as logs
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -265,7 +265,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         except Exception:
             log.exception("An unexpected error occurred. %s", self.trace)
             sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
-            self.fail(500, logs.redact(sentence))
+            self.fail(500, redact(sentence))
 
     def hand_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
