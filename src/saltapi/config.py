@@ -245,6 +245,8 @@ class HttpSection(TlsSection):
     stats_disable_auth: bool = False
     cors_origin: list[str] | str | None = None
     token_in_url: bool = True
+    administrators: list[str] = []
+    webhook_secrets: dict[str, HookSecrets] = {}
 
     @property
     def cors_origins(self) -> list[str]:
@@ -333,12 +335,10 @@ class RestAsgiConfig(ProtectionSection):
         default=1024, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
     )
     max_request_head_size: int = Field(default=64 * KIB, ge=1 * KIB)
-    administrators: list[str] = []
     idempotency_seconds: Seconds = 86_400
     job_book_jobs: int = Field(default=2000, ge=1)
     job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)
     event_acl: EventAclOption = "permitted"
-    webhook_secrets: dict[str, HookSecrets] = {}
     metrics_disable_auth: bool = False
     metrics_addresses: list[str] = []
 

@@ -20,6 +20,10 @@ PLAIN_HTTP = (
     "warning  rest_cherrypy would send passwords and tokens over plain HTTP to other machines."
     " Use TLS, or `host: localhost` behind a proxy that does."
 )
+OPEN_HOOKS = (
+    "warning  rest_cherrypy: webhook_disable_auth lets everybody fire events at all paths of"
+    " /hook. Name them in webhook_secrets, or require a session."
+)
 
 
 @pytest.fixture
@@ -226,6 +230,8 @@ def test_configs_of_the_documentation(
     assert 0 == status
     assert any("rest_cherrypy would run at http" in line for line in lines)
     expected = [PLAIN_HTTP] if section.get("disable_ssl") else []
+    if section.get("webhook_disable_auth"):
+        expected.append(OPEN_HOOKS)
     assert expected == [line for line in lines if not line.startswith("ok")]
     if "api_acl" in section:
         assert "ok       rest_cherrypy: api_acl limits *, bar, foo to certain addresses." in lines
@@ -319,3 +325,30 @@ def test_trusted_proxies(
     section = {"port": 8000, "disable_ssl": True, "host": "localhost", "trusted_proxies": proxies}
     _, lines = check(home, capsys, section)
     assert any(found.startswith(line) for found in lines), lines
+
+
+@pytest.mark.parametrize("module", ["rest_asgi", "rest_cherrypy", "rest_tornado"])
+def test_unclear_names(home: Home, capsys: pytest.CaptureFixture[str], module: str) -> None:
+    """A name that may be that of several users is an error, in `api_acl` a warning."""
+    section: dict[str, Any] = {
+        "port": 8000,
+        "disable_ssl": True,
+        "administrators": ["ops", "pam:ops"],
+        "api_acl": {"users": {"ops": ["*"], "pam:ops": ["*"], "*": []}},
+    }
+    if module == "rest_asgi":
+        section["event_acl"] = {"bob": "own", "pam:bob": "all", "*": []}
+    unclear = "could be a user of each of the eauth systems in external_auth; write"
+    home.write(external_auth={"file": {"*": [".*"]}}, **{module: section})
+    main(["check", "-c", str(home.root)])
+    assert unclear not in capsys.readouterr().out
+
+    home.write(external_auth={"pam": {"*": [".*"]}, "file": {"*": [".*"]}}, **{module: section})
+    status = main(["check", "-c", str(home.root)])
+    lines = capsys.readouterr().out.splitlines()
+
+    assert 1 == status
+    assert f"error    {module}.administrators: ops {unclear} file:ops or pam:ops." in lines
+    assert f"warning  {module}.api_acl: ops {unclear} file:ops or pam:ops." in lines
+    if module == "rest_asgi":
+        assert f"error    {module}.event_acl: bob {unclear} file:bob or pam:bob." in lines

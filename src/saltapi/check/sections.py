@@ -15,6 +15,7 @@ from saltapi.check.line import Line
 from saltapi.errors import CannotStart
 from saltapi.process import daemonize, loader, tls
 from saltapi.types import Opts
+from saltapi.user_names import UserNames
 
 NETAPI_SECTIONS = {"rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"}
 SECTION_OPTIONS = {"api_acl", "authorized_ips"}
@@ -86,7 +87,8 @@ def sections(opts: Opts) -> Iterator[Line]:
             yield Line("error", str(error))
         else:
             yield from _files(name, section, opts)
-            if isinstance(section, config.RestAsgiConfig):
+            if isinstance(section, config.HttpSection):
+                yield from _users(name, section, opts)
                 yield from _hooks(name, section, opts)
         written = set(opts[name]) if isinstance(opts[name], dict) else set()
         for option in sorted(written - set(kind.option_names()) - SECTION_OPTIONS):
@@ -128,9 +130,24 @@ def _files(name: str, section: config.Section, opts: Opts) -> Iterator[Line]:
             yield Line("error", f"{name}.{option}: there is no directory for {path}.")
 
 
-def _hooks(name: str, section: config.RestAsgiConfig, opts: Opts) -> Iterator[Line]:
+def _users(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]:
+    """Tell whose names in options could be those of several users."""
+    known = UserNames(opts)
+    policies = section.event_acl if isinstance(section, config.RestAsgiConfig) else None
+    named = {
+        "administrators": section.administrators,
+        "event_acl": [n for n in policies if n != "*"] if isinstance(policies, dict) else [],
+    }
+    for option, names in named.items():
+        unclear = known.unclear(names)
+        if unclear:
+            yield Line("error", f"{name}.{option}: {known.advice(unclear)}")
+
+
+def _hooks(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]:
     """Tell which web hooks are signed, and whether others are open to everybody."""
     user = _account(opts)
+    url = section.webhook_url if isinstance(section, config.SiteSection) else "/hook"
     for pattern, secrets in section.webhook_secrets.items():
         for secret in secrets:
             path = secret.secret_file
@@ -146,14 +163,14 @@ def _hooks(name: str, section: config.RestAsgiConfig, opts: Opts) -> Iterator[Li
                         f" that user: chown {user.name} {path}",
                     )
         kinds = _names(sorted({secret.type for secret in secrets}))
-        where = f"{section.webhook_url}/{pattern.strip('/')}"
+        where = f"{url}/{pattern.strip('/')}"
         yield Line("ok", f"{name}: web hooks at {where} must be signed ({kinds}).")
     if section.webhook_disable_auth and "*" not in section.webhook_secrets:
         others = "other " if section.webhook_secrets else ""
         yield Line(
             "warning",
             f"{name}: webhook_disable_auth lets everybody fire events at all {others}paths of"
-            f" {section.webhook_url}. Name them in webhook_secrets, or require a session.",
+            f" {url}. Name them in webhook_secrets, or require a session.",
         )
 
 
@@ -203,6 +220,10 @@ def limits(opts: Opts) -> Iterator[Line]:
         users = (section.get("api_acl") or {}).get("users")
         if users:
             yield Line("ok", f"{name}: api_acl limits {_names(users)} to certain addresses.")
+            known = UserNames(opts)
+            unclear = known.unclear(user for user in map(str, users) if user != "*")
+            if unclear:
+                yield Line("warning", f"{name}.api_acl: {known.advice(unclear)}")
         elif "api_acl" in section:
             yield Line("error", f"{name}.api_acl has no `users`: it limits nobody.")
         if section.get("authorized_ips"):

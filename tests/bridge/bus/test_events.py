@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from saltapi.bridge.bus.events import (
-    REDACTED,
     Event,
     Gap,
     any_of,
@@ -20,6 +19,8 @@ from saltapi.bridge.bus.events import (
     without_secrets,
 )
 from saltapi.formats import dump_json
+from saltapi.masking import HIDDEN
+from tests.secret_cases import PRIVATE_KEY, PUBLIC_KEY
 
 
 def event(tag: str, data: Any) -> Event:
@@ -96,7 +97,7 @@ def test_the_credentials_of_a_refused_publish_are_masked() -> None:
     }
     found = event("salt/job/20260101000000000001/error", load).data
     assert b"SECRET" not in dump_json(found)
-    assert ("fred", REDACTED, "") == (
+    assert ("fred", HIDDEN, "") == (
         found["kwargs"]["username"],
         found["kwargs"]["token"],
         found["key"],
@@ -112,7 +113,7 @@ def test_other_events_are_shown_as_they_are() -> None:
 def test_masking_copies() -> None:
     """Masking leaves the original alone."""
     value = {"a": [{"token": "t"}], "token": None}
-    assert {"a": [{"token": REDACTED}], "token": None} == without_secrets(value)
+    assert {"a": [{"token": HIDDEN}], "token": None} == without_secrets(value)
     assert {"a": [{"token": "t"}], "token": None} == value
 
 
@@ -154,3 +155,24 @@ def test_binary_and_times_survive() -> None:
     assert {"b": b"\xff\x00", "n": -1, "s": [1, 2]} == event(
         "x", {"b": b"\xff\x00", "n": -1, "s": (1, 2)}
     ).data
+
+
+def test_masked_event() -> None:
+    """Who is no administrator gets another event, which is made once, and keeps id and tag."""
+    pair = {"pub": PUBLIC_KEY, "priv": PRIVATE_KEY}
+    made = event("salt/wheel/1/ret", {"fun": "wheel.key.gen", "return": pair})
+    masked = made.masked
+
+    assert masked is made.masked is masked.masked
+    assert (made.id, made.tag) == (masked.id, masked.tag)
+    assert {"pub": PUBLIC_KEY, "priv": HIDDEN} == masked.data["return"]
+    assert pair == made.data["return"]
+    assert b"SECRET" not in masked.render("json", lambda each: dump_json(each.data))
+    assert b"SECRET" in made.render("json", lambda each: dump_json(each.data))
+
+
+def test_other_events_are_the_same_for_everybody() -> None:
+    """An event without such secrets is one, so that it is encoded once for all."""
+    for data in ({"fun": "test.ping", "return": True}, {"fun": "runner.test.arg", "return": 1}):
+        made = event("salt/job/1/ret/minion-1", data)
+        assert made.masked is made

@@ -7,11 +7,13 @@ from typing import Any
 
 import pytest
 
+from saltapi.administrators import Administrators
 from saltapi.bridge.bus.events import Event, Gap
 from saltapi.bridge.bus.hub import BUS_LOST, Hub, Listener
 from saltapi.bridge.permissions.members import Members
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.filters import HELD_TOO_LONG
+from saltapi.errors import CannotStart
 from saltapi.types import Session
 from tests.fake_master import frame_body, new_hub
 from tests.waiting import async_eventually
@@ -52,7 +54,9 @@ def session_of(name: str, eauth: str = "file") -> Session:
 
 def acl_on(hub: Hub, **options: Any) -> EventAcl:
     opts = options.pop("opts", OPTS)
-    return EventAcl(opts, hub, FakePermissions(), **options)  # type: ignore[arg-type]
+    permissions: Any = FakePermissions()
+    administrators = Administrators(opts, permissions, options.pop("administrators", ()))
+    return EventAcl(opts, hub, permissions, administrators, **options)
 
 
 def new_job(
@@ -239,6 +243,17 @@ async def test_a_policy_for_each_user() -> None:
     assert [] == await tags_seen(acl, hub, session_of("wheels"), *events)
     rest = acl_on(hub, option={"low": "all"})
     assert ["salt/key"] == await tags_seen(rest, hub, session_of("wheels"), *events)
+
+
+async def test_policies_are_of_one_eauth_system() -> None:
+    """A policy is that of one user of one eauth system, and a name that is not clear is refused."""
+    hub = new_hub()
+    opts = {**OPTS, "external_auth": {"file": {}, "auto": {}}}
+    acl = acl_on(hub, opts=opts, option={"file:low": "all", "*": []})
+    assert ["any"] == await tags_seen(acl, hub, session_of("low"), ("any", {}))
+    assert [] == await tags_seen(acl, hub, session_of("low", "auto"), ("any", {}))
+    with pytest.raises(CannotStart, match=r"event_acl: low could be .* write auto:low or file:low"):
+        acl_on(hub, opts=opts, option={"low": "own", "*": "all"})
 
 
 @pytest.mark.parametrize("option", ["own", "permitted", [], {"*": "own"}], ids=str)

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from saltapi.engine.sessions.addresses import address_allowed, user_allowed
+from saltapi.user_names import UserNames
 
 
 @pytest.mark.parametrize(
@@ -61,4 +62,23 @@ def test_authorized_ips(allowed: Any, address: str, expected: bool) -> None:
 )
 def test_api_acl(acl: Any, name: str, address: str, expected: bool) -> None:
     """A user's own entry in `api_acl` decides, else that of `*`; a wrong entry lets nobody in."""
-    assert expected is user_allowed(acl, name, address)
+    assert expected is user_allowed(acl, [name], address)
+
+
+@pytest.mark.parametrize(
+    ("eauth", "name", "expected"),
+    [
+        ("pam", "root", True),
+        ("auto", "root", False),  # the entry without a system
+        ("auto", "pam:root", False),  # a name like a bound one is nobody's entry
+        ("auto", "fred", True),
+        ("pam", "fred", True),
+        ("auto", "other", False),
+    ],
+)
+def test_bound_api_acl(eauth: str, name: str, expected: bool) -> None:
+    """An entry `eauth:name` counts for that user alone, before those without a system."""
+    acl = {"users": {"pam:root": ["*"], "root": [], "fred": ["*"], "*": []}}
+    names = UserNames({"external_auth": {"pam": {}, "auto": {}}}).entries(eauth, name)
+
+    assert expected is user_allowed(acl, names, "192.0.2.1")

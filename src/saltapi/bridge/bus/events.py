@@ -15,13 +15,14 @@ from typing import Any, TypeAlias, cast
 import salt.exceptions
 import salt.payload
 
+from saltapi.masking import HIDDEN, mask_event, may_need_mask
 from saltapi.types import Tag
 
 log = logging.getLogger(__name__)
 
 TAG_END = b"\n\n"
 SECRET_KEYS = frozenset({"token", "password", "key", "sudo_pass", "ssh_passwd", "ssh_priv_passwd"})
-REDACTED = "***"
+"""What a load that the master refuses may hold."""
 OVERHEAD_BYTES = 300
 """What an event takes in memory beside its tag and payload."""
 
@@ -31,7 +32,7 @@ TagFilter: TypeAlias = Callable[[Tag], bool]
 class Event:
     """One event of the master's bus."""
 
-    __slots__ = ("_data", "_rendered", "id", "payload", "tag")
+    __slots__ = ("_data", "_masked", "_rendered", "id", "payload", "tag")
 
     def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
         """
@@ -44,6 +45,7 @@ class Event:
         self.tag = tag
         self.payload = payload
         self._data: dict[str, Any] | None = None
+        self._masked: Event | None = None
         self._rendered: dict[str, bytes] = {}
 
     @property
@@ -52,6 +54,24 @@ class Event:
         if self._data is None:
             self._data = _decode(self.tag, self.payload)
         return self._data
+
+    @property
+    def masked(self) -> "Event":
+        """
+        The event as everybody but administrators sees it (`saltapi.masking`).
+
+        It is another event only where something is hidden: all other ones are decoded and written
+        once for everybody.
+        """
+        if self._masked is None:
+            self._masked = self
+            if may_need_mask(self.payload):
+                data = mask_event(self.data)
+                if data is not self.data:
+                    self._masked = Event(self.id, self.tag, self.payload)
+                    self._masked._data = data
+                    self._masked._masked = self._masked
+        return self._masked
 
     def render(self, form: str, make: Callable[["Event"], bytes]) -> bytes:
         """Return *make*'s bytes for this event, made once for each *form* whoever asks."""
@@ -106,9 +126,9 @@ def without_secrets(value: Any) -> Any:
     """Return a copy of *value* in which what stands under a secret's name is masked."""
     if isinstance(value, dict):
         return {
-            k: REDACTED if k in SECRET_KEYS and v else without_secrets(v) for k, v in value.items()
+            k: HIDDEN if k in SECRET_KEYS and v else without_secrets(v) for k, v in value.items()
         }
-    if isinstance(value, list):
+    if isinstance(value, list | tuple):
         return [without_secrets(item) for item in value]
     return value
 

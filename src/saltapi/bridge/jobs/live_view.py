@@ -263,6 +263,7 @@ class LiveView:
             log.exception("An event with tag %r cannot be shown in the view.", record.tag)
 
     def _take_event(self, event: Event) -> None:
+        event = event.masked  # for all: whoever may see secrets finds them in the event
         tag, data = event.tag, event.data
         if tag.startswith(JOB_TAGS):
             job = self.jobs.take(event)

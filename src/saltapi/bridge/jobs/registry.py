@@ -19,6 +19,7 @@ from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs import job_events
 from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
+from saltapi.masking import mask_return
 from saltapi.types import Jid, MinionId
 
 log = logging.getLogger(__name__)
@@ -84,11 +85,18 @@ class RegisteredReturn:
     omitted: bool = False
     """Whether the value has to be read from the job cache: the registry had no room for it."""
 
-    def read(self) -> Any:
-        """Return what the minion returned."""
+    def read(self, fun: Any = "", *, masked: bool = False) -> Any:
+        """
+        Return what the minion returned.
+
+        Args:
+            fun: The function.
+            masked: Whether without what only administrators see (`saltapi.masking`).
+        """
         if self.event is None:
-            return self.value
-        return Event(self.event.id, self.event.tag, self.event.payload).data.get("return")
+            return mask_return(fun, self.value) if masked else self.value
+        event = Event(self.event.id, self.event.tag, self.event.payload)
+        return (event.masked if masked else event).data.get("return")
 
 
 class RegisteredJob:

@@ -6,8 +6,9 @@ Who sees which events: the option `event_acl` of rest_asgi.
     all         everything
     globs       events whose tags match one of them
 
-or a mapping of users to one of these, `*` for those whom it does not name. Administrators see
-everything. What `permitted` says of each kind of event is the table in docs/rest_asgi.md.
+or a mapping of users to one of these (`saltapi.user_names`), `*` for those whom it does not name.
+Administrators see everything. What `permitted` says of each kind of event is the table in
+docs/rest_asgi.md.
 
 Listeners that may see the same share one `EventFilter`; to those who see everything the hub hands
 its records directly.
@@ -18,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 from weakref import WeakValueDictionary
 
+from saltapi.administrators import Administrators
 from saltapi.bridge.bus.events import any_of, tag_glob
 from saltapi.bridge.bus.hub import Hub, Listener
 from saltapi.bridge.jobs.live_view import LiveView
@@ -28,6 +30,7 @@ from saltapi.config import EventAclOption, EventPolicy
 from saltapi.engine.events.filters import Decide, EventFilter
 from saltapi.engine.events.subjects import Kind, Subject, Subjects
 from saltapi.types import MinionId, Opts, Session
+from saltapi.user_names import UserNames, user_of
 
 JOB_READERS = ("jobs.list_jobs", "jobs.lookup_jid")
 """Who may run these runners can read the arguments and the returns of all jobs anyway."""
@@ -44,24 +47,31 @@ class EventAcl:
         opts: Opts,
         hub: Hub,
         permissions: Permissions,
+        administrators: Administrators,
         *,
         option: EventAclOption = "permitted",
-        administrators: Iterable[str] = (),
     ) -> None:
         """
         Args:
             opts: The master's options; not changed.
             hub: Where the events come from; from now on all of them are looked at.
             permissions: Tells what a session may run.
+            administrators: Tells who sees everything.
             option: `event_acl` of the config.
-            administrators: Names of users who see everything.
+
+        Raises:
+            CannotStart: It is not clear whom a name in *option* means.
         """
         self._hub = hub
         self._permissions = permissions
         self._members = Members(opts)
-        self._option = option
-        self._administrators = frozenset(administrators)
-        self._many_eauths = len(opts.get("external_auth") or {}) > 1
+        policies = option if isinstance(option, dict) else {DEFAULT: option}
+        self._default: EventPolicy = policies.get(DEFAULT, "permitted")
+        known, names = UserNames(opts), [name for name in policies if name != DEFAULT]
+        known.check("event_acl", names)
+        self._policies = {known.user(name): policies[name] for name in names}
+        self._administrators = administrators
+        self._many_eauths = not known.are_clear
         self._local_names = {"root", opts.get("user")}
         self._subjects = Subjects()
         self._filters: WeakValueDictionary[str, EventFilter] = WeakValueDictionary()
@@ -129,14 +139,10 @@ class EventAcl:
         self._members.close()
 
     async def _policy(self, session: Session) -> EventPolicy:
-        if session.name in self._administrators:
+        policy = self._policies.get(user_of(session), self._default)
+        if policy != "all" and await self._administrators.includes(session):
             return "all"
-        option = self._option
-        if isinstance(option, dict):
-            option = option.get(session.name, option.get(DEFAULT, "permitted"))
-        if option != "all" and await self._permissions.is_administrator(session):
-            return "all"
-        return option
+        return policy
 
     def _name_on_bus(self, session: Session) -> str | None:
         """

@@ -150,6 +150,7 @@ class EventStream(Stream[Record]):
         since: str | None = None,
         tags: Iterable[str] = (),
         listener: Listener | None = None,
+        masked: bool = True,
     ) -> None:
         """
         Args:
@@ -160,13 +161,22 @@ class EventStream(Stream[Record]):
             tags: Shell patterns; a tag must match one of them. All tags without.
             listener: What to take the events from, where not everybody sees all
                 (`saltapi.engine.events.acl`); *since* and *tags* are then the listener's matter.
+            masked: Whether events come without what only administrators see (`saltapi.masking`).
         """
         if listener is None:
             listener = hub.listen([tag_glob(tag) for tag in tags], since=since)
         super().__init__(listener, sessions, session)
         self._listener = listener
         self._hub = hub
+        self._is_masked = masked
         hub.streams += 1
+
+    async def take(self) -> list[Record]:
+        """Same as `Stream.take`."""
+        records = await super().take()
+        if not self._is_masked:
+            return records
+        return [record.masked if isinstance(record, Event) else record for record in records]
 
     async def gather(self) -> None:
         """

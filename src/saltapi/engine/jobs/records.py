@@ -11,13 +11,14 @@ import datetime
 import logging
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Any
+from typing import Any, Self
 
 from saltapi.bridge.jobs.registry import JobState, RegisteredJob, RegisteredReturn
 from saltapi.engine.jobs import cursor
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS
+from saltapi.masking import mask_arguments, mask_return
 from saltapi.types import Jid, MinionId, Session
 
 log = logging.getLogger(__name__)
@@ -93,14 +94,30 @@ def duration_seconds(job: RegisteredJob) -> float | None:
 
 
 async def document(
-    job_service: JobService, session: Session, job: RegisteredJob, *, returns: bool = True
+    job_service: JobService,
+    session: Session,
+    job: RegisteredJob,
+    *,
+    returns: bool = True,
+    whole: bool = False,
 ) -> Record:
-    """Return all that is known of a job; *returns* with what each minion has returned."""
-    found = {**head(job), "arg": job.arg, "expected": sorted(job.minions), **facts(job)}
+    """
+    Return all that is known of a job.
+
+    Args:
+        job_service: Finds what the registry has left out.
+        session: Who asks.
+        job: The job.
+        returns: Whether with what each minion has returned.
+        whole: Whether this answers the request that has started the job, so that nothing of its
+            results is masked (`saltapi.masking`).
+    """
+    values = await _Values.of(job_service, session, job, whole=whole)
+    arg = mask_arguments(job.fun, job.arg) if values.masked else job.arg
+    found = {**head(job), "arg": arg, "expected": sorted(job.minions), **facts(job)}
     if job.kind in FUNCTION_KINDS:
-        found["result"] = result_of(job)
+        found["result"] = values.result()
     if returns:
-        values = _Values(job_service, session, job)
         found["returns"] = {
             each.minion: await values.shown(each) for each in list(job.returns.values())
         }
@@ -118,6 +135,7 @@ async def records(
     job: RegisteredJob,
     *,
     seen: cursor.Mark | None = None,
+    whole: bool = False,
 ) -> AsyncIterator[list[Record]]:
     """
     Yield what has happened to *job* and goes on to happen, up to the summary; some at a time.
@@ -129,10 +147,11 @@ async def records(
         session: Who listens; the stream ends with an `error` when it does.
         job: The job.
         seen: What the listener has already.
+        whole: As for `document`.
     """
     job.held += 1
     try:
-        async for some in _records(job_service, session, job, seen or cursor.Mark()):
+        async for some in _records(job_service, session, job, seen or cursor.Mark(), whole):
             yield some
     except Exception as error:  # noqa: BLE001 - it is handed to the listener
         yield [{"type": "error", "jid": job.jid or None, "error": as_error(error)}]
@@ -141,10 +160,10 @@ async def records(
 
 
 async def _records(
-    job_service: JobService, session: Session, job: RegisteredJob, seen: cursor.Mark
+    job_service: JobService, session: Session, job: RegisteredJob, seen: cursor.Mark, whole: bool
 ) -> AsyncIterator[list[Record]]:
     marker = cursor.Marker(job.base, seen.minions)
-    values = _Values(job_service, session, job)
+    values = await _Values.of(job_service, session, job, whole=whole)
     job_service.follow(session, job)
     unknown = sorted(job.unknown)
     published = {"expected": sorted(job.minions), "unknown_minions": unknown}
@@ -180,7 +199,7 @@ async def _records(
                 await pulse.wait()
     if job.error is not None:
         raise job.error
-    yield [_summary(job, marker.mark(ended=True))]
+    yield [_summary(job, marker.mark(ended=True), values)]
 
 
 def _progress(job: RegisteredJob, mark: str) -> Record:
@@ -189,33 +208,43 @@ def _progress(job: RegisteredJob, mark: str) -> Record:
     return {"type": "progress", "id": mark, "jid": job.jid or None, **counts, "waiting": waiting}
 
 
-def _summary(job: RegisteredJob, mark: str) -> Record:
+def _summary(job: RegisteredJob, mark: str, values: "_Values") -> Record:
     found = {"type": "summary", "id": mark, "jid": job.jid or None, **facts(job)}
     del found["waiting"]
     if job.kind in FUNCTION_KINDS:
-        found["result"] = result_of(job)
+        found["result"] = values.result()
     return found
-
-
-def result_of(job: RegisteredJob) -> Any:
-    """Return what a runner or wheel function has returned; None while it has not."""
-    found = next(iter(job.returns.values()), None)
-    return None if found is None else found.read()
 
 
 class _Values:
     """Shows returns; those that the registry has left out are read from the job cache, once."""
 
-    def __init__(self, job_service: JobService, session: Session, job: RegisteredJob) -> None:
+    def __init__(
+        self, job_service: JobService, session: Session, job: RegisteredJob, *, masked: bool
+    ) -> None:
+        self.masked = masked
         self._job_service = job_service
         self._session = session
         self._job = job
         self._cached: dict[MinionId, Any] | None = None
 
+    @classmethod
+    async def of(
+        cls, job_service: JobService, session: Session, job: RegisteredJob, *, whole: bool
+    ) -> Self:
+        """Return the values as *session* may see them."""
+        masked = not whole and not await job_service.administrators.includes(session)
+        return cls(job_service, session, job, masked=masked)
+
+    def result(self) -> Any:
+        """Return what a runner or wheel function has returned; None while it has not."""
+        found = next(iter(self._job.returns.values()), None)
+        return None if found is None else found.read(self._job.fun, masked=self.masked)
+
     async def shown(self, found: RegisteredReturn) -> Record:
         """Return `return`, `retcode`, `success` and `arrived`; `omitted` if there is no value."""
         shown = {
-            "return": None if found.omitted else found.read(),
+            "return": None if found.omitted else found.read(self._job.fun, masked=self.masked),
             "retcode": found.retcode,
             "success": found.success,
             "arrived": time_text(found.arrived_at),
@@ -224,7 +253,8 @@ class _Values:
             if self._cached is None:
                 self._cached = await self._job_service.values(self._session, self._job)
             if found.minion in self._cached:
-                shown["return"] = self._cached[found.minion]
+                value = self._cached[found.minion]
+                shown["return"] = mask_return(self._job.fun, value) if self.masked else value
             else:
                 shown["omitted"] = True
         return shown

@@ -2,9 +2,9 @@
 Jobs as a session may know them: from the registry of what the bus shows, and from the job cache.
 
 A user sees the jobs that this user started, and all jobs if the master would let the user run
-`event_acl.JOB_READERS`. What the registry does not know any more is read from the master's job
-cache: in this process where it may read the master's files, by the same rule; else by the runner
-functions with the user's token, and the master decides.
+`event_acl.JOB_READERS`; administrators see all. What the registry does not know any more is read from
+the master's job cache: in this process where it may read the master's files, by the same rule; else
+by the runner functions with the user's token, and the master decides.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ import contextlib
 import json
 import logging
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol
 
+from saltapi.administrators import Administrators
 from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.jobs import Job, JobRequest, MinionState
 from saltapi.bridge.jobs.registry import (
@@ -61,7 +62,7 @@ class JobService:
         *,
         jobs: int,
         limit_bytes: int,
-        administrators: Collection[str] = (),
+        administrators: Administrators,
     ) -> None:
         """
         Args:
@@ -69,7 +70,7 @@ class JobService:
             store: What the processes on this machine share.
             jobs: How many jobs are kept in memory.
             limit_bytes: How many bytes all of them may take.
-            administrators: Names of users who see all jobs.
+            administrators: Tells who sees all jobs, and all of them.
         """
         self.client = client
         self.master_id = str(client.opts.get("id", "master"))
@@ -83,7 +84,7 @@ class JobService:
         self.cache = JobCache(client.opts)
         self.stopping = False
         self._store = store
-        self._administrators = frozenset(administrators)
+        self.administrators = administrators
         self._eauths = sorted(client.opts.get("external_auth") or {})
         self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
         self._loading: dict[Jid, asyncio.Task[RegisteredJob | None]] = {}
@@ -149,7 +150,7 @@ class JobService:
 
     async def sees_all(self, session: Session) -> bool:
         """Return whether the user of *session* may see all jobs."""
-        if session.name in self._administrators:
+        if await self.administrators.includes(session):
             return True
         now = time.monotonic()
         known = self._sees_all.get(session.token)

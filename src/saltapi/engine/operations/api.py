@@ -6,12 +6,21 @@ the `SaltApiError` that it raises, into a response. They decide nothing about Sa
 """
 
 import functools
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from contextlib import AsyncExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal
 
 from saltapi import lowstate
+from saltapi.administrators import Administrators
 from saltapi.bridge.requests import arguments
 from saltapi.config import AccessSection
 from saltapi.engine.audit.activity import acting, facts_of
@@ -21,6 +30,7 @@ from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.engine.sessions.addresses import check_address, user_allowed
 from saltapi.engine.sessions.sessions import Attempt, permissions
 from saltapi.engine.store.idempotency import Keyed, Reservation
+from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.errors import (
     AuthenticationFailed,
     AuthorizationFailed,
@@ -34,6 +44,7 @@ from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Session
+from saltapi.user_names import UserNames, user_of
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
@@ -49,18 +60,25 @@ class Api:
         self,
         client: AsyncAPIClient,
         access: AccessSection,
+        administrators: Administrators | None = None,
         event_acl: EventAcl | None = None,
+        hook_secrets: HookSecrets | None = None,
     ) -> None:
         """
         Args:
             client: Started by whoever made it, and closed by them.
             access: The module's section: `authorized_ips` and `api_acl`.
+            administrators: Who sees what is masked for everybody else; nobody without it.
             event_acl: Who sees which events; without it everybody with a token sees all of them,
                 as with Salt's own modules.
+            hook_secrets: Which web hooks must be signed; none without it.
         """
         self._client = client
         self._access = access
+        self._administrators = administrators
         self._event_acl = event_acl
+        self._hook_secrets = hook_secrets
+        self._names = UserNames(client.opts)
 
     def check_address(self, peer: str) -> None:
         """
@@ -203,33 +221,51 @@ class Api:
         return mid, str(pair["pub"]).encode(), str(pair["priv"]).encode()
 
     async def hook(
-        self, tag_parts: Sequence[str], data: dict[str, Any], *, token: Any, peer: str
+        self,
+        tag_parts: Sequence[str],
+        *,
+        headers: Mapping[str, str],
+        body: bytes,
+        event: Callable[[dict[str, str]], Awaitable[dict[str, Any]]],
+        token: Any,
+        peer: str,
+        open_to_all: bool = False,
     ) -> None:
         """
         Fire the event of a web hook; 0.8.4, "/hook".
 
+        A path that `webhook_secrets` names, and one that is nearly the same, must be signed; every
+        other one needs a session.
+
         Args:
             tag_parts: What follows `salt/netapi/hook` in the tag.
-            data: `post`, `body` and `headers`; headers that carry credentials are left out.
-            token: The session token; None where the module's config lets anybody in.
+            headers: The request's headers.
+            body: Its body, as it came.
+            event: Returns the event's data; called when the event may be fired, with the headers
+                that it may have: those that carry credentials or prove who sends are left out.
+            token: The session token.
             peer: The address that the request comes from.
+            open_to_all: Whether the module's config lets anybody in where no secret is set.
 
         Raises:
+            NotSigned: It has to be signed, and is not, or is not with the right secret.
             AddressRefused, AuthenticationFailed
-            MasterUnavailable: The event was not fired.
+            TooManyRequests: Too many requests from this address were signed wrongly.
+            Conflict: The same delivery has been taken before.
+            MasterUnavailable, StoreUnavailable: The event was not fired.
         """
         tag = "/".join(("salt/netapi/hook", *tag_parts))
-        async with acting("hook", tgt=tag):
-            if token is None:
-                self.check_address(peer)
-            else:
+        async with acting("hook", tgt=tag), AsyncExitStack() as stack:
+            self.check_address(peer)
+            signed = None
+            if self._hook_secrets is not None:
+                verified = self._hook_secrets.verified("/".join(tag_parts), headers, body, peer)
+                signed = await stack.enter_async_context(verified)
+            if signed is None and not open_to_all:
                 await self.session(token, peer=peer)
-            headers = {
-                name: text
-                for name, text in data.get("headers", {}).items()
-                if name.lower() not in CREDENTIAL_HEADERS
-            }
-            await self._client.bus.fire(tag, {**data, "headers": headers})
+            left_out = CREDENTIAL_HEADERS | (signed.secret_headers if signed else frozenset())
+            shown = {name: text for name, text in headers.items() if name.lower() not in left_out}
+            await self._client.bus.fire(tag, await event(shown))
 
     async def run(
         self, value: Any, *, peer: str, token: Any = None, keyed: Keyed | None = None
@@ -329,8 +365,7 @@ class Api:
         """
         self.check_address(peer)
         session = await self._client.sessions.check(token)
-        if not user_allowed(self._access.api_acl, session.name, peer):
-            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        self._check_user(session.eauth, session.name, peer)
         return session
 
     async def listen(
@@ -349,13 +384,20 @@ class Api:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
         session = await self.session(token, peer=peer)
+        sees_all = self._administrators is not None and await self._administrators.includes(session)
         client, listener = self._client, None
         if since is not None:
             await client.hub.catch_up(since)
         if self._event_acl is not None:
             listener = await self._event_acl.listen(session, tags=tags, since=since)
         return EventStream(
-            client.hub, client.sessions, session, since=since, tags=tags, listener=listener
+            client.hub,
+            client.sessions,
+            session,
+            since=since,
+            tags=tags,
+            listener=listener,
+            masked=not sees_all,
         )
 
     async def view(
@@ -387,6 +429,16 @@ class Api:
         """End all streams of this process, before it stops."""
         self._client.end_streams()
 
+    def _check_user(self, eauth: str, name: str, peer: str) -> None:
+        """
+        Return if `api_acl` lets the user come from *peer*.
+
+        Raises:
+            AuthenticationFailed: It does not; it is not said that the address is the reason.
+        """
+        if not user_allowed(self._access.api_acl, self._names.entries(eauth, name), peer):
+            raise AuthenticationFailed(NOT_AUTHENTICATED)
+
     async def _login(self, value: Any, peer: str) -> Session:
         async with acting("login"):
             return await self._log_in(value, peer)
@@ -398,8 +450,7 @@ class Api:
         if not isinstance(value, Mapping) or not value:
             raise BadRequest("Send username, password and eauth to log in.")
         note_user(str(value.get("username")), str(value.get("eauth")))
-        if not user_allowed(self._access.api_acl, str(value.get("username")), peer):
-            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        self._check_user(str(value.get("eauth")), str(value.get("username")), peer)
         credentials = lowstate.credentials_of(_without_token(value))
         load: dict[str, Any] = credentials.as_load()
         expire = lowstate.seconds(value, "token_expire")
@@ -463,11 +514,10 @@ class Api:
     async def _admit(self, stack: AsyncExitStack, command: Command, peer: str) -> Command:
         """Return *command* with credentials that the master has accepted, for this peer."""
         sessions, token = self._client.sessions, command.credentials.token
-        name = command.credentials.username or ""
+        eauth, name = command.credentials.eauth or "", command.credentials.username or ""
         if token is not None:
-            name = (await sessions.check(token)).name
-        if not user_allowed(self._access.api_acl, name, peer):
-            raise AuthenticationFailed(NOT_AUTHENTICATED)
+            eauth, name = user_of(await sessions.check(token))
+        self._check_user(eauth, name, peer)
         attempt = await self._attempt(command.credentials, peer)
         credentials = await stack.enter_async_context(
             sessions.for_command(command.credentials, attempt=attempt)

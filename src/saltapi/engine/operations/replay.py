@@ -103,7 +103,7 @@ class Replays:
             parts.append(part)
             if part.error is not None:
                 break
-        return Run(self._job_service, session, parts)
+        return Run(self._job_service, session, parts, whole=True)
 
     async def _all_found(self, session: Session, known: Reservation) -> bool:
         for jid in known.jids:

@@ -56,8 +56,11 @@ class Part:
 class Run:
     """Started commands. `records` and `document` can be read by anybody, at any time."""
 
-    def __init__(self, job_service: JobService, session: Session, parts: list[Part]) -> None:
+    def __init__(
+        self, job_service: JobService, session: Session, parts: list[Part], *, whole: bool
+    ) -> None:
         """Use `Runs.start` or `Runs.resume`."""
+        self._whole = whole
         self.session = session
         self.parts = parts
         self._job_service = job_service
@@ -80,7 +83,7 @@ class Run:
                 begun = {"chunk": part.index, **brief(job), "expected": sorted(job.minions)}
                 yield [{"type": "job", **begun}, {"type": "summary", **begun, "complete": False}]
                 continue
-            async for some in records(self._job_service, self.session, job):
+            async for some in records(self._job_service, self.session, job, whole=self._whole):
                 yield [{"type": each["type"], "chunk": part.index, **each} for each in some]
                 if some[-1]["type"] == "error":
                     return
@@ -94,7 +97,7 @@ class Run:
                 job = await self.started(part)
                 if not part.only_started:
                     await self._job_service.ended(self.session, job)
-                found = await document(self._job_service, self.session, job)
+                found = await document(self._job_service, self.session, job, whole=self._whole)
             except SaltApiError as error:
                 results.append({"chunk": part.index, "error": error})
                 return {"complete": False, "results": results}
@@ -183,7 +186,7 @@ class Runs:
             What publishing the first one raises: then nothing has been run.
         """
         parts = [Part(index, command) for index, command in enumerate(prepared.commands)]
-        run = Run(self._job_service, prepared.session, parts)
+        run = Run(self._job_service, prepared.session, parts, whole=True)
         task = asyncio.create_task(self._drive(run))
         self._driving[task] = run
         task.add_done_callback(self._driving.pop)
@@ -202,7 +205,8 @@ class Runs:
             NotFound: One of them is not known, or is none of this user's business.
         """
         jobs = [await self._job_service.get(session, jid) for jid in jids]
-        return Run(self._job_service, session, [Part(n, None, job) for n, job in enumerate(jobs)])
+        parts = [Part(n, None, job) for n, job in enumerate(jobs)]
+        return Run(self._job_service, session, parts, whole=False)
 
     def end_streams(self) -> None:
         """Let whoever reads a run know that the service stops."""

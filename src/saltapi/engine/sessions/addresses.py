@@ -8,7 +8,7 @@ Both look at the address of the peer that holds the connection, or at the one th
 import functools
 import ipaddress
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from saltapi.errors import AddressRefused
@@ -44,12 +44,17 @@ def check_address(authorized_ips: Iterable[str] | str | None, address: str) -> N
         raise AddressRefused("Requests from this address are not allowed.")
 
 
-def user_allowed(api_acl: Mapping[str, Any] | None, name: str, address: str) -> bool:
+def user_allowed(api_acl: Mapping[str, Any] | None, names: Sequence[str], address: str) -> bool:
     """
-    Return whether *name* may log in, or send credentials, from *address*.
+    Return whether a user may log in, or send credentials, from *address*.
 
     `api_acl` is `{users: {name or '*': [address, network or '*']}}`. A user's own entry
     counts before `*`'s. Without an `api_acl`, or without `users` in it, everybody may.
+
+    Args:
+        api_acl: The option.
+        names: What the user's entry may be called; the first that there is counts.
+        address: Where the user is.
     """
     users = (api_acl or {}).get("users")
     if users is None:
@@ -57,7 +62,7 @@ def user_allowed(api_acl: Mapping[str, Any] | None, name: str, address: str) -> 
     if not isinstance(users, Mapping):
         log.error("api_acl: users must map user names to addresses; nobody is let in.")
         return False
-    allowed = users[name] if name in users else users.get("*")
+    allowed = next((users[name] for name in names if name in users), users.get("*"))
     entries = [allowed] if isinstance(allowed, str) else allowed or []
     if not isinstance(entries, Iterable):
         log.error("api_acl: a user's entry must be a list of addresses; it lets nobody in.")

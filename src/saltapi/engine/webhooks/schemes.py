@@ -84,7 +84,7 @@ class HookSecret(BaseModel):
         Return if the request is signed with *key*: what must not come twice, None if it may.
 
         Raises:
-            AuthenticationFailed: It is not.
+            NotSigned: It is not.
         """
 
 
@@ -151,7 +151,7 @@ class StandardSecret(HookSecret):
         """See `HookSecret.check`: an id must not come twice."""
         message_id, timestamp, signatures = (_header(headers, name) for name in STANDARD_HEADERS)
         if not DELIVERY_ID.fullmatch(message_id):
-            raise AuthenticationFailed("The header webhook-id is no id.")
+            raise NotSigned("The header webhook-id is no id.")
         signed = f"{message_id}.{timestamp}.".encode() + body
         digest = hmac.new(key, signed, hashlib.sha256).digest()
         wanted = "v1," + base64.b64encode(digest).decode()
@@ -225,7 +225,7 @@ AnySecret = Annotated[
 def _header(headers: Headers, name: str) -> str:
     value = headers.get(name.lower(), "").strip()
     if not value:
-        raise AuthenticationFailed(f"This hook takes signed requests only: send {name}.")
+        raise NotSigned(f"This hook takes signed requests only: send {name}.")
     return value
 
 
@@ -242,7 +242,11 @@ def _require(is_right: bool) -> None:
         raise WrongSignature(WRONG)
 
 
-class WrongSignature(AuthenticationFailed):
+class NotSigned(AuthenticationFailed):
+    """The request has to be signed, and is not as it should be."""
+
+
+class WrongSignature(NotSigned):
     """Somebody who does not know the secret, or has another one."""
 
 
@@ -250,6 +254,6 @@ def _check_time(timestamp: str, tolerance_seconds: float) -> None:
     """Look at the time of a signature that is right."""
     is_time = TIMESTAMP.fullmatch(timestamp)
     if not is_time or abs(time.time() - int(timestamp)) > tolerance_seconds:
-        raise AuthenticationFailed(
+        raise NotSigned(
             f"The signature's time is not within {tolerance_seconds:g} s of the time here."
         )

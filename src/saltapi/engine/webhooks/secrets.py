@@ -9,16 +9,23 @@ import fnmatch
 import hashlib
 import re
 import time
+import unicodedata
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import unquote_plus
 
-from saltapi.engine.webhooks.schemes import HookSecret, WrongSignature
-from saltapi.errors import AuthenticationFailed, CannotStart, Conflict
+from saltapi.engine.webhooks.schemes import HookSecret, NotSigned, WrongSignature
+from saltapi.errors import CannotStart, Conflict
 
 STORE_KIND = "hook"
 WILDCARD = re.compile(r"[*?\[]")
+PARAMETERS = re.compile("[;?#]")
+DECODINGS = 4
+"""So often a path is decoded that was encoded more than once."""
+UNSEEN = frozenset("ZC")
+"""Kinds of characters in Unicode: spaces, control and format characters."""
 TWICE = "This delivery has been taken already; it is not fired again."
 
 
@@ -50,16 +57,16 @@ class Signed:
     secret_headers: frozenset[str]
     """Names in small letters."""
 
-    def without_secrets(self, headers: Mapping[str, str]) -> dict[str, str]:
-        """Return *headers* without those that hold the proof."""
-        return {k: v for k, v in headers.items() if k.lower() not in self.secret_headers}
-
 
 class HookSecrets:
     """The secrets of one module's hooks."""
 
     def __init__(
-        self, settings: Mapping[str, Sequence[HookSecret]], *, once: Once, throttle: Throttle
+        self,
+        settings: Mapping[str, Sequence[HookSecret]],
+        *,
+        once: Once,
+        throttle: Throttle | None = None,
     ) -> None:
         """
         Args:
@@ -72,7 +79,8 @@ class HookSecrets:
         """
         self._settings = {pattern.strip("/"): secrets for pattern, secrets in settings.items()}
         self._once = once
-        self._throttle = throttle
+        self.throttle = throttle
+        """May be set later, but before the first request."""
         self._keys: dict[str, list[bytes]] = {}
         self.refused_total = 0
         self.reload()
@@ -94,7 +102,7 @@ class HookSecrets:
 
     def pattern_of(self, path: str) -> str | None:
         """Return the pattern that holds for *path*; None if anybody with a session may send."""
-        return most_specific(self._settings, path)
+        return most_specific(self._settings, path) or nearly(self._settings, path)
 
     @asynccontextmanager
     async def verified(
@@ -112,7 +120,7 @@ class HookSecrets:
             peer: The address that it comes from.
 
         Raises:
-            AuthenticationFailed: It is not signed, or not with the secret of the path.
+            NotSigned: It is not signed, or not with the secret of the path.
             TooManyRequests: Too many were not, from this address.
             Conflict: It has been taken already.
         """
@@ -139,13 +147,14 @@ class HookSecrets:
     ) -> tuple[str | None, float]:
         """Return under which key, and for how long, the request is remembered."""
         named = f"hook {pattern}"
-        self._throttle.check(peer, named)
+        if self.throttle is not None:
+            self.throttle.check(peer, named)
         small = {name.lower(): value for name, value in headers.items()}
-        problem: AuthenticationFailed | None = None
+        problem: NotSigned | None = None
         for secret, key in zip(self._settings[pattern], self._keys[pattern], strict=True):
             try:
                 unique = secret.check(key, small, body)
-            except AuthenticationFailed as error:
+            except NotSigned as error:
                 # Of several secrets, the best that one says: its signature is right but old.
                 if problem is None or isinstance(problem, WrongSignature):
                     problem = error
@@ -157,8 +166,8 @@ class HookSecrets:
             return digest, 2 * secret.tolerance_seconds
         self.refused_total += 1
         assert problem is not None  # noqa: S101 - a path has at least one secret
-        if isinstance(problem, WrongSignature):
-            self._throttle.failed(peer, named)
+        if isinstance(problem, WrongSignature) and self.throttle is not None:
+            self.throttle.failed(peer, named)
         raise problem
 
 
@@ -179,6 +188,43 @@ def most_specific(patterns: Mapping[str, object], path: str) -> str | None:
         if fnmatch.fnmatchcase(plain, pattern) or fnmatch.fnmatchcase(path, pattern)
     ]
     return max(matching, key=_specificity, default=None)
+
+
+def nearly(patterns: Mapping[str, object], path: str) -> str | None:
+    """
+    Return the one of *patterns* that *path* would have if it were written as it is meant.
+
+    Somebody who may not sign could else send what a reactor's glob, or whoever reads the event,
+    takes for the signed path: `Gitlab/x`, `gitlab/x%20`, `gitlab/./x`.
+    """
+    found = plainly(path)
+    matching = [
+        pattern
+        for pattern in patterns
+        if plainly(pattern) == found or fnmatch.fnmatchcase(found, _folded(pattern))
+    ]
+    return max(matching, key=_specificity, default=None)
+
+
+def plainly(path: str) -> str:
+    """Return *path* in small letters, decoded, without spaces, dot segments and parameters."""
+    for _ in range(DECODINGS):
+        path = unquote_plus(path)
+    parts: list[str] = []
+    for part in _folded(path).replace("\\", "/").split("/"):
+        name = PARAMETERS.split(part, maxsplit=1)[0]
+        name = "".join(
+            c for c in name if unicodedata.category(c)[0] not in UNSEEN and c != "\ufffd"
+        )
+        if name == "..":
+            del parts[-1:]
+        elif name.strip("."):
+            parts.append(name.rstrip("."))
+    return "/".join(parts)
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
 
 
 def _specificity(pattern: str) -> tuple[int, int]:

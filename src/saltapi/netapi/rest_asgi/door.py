@@ -1,7 +1,5 @@
 """What all requests of one application share: the engine, the options, the services."""
 
-from pathlib import Path
-
 from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -11,13 +9,11 @@ from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
 from saltapi.engine.monitoring.metrics import Metrics
 from saltapi.engine.monitoring.shared import SharedMetrics
-from saltapi.engine.operations.api import Api
 from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.store.idempotency import Idempotency
-from saltapi.engine.store.sqlite import Store
-from saltapi.engine.webhooks.secrets import HookSecrets
+from saltapi.services import Services
 from saltapi.types import Opts
 
 
@@ -31,29 +27,30 @@ class Door:
             section: The module's options.
             name: The name of the section.
         """
-        directory = Path(opts["cachedir"]) / "saltapi"
         self.opts = opts
         self.section = section
         self.name = name
         self.client = AsyncAPIClient(opts)
+        self.services = Services(opts, section, name)
+        self.administrators = self.services.administrators(self.client)
         self.event_acl = EventAcl(
             opts,
             self.client.hub,
             self.client.permissions,
+            self.administrators,
             option=section.event_acl,
-            administrators=section.administrators,
         )
-        self.api = Api(self.client, section, self.event_acl)
+        self.api = self.services.bind(self.client, self.administrators, self.event_acl)
         self.audit = AuditLog(section)
         self.limits = Limits(section)
-        self.store = Store(directory / f"{name}.sqlite")
+        self.store = self.services.store
         self.tickets = Tickets(self.store)
         self.jobs = JobService(
             self.client,
             self.store,
             jobs=section.job_book_jobs,
             limit_bytes=section.job_book_bytes,
-            administrators=section.administrators,
+            administrators=self.administrators,
         )
         self.runs = Runs(self.api, self.jobs)
         self.replays = Replays(self.runs, self.jobs)
@@ -65,13 +62,12 @@ class Door:
             new_jid=self.client.jobs.new_jid,
             master_listens=self.client.channels.master_listens,
         )
-        self.hook_secrets = HookSecrets(
-            section.webhook_secrets, once=self.store, throttle=self.client.login_throttle
-        )
         self.metrics = Metrics(self.client)
         # Of this service alone: another one on the same master may have a section of this name.
         service = name if section.port is None else f"{name}-{section.port}"
-        self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
+        self.shared_metrics = SharedMetrics(
+            self.metrics, self.store.path.with_name(f"{service}.metrics")
+        )
         self.health = Health(self.client)
         self._started = False
 
@@ -105,5 +101,5 @@ class Door:
         await self.jobs.close()
         await self.client.close()
         self.event_acl.close()
-        await self.store.close()
+        await self.services.close()
         await self.audit.close()

@@ -142,7 +142,7 @@ class Server:
 
     def reload(self) -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
-        self.application.door.hook_secrets.reload()
+        self.application.door.services.reload()
         if self._config.ssl is not None:
             self._context()  # raises where the files cannot be used
             tls.load_pair(self._config.ssl, self._section, self._name)

@@ -4,6 +4,7 @@ The URLs of rest_cherrypy (0.8.4, "REST URI Reference", and Salt's own module).
 Nothing about Salt is decided here.
 """
 
+import asyncio
 from typing import Any
 
 import cherrypy
@@ -171,14 +172,27 @@ class Webhook(Resource):
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:
         """Fire `salt/netapi/hook/…` with what was sent."""
-        token, peer = None, self.door.peer
-        if not self.door.section.webhook_disable_auth:
-            token, peer = self._session()
-        tag = [part for part in path if part]
-        post = self.door.body()
-        headers = dict(cherrypy.request.headers)
-        data = hook_event(cherrypy.request.saltapi_body, post, headers, peer)
-        self.door.call(lambda api: api.hook(tag, data, token=token, peer=peer))
+        open_to_all = self.door.section.webhook_disable_auth
+        if not open_to_all:
+            cherrypy.response.headers["Cache-Control"] = "private"
+        token, peer = self.door.token, self.door.peer
+        headers, body = dict(cherrypy.request.headers), cherrypy.request.saltapi_body
+        decode = self.door.decoder()
+
+        async def event(shown: dict[str, str]) -> dict[str, Any]:
+            return hook_event(body, await asyncio.to_thread(decode), shown, peer)
+
+        self.door.call(
+            lambda api: api.hook(
+                [part for part in path if part],
+                headers=headers,
+                body=body,
+                event=event,
+                token=token,
+                peer=peer,
+                open_to_all=open_to_all,
+            )
+        )
         return FIRED
 
 
@@ -191,7 +205,7 @@ def get_app(opts: Opts, name: str = SECTION) -> Door:
     """
     # The port is the server's affair, and an external server has it elsewhere.
     section = RestCherrypyConfig.parse({"port": 1, **(opts.get(name) or {})})
-    door = Door(opts, section)
+    door = Door(opts, section, name)
     table = {path: resource(door) for path, resource in urls(section).items()}
     router = Router(section.root_prefix, table, Nowhere(door))
     door.application = application(door, router)

@@ -27,6 +27,7 @@ from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import wait_served
+from saltapi.services import Services
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
@@ -45,9 +46,10 @@ PREFLIGHT_SECONDS = 1400
 class Door:
     """The module of one master config as a WSGI application."""
 
-    def __init__(self, opts: Opts, section: RestCherrypyConfig) -> None:
+    def __init__(self, opts: Opts, section: RestCherrypyConfig, name: str) -> None:
         self.section = section
         self.client = APIClient(opts)
+        self.services = Services(opts, section, name)
         self.application: Callable[..., Iterable[bytes]] | None = None
         """CherryPy's application around the handlers; set by `app.get_app`."""
 
@@ -74,12 +76,13 @@ class Door:
 
     def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
         """Return what *operation* of the engine's `Api` returns."""
-        return self.client.call(lambda client: operation(Api(client, self.section)))
+        return self.client.call(lambda client: operation(self.services.bind(client)))
 
     def close(self) -> None:
         """End the streams and let go of the master."""
         if self.client.started:
             self.client.call(_end_streams)
+            self.client.call(lambda _: self.services.close())
         self.client.close()
 
     def path(self, path: str) -> str:
@@ -110,12 +113,13 @@ class Door:
         Raises:
             BodyTooLarge, NotAcceptable, BadRequest
         """
+        return self.decoder()()
+
+    def decoder(self) -> Callable[[], Any]:
+        """Return what decodes the request's body as `body` does, in whichever thread."""
         raw: bytes = cherrypy.request.saltapi_body
-        if not raw:
-            return None
-        return formats.decode(
-            cherrypy.request.headers.get("Content-Type", ""), raw, value_from_text
-        )
+        content_type = cherrypy.request.headers.get("Content-Type", "")
+        return lambda: formats.decode(content_type, raw, value_from_text) if raw else None
 
     # What an answer has
 

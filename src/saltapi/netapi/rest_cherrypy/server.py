@@ -37,7 +37,8 @@ def serve(opts: Opts, name: str) -> None:
     url = f"{scheme}://{host}:{section.port}{section.root_prefix}"
 
     def reload() -> None:
-        """Read the certificates again; connections that are open keep the old ones."""
+        """Read certificates and secrets again; connections that are open keep the old ones."""
+        door.services.reload()
         if server.ssl_adapter is not None:
             server.ssl_adapter.context = tls.server_context(section, name)
 

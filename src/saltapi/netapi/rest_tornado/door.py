@@ -34,6 +34,7 @@ from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
+from saltapi.services import Services
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Application(TornadoApplication):  # type: ignore[misc]
         handlers: list[Any],
         opts: Opts,
         section: RestTornadoConfig,
+        name: str,
         *,
         nowhere: type[RequestHandler],
     ) -> None:
@@ -65,6 +67,7 @@ class Application(TornadoApplication):  # type: ignore[misc]
             handlers: URL patterns with their handlers.
             opts: The master's options.
             section: The module's options.
+            name: The name of the section.
             nowhere: The handler of every other URL.
         """
         super().__init__(handlers, default_handler_class=nowhere)
@@ -72,7 +75,8 @@ class Application(TornadoApplication):  # type: ignore[misc]
         self.section = section
         self.client = AsyncAPIClient(opts)
         """To be started on the loop that serves."""
-        self.api = Api(self.client, section)
+        self.services = Services(opts, section, name)
+        self.api = self.services.bind(self.client)
         self.in_flight: set[BaseSaltAPIHandler] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -172,6 +176,11 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         values = self.request.query_arguments.get(name)
         return values[0].decode("utf-8", "replace") if values else None
 
+    @property
+    def raw_body(self) -> bytes:
+        """The request's body as it came."""
+        return b"".join(self._parts)
+
     async def body(self) -> Any:
         """
         Return the request's body, decoded by its Content-Type; None if there is none.
@@ -181,7 +190,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         Raises:
             NotAcceptable, BadRequest
         """
-        raw = b"".join(self._parts)
+        raw = self.raw_body
         if not raw:
             return None
         content_type = self.request.headers.get("Content-Type", "")

@@ -9,9 +9,16 @@ from typing import Any, NoReturn
 
 from saltapi import errors
 from saltapi.config import RestTornadoConfig
+from saltapi.engine.webhooks.schemes import NotSigned
 from saltapi.lowstate import checked_jid
 from saltapi.netapi._http import answers
-from saltapi.netapi.rest_tornado.door import Application, BaseSaltAPIHandler, endpoint, raw
+from saltapi.netapi.rest_tornado.door import (
+    Application,
+    BaseSaltAPIHandler,
+    NotLoggedIn,
+    endpoint,
+    raw,
+)
 from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
 from saltapi.netapi.rest_tornado.stats import StatsSaltAPIHandler
 from saltapi.netapi.rest_tornado.websockets import (
@@ -178,21 +185,32 @@ class WebhookSaltAPIHandler(BaseSaltAPIHandler):
     @endpoint
     async def post(self, path: str | None = None) -> Any:
         """Fire `salt/netapi/hook…` with what was sent."""
-        token = None
-        if not self.section.webhook_disable_auth:
-            token, _ = await self.session()
-        post = await self.body()
+        open_to_all = self.section.webhook_disable_auth
+        if not open_to_all:
+            self.set_header("Cache-Control", "private")
         query = {
             name: _one_or_all([value.decode("utf-8", "replace") for value in values])
             for name, values in self.request.query_arguments.items()
         }
-        data = {
-            "post": {} if post is None else post,
-            "get": query,
-            "headers": dict(self.request.headers.items()),
-        }
-        parts = path.split("/")[1:] if path else []
-        await self.api.hook(parts, data, token=token, peer=self.peer)
+
+        async def event(headers: dict[str, str]) -> dict[str, Any]:
+            post = await self.body()
+            return {"post": {} if post is None else post, "get": query, "headers": headers}
+
+        try:
+            await self.api.hook(
+                path.split("/")[1:] if path else [],
+                headers=dict(self.request.headers.items()),
+                body=self.raw_body,
+                event=event,
+                token=self.token,
+                peer=self.peer,
+                open_to_all=open_to_all,
+            )
+        except NotSigned:
+            raise
+        except errors.AuthenticationFailed as error:
+            raise NotLoggedIn(str(error)) from error
         return {"success": True}
 
 
@@ -231,7 +249,7 @@ def get_application(opts: Opts, name: str = SECTION) -> Application:
     """
     # The port is the server's affair, and an external server has it elsewhere.
     section = RestTornadoConfig.parse({"port": 1, **(opts.get(name) or {})})
-    return Application(urls(section), opts, section, nowhere=NowhereHandler)
+    return Application(urls(section), opts, section, name, nowhere=NowhereHandler)
 
 
 def urls(section: RestTornadoConfig) -> list[Any]:

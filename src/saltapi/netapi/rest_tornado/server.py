@@ -117,9 +117,11 @@ class Server:
         await wait_served(FAREWELL_SECONDS)
         await self._http.close_all_connections()
         await self.application.client.close()
+        await self.application.services.close()
 
     def reload(self) -> None:
-        """Read the certificates again; connections that are open keep the old ones."""
+        """Read certificates and secrets again; connections that are open keep the old ones."""
+        self.application.services.reload()
         self._http.ssl_options = self._context()
 
     def _context(self) -> ssl.SSLContext | None:

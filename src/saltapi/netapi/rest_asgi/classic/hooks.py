@@ -6,9 +6,15 @@ from fastapi import Path, Request, Response
 
 from saltapi.netapi._http.answers import FIRED, hook_event
 from saltapi.netapi.rest_asgi.classic import documents
-from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, answered
 from saltapi.netapi.rest_asgi.paths import unescaped
-from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of, read_body
+from saltapi.netapi.rest_asgi.requests import (
+    decoded_body,
+    door_of,
+    peer_of,
+    read_body,
+    token_of,
+)
 
 Tag = Annotated[str, Path(description="What follows `salt/netapi/hook/` in the event's tag.")]
 
@@ -34,17 +40,24 @@ async def fire_hook_below(request: Request, tag: Tag) -> Response:
 
 
 async def _fire(request: Request, tag: list[str]) -> Response:
-    door, token, peer = door_of(request), None, peer_of(request)
-    headers, body = _headers(request), await read_body(request)
-    async with door.hook_secrets.verified("/".join(tag), headers, body, peer) as signed:
-        if signed is not None:
-            headers = signed.without_secrets(headers)
-        elif not door.section.webhook_disable_auth:
-            door, token, peer = await session_of(request)
-        post = await decoded_body(request)
+    door, peer, body = door_of(request), peer_of(request), await read_body(request)
+    open_to_all = door.section.webhook_disable_auth
+    if not open_to_all:
+        add_header(request, "Cache-Control", "private")
+
+    async def event(headers: dict[str, str]) -> dict[str, Any]:
         named = {name.title(): text for name, text in headers.items()}
-        data = hook_event(body, post, named, peer)
-        await door.api.hook(tag, data, token=token, peer=peer)
+        return hook_event(body, await decoded_body(request), named, peer)
+
+    await door.api.hook(
+        tag,
+        headers=_headers(request),
+        body=body,
+        event=event,
+        token=token_of(request),
+        peer=peer,
+        open_to_all=open_to_all,
+    )
     return await answered(request, FIRED)
 
 

@@ -51,7 +51,6 @@ EXAMPLE = {
 async def who_am_i(door: TheDoor, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
     permissions = door.client.permissions
-    listed = session.name in door.section.administrators
     return WhoAmI(
         user=session.name,
         eauth=session.eauth,
@@ -60,5 +59,5 @@ async def who_am_i(door: TheDoor, session: TheSession) -> WhoAmI:
         expire=time_text(session.expire),
         expires_in_seconds=round(max(session.expire - time.time(), 0), 3),
         permissions=await permissions.rules(session),
-        administrator=listed or await permissions.is_administrator(session),
+        administrator=await door.administrators.includes(session),
     )

