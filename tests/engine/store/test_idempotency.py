@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from saltapi.engine.store import idempotency as module
+from saltapi.engine.store import sqlite as store_module
 from saltapi.engine.store.idempotency import Idempotency, Keyed, checked_key, fingerprint
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import (
     AuthorizationFailed,
     BadRequest,
@@ -232,6 +233,35 @@ async def test_large_results(keys: Keys) -> None:
     again = await keys.request().reserve(FRED, [PING])
     with pytest.raises(OutcomeUnknown, match=rf"has run.*{first.jids[0]}"):
         again.outcome()
+
+
+async def test_full_share(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user with too many keys gets 429 before anything runs; others can go on."""
+    monkeypatch.setattr(store_module, "SHARE_BYTES", 20_000)
+    number = 0
+
+    async def fill() -> None:
+        nonlocal number
+        while number < 100:
+            async with keys.request(f"key {number}").once(FRED, [PING]) as first:
+                await first.done(["x" * 3_000])
+            number += 1
+
+    with pytest.raises(ShareUsed) as refused:
+        await fill()
+    assert (429, 60) == (refused.value.status, refused.value.retry_after_seconds)
+    assert number > 10
+
+    # The first results were kept, later ones had no room; no key is forgotten.
+    assert ["x" * 3_000] == (await keys.request("key 0").reserve(FRED, [PING])).outcome()
+    last = await keys.request(f"key {number - 1}").reserve(FRED, [PING])
+    assert last.repeated
+    with pytest.raises(OutcomeUnknown):
+        last.outcome()
+    jane = Session("0" * 64, "jane", "pam", 0.0, 1e12)
+    async with keys.request().once(jane, [PING]) as other:
+        await other.done(["y" * 3_000])
+    assert ["y" * 3_000] == (await keys.request().reserve(jane, [PING])).outcome()
 
 
 async def test_another_request(keys: Keys) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from saltapi.engine.store import sqlite as store_module
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import StoreUnavailable
 from tests.waiting import scaled
 
@@ -104,7 +104,9 @@ async def test_expired_rows_go(store: Store) -> None:
     database = sqlite3.connect(store.path)
     rows = [("old", str(number), b"", past) for number in range(count)]
     with database:
-        database.executemany("INSERT INTO entries VALUES (?, ?, ?, ?)", rows)
+        database.executemany(
+            "INSERT INTO entries (kind, key, value, expire) VALUES (?, ?, ?, ?)", rows
+        )
 
     def left() -> int:
         return int(database.execute("SELECT count(*) FROM entries").fetchone()[0])
@@ -229,6 +231,90 @@ async def test_disk_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (503, 5) == (refused.value.status, refused.value.retry_after_seconds)
     assert b"1" == await store.get("a", "key")
     assert await store.add("a", "third", b"3", expire=LATER) is None
+
+
+async def test_shares(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who fills a share fills it for nobody else, and gets room again as values go."""
+    monkeypatch.setattr(store_module, "SHARE_BYTES", 10_000)
+    value = b"x" * 850  # with key and row about 1,000
+    for number in range(9):
+        assert await store.add("a", f"fred {number}", value, expire=LATER, owner="fred") is None
+    with pytest.raises(ShareUsed) as refused:
+        await store.add("a", "fred 10", value, expire=LATER, owner="fred")
+    assert (429, "too_many_requests") == (refused.value.status, refused.value.code)
+    with pytest.raises(ShareUsed):
+        await store.put("a", "fred 10", value, expire=LATER, owner="fred")
+    assert await store.get("a", "fred 10") is None
+    with pytest.raises(ShareUsed):
+        await store.put("a", "fred 1", value * 3, expire=LATER, owner="fred")
+    assert value == await store.get("a", "fred 1")
+    # How far something is can be noted all the same, and others are not concerned.
+    await store.put("a", "fred 1", value + b"y" * 100, expire=LATER, owner="fred")
+    await store.put("a", "jane", value * 8, expire=LATER, owner="jane")
+    await store.put("b", "fred", value * 8, expire=LATER, owner="fred")
+    await store.put("c", "nobody", value * 8, expire=LATER)
+    with pytest.raises(ShareUsed):
+        await store.put("c", "nobody else", value * 8, expire=LATER)
+
+    await store.remove("a", "fred 2")
+    await store.take("a", "fred 3")
+    for number in range(10, 12):
+        await store.put("a", f"fred {number}", value, expire=LATER, owner="fred")
+
+
+async def test_expired_values_take_no_share(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What has expired gives its room back at once, however much it is."""
+    monkeypatch.setattr(store_module, "EXPIRED_ROWS_PER_WRITE", 1)
+    soon = time.time() + 0.5
+    for number in range(20):
+        await store.put("a", str(number), b"x" * 100, expire=soon, owner="fred")
+    monkeypatch.setattr(store_module, "SHARE_BYTES", 1_000)
+    await asyncio.sleep(max(0.0, soon - time.time()) + 0.01)
+
+    assert await store.add("a", "new", b"x" * 100, expire=LATER, owner="fred") is None
+
+
+async def test_shares_add_up(store: Store) -> None:
+    """The sizes that are counted are those of what is there, whatever was done."""
+    for number in range(50):
+        owner = f"user {number % 3}"
+        key = f"ü{number % 7}"
+        await store.put("a", key, b"x" * number, expire=LATER, owner=owner)
+        await store.replace("a", key, b"x" * number, b"y", expire=LATER, owner=owner)
+        if number % 5 == 0:
+            await store.remove("a", key)
+    with sqlite3.connect(store.path) as database:
+        counted = dict(database.execute("SELECT share, size_bytes FROM shares"))
+        there = dict(
+            database.execute(
+                "SELECT share, sum(length(CAST(key AS BLOB)) + length(value) + 150)"
+                " FROM entries GROUP BY share"
+            )
+        )
+    database.close()
+
+    assert there == counted
+
+
+async def test_older_file(tmp_path: Path) -> None:
+    """What a release before this one has kept is still there, and in nobody's share."""
+    path = tmp_path / "old.sqlite"
+    database = sqlite3.connect(path)
+    database.execute(
+        "CREATE TABLE entries (kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL,"
+        " expire REAL NOT NULL, PRIMARY KEY (kind, key))"
+    )
+    database.execute("INSERT INTO entries VALUES ('a', 'old', x'31', ?)", (LATER,))
+    database.execute("PRAGMA user_version = 1")
+    database.commit()
+    database.close()
+    store = Store(path)
+    await store.put("a", "new", b"2", expire=LATER, owner="fred")
+
+    assert (b"1", b"2") == (await store.get("a", "old"), await store.get("a", "new"))
+    await store.put("a", "old", b"3", expire=LATER, owner="fred")
+    assert b"3" == await store.take("a", "old")
+    await store.close()
 
 
 async def test_no_directory(tmp_path: Path) -> None:

@@ -23,7 +23,11 @@ class WsgiDoor:
     """The application for a section of a config that has no master."""
 
     def __init__(self, **section: Any) -> None:
-        opts = {"netapi_enable_clients": ["local", "runner"], NAME: section}
+        opts = {
+            "netapi_enable_clients": ["local", "runner"],
+            "cachedir": "/none",
+            NAME: section,
+        }
         self.door = get_app(opts)
 
     def ask(
@@ -75,7 +79,7 @@ class WsgiDoor:
 def serving(**section: Any) -> Iterator[HTTPServer]:
     """Serve a section on loopback, without a master, until the end of the block."""
     options = {"host": "127.0.0.1", "port": free_port(), "disable_ssl": True, **section}
-    door = get_app({"netapi_enable_clients": ["local"], NAME: options})
+    door = get_app({"netapi_enable_clients": ["local"], "cachedir": "/none", NAME: options})
     server = make_server(door, NAME, EngineConfig(api_shutdown_timeout=1))
     thread = threading.Thread(target=server.serve)
     thread.start()

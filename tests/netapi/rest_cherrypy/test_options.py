@@ -481,7 +481,8 @@ def test_wrong_value(option: str, value: Any, said: str) -> None:
 
 def test_every_option_has_a_test() -> None:
     """No option of the section is without a test in this directory."""
-    files = [*HERE.glob("test_*.py"), HERE.parents[1] / "process" / "test_tls.py"]
+    of_all = [HERE.parent / f"test_{name}.py" for name in ("secrets", "signed_hooks")]
+    files = [*HERE.glob("test_*.py"), HERE.parents[1] / "process" / "test_tls.py", *of_all]
     text = "".join(path.read_text() for path in files)
 
     assert [] == [name for name in RestCherrypyConfig.option_names() if name not in text]
@@ -503,7 +504,7 @@ def test_documentation_of_options(name: str) -> None:
 
     assert row is not None
     shown = "none" if default in (None, "") else "required" if default == "required" else default
-    assert (str(shown) if shown in {"none", "required"} else f"`{shown}`") == row[1]
+    assert (str(shown) if shown in ("none", "required") else f"`{shown}`") == row[1]
 
 
 @pytest.mark.parametrize("path", [*urls(RestCherrypyConfig.parse({"port": 1, "static": "/"}))])

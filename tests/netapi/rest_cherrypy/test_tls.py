@@ -293,6 +293,6 @@ def test_make_cert_is_a_way_out(tmp_path: Path) -> None:
 
 def test_a_section_needs_no_certificate_behind_another_server() -> None:
     """`get_app` is for servers that have TLS of their own: it asks for no certificate."""
-    door = get_app({NAME: {"port": 1}})
+    door = get_app({"cachedir": "/none", NAME: {"port": 1}})
 
     assert RestCherrypyConfig.parse({"port": 1}) == door.section

@@ -28,10 +28,12 @@ from saltapi.bridge.jobs.registry import (
 )
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
+from saltapi.engine.store.sqlite import ShareUsed
 from saltapi.errors import NotFound, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.lowstate import Command, checked_jid
 from saltapi.types import Credentials, Jid, MinionId, Session
+from saltapi.user_names import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +50,10 @@ class OwnerStore(Protocol):
     async def get(self, kind: str, key: str) -> bytes | None:
         """Return the value; None if there is none."""
 
-    async def put(self, kind: str, key: str, value: bytes, *, expire: float) -> None:
-        """Put *value*; *expire* in seconds since the epoch."""
+    async def put(
+        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
+    ) -> None:
+        """Put *value* into the share of *owner*; *expire* in seconds since the epoch."""
 
 
 class JobService:
@@ -170,7 +174,13 @@ class JobService:
         name = session.name
         if len(self._eauths) > 1 or name in {"root", self.client.opts.get("user")}:
             owner = json.dumps({"eauth": session.eauth}).encode()
-            await self._store.put(OWNER_KIND, jid, owner, expire=time.time() + OWNER_SECONDS)
+            expire = time.time() + OWNER_SECONDS
+            try:
+                await self._store.put(
+                    OWNER_KIND, jid, owner, expire=expire, owner=owner_of(session)
+                )
+            except ShareUsed:
+                log.warning("Whose job %s is will not be known elsewhere: too many jobs.", jid)
 
     def follow(self, session: Session, job: RegisteredJob, published: Job | None = None) -> None:
         """

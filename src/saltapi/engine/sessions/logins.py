@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from saltapi.engine.limits.requests import client_of
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import AuthenticationFailed, StoreUnavailable, TooManyRequests
 
 WINDOW_SECONDS = 60.0
@@ -73,7 +73,7 @@ class LoginThrottle:
         if self._store is None or not self._failures:
             return
         for key, limit in self._limits(address, user):
-            with contextlib.suppress(StoreUnavailable):
+            with contextlib.suppress(StoreUnavailable, ShareUsed):
                 await self._count_shared(self._store, _shared_key(key), limit)
 
     async def _count_shared(self, store: Store, key: str, limit: int) -> None:

@@ -14,6 +14,7 @@ import time
 from saltapi.engine.store.sqlite import Store
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Session, Token
+from saltapi.user_names import owner_of
 
 LIFE_SECONDS = 30.0
 TICKET_BYTES = 32
@@ -38,11 +39,12 @@ class Tickets:
 
         Raises:
             StoreUnavailable
+            ShareUsed: The user has too many tickets.
         """
         ticket = secrets.token_hex(TICKET_BYTES)
         expire = min(time.time() + LIFE_SECONDS, session.expire)
         hidden = _hide(session.token.encode(), ticket)
-        await self._store.put(KIND, _name(ticket), hidden, expire=expire)
+        await self._store.put(KIND, _name(ticket), hidden, expire=expire, owner=owner_of(session))
         return ticket, expire
 
     async def redeem(self, ticket: str) -> Token:

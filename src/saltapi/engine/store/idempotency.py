@@ -18,7 +18,7 @@ from typing import Any
 
 from saltapi import errors, formats
 from saltapi.config import KIB
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import (
     AuditUnavailable,
     AuthenticationFailed,
@@ -37,6 +37,7 @@ from saltapi.errors import (
 )
 from saltapi.lowstate import CREDENTIAL_KEYS, Command
 from saltapi.types import Jid, Session
+from saltapi.user_names import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -203,6 +204,7 @@ class Idempotency:
 
         Raises:
             MasterUnavailable: Nothing can be run now; the key is not used up.
+            ShareUsed: The user has too many keys; nothing is run.
             What `find` raises.
         """
         name = _name(session, key)
@@ -210,7 +212,8 @@ class Idempotency:
             raise MasterUnavailable("The Salt master is not available.")
         given = self._with_jids(commands)
         jids = [command.jid for command in given]
-        keeper = _Keeper(self._store, name, request, time.time() + self._seconds)
+        expire = time.time() + self._seconds
+        keeper = _Keeper(self._store, name, request, expire, owner_of(session))
         found = await keeper.add(jids)
         if found is None:
             return Reservation(jids, given, _keeper=keeper)
@@ -305,8 +308,9 @@ class Keyed:
 class _Keeper:
     """The record of one key while its first request is at work."""
 
-    def __init__(self, store: Store, name: str, request: str, expire: float) -> None:
+    def __init__(self, store: Store, name: str, request: str, expire: float, owner: str) -> None:
         self._store = store
+        self._owner = owner
         self._name = name
         self._request = request
         self._expire = expire
@@ -319,7 +323,9 @@ class _Keeper:
     async def add(self, jids: Sequence[Jid | None]) -> bytes | None:
         """Write the key; None if that was done, else the record that was there."""
         self._jids = list(jids)
-        found = await self._store.add(KIND, self._name, self._record(), expire=self._expire)
+        found = await self._store.add(
+            KIND, self._name, self._record(), expire=self._expire, owner=self._owner
+        )
         if found is None:
             self._open = True
             self._renewing = asyncio.create_task(self._renew())
@@ -366,7 +372,13 @@ class _Keeper:
         if len(value) > RESULTS_LIMIT_BYTES:
             value = self._record()
         with _not_in_the_way():
-            await self._store.put(KIND, self._name, value, expire=self._expire)
+            try:
+                await self._write(value)
+            except ShareUsed:
+                await self._write(self._record())
+
+    async def _write(self, value: bytes) -> None:
+        await self._store.put(KIND, self._name, value, expire=self._expire, owner=self._owner)
 
     def _record(self, outcome: Mapping[str, Any] | None = None) -> bytes:
         facts = {
@@ -383,7 +395,7 @@ def _not_in_the_way() -> Iterator[None]:
     """Let the commands go on where the store fails: a repeat then learns that nothing is known."""
     try:
         yield
-    except StoreUnavailable:
+    except (StoreUnavailable, ShareUsed):
         log.warning("What came of a request with an idempotency key could not be noted.")
 
 

@@ -3,7 +3,7 @@ Small values that all processes of this machine share, each until it expires.
 
 One SQLite file for each netapi module: its worker processes see the same values without
 stickiness, and values outlive a restart. All calls go through one thread, so the loop never
-waits for the disk.
+waits for the disk. Everybody has a share of the file, so that nobody can fill it for the others.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from saltapi.errors import StoreUnavailable
+from saltapi.errors import StoreUnavailable, TooManyRequests
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -30,23 +30,57 @@ EXPIRED_ROWS_PER_WRITE = 100
 MAX_BYTES = 256 * 1024 * 1024
 """How large the file may grow; what does not fit is refused like on a full disk."""
 PAGE_BYTES = 4096
+SHARE_BYTES = 16 * 1024 * 1024
+"""How much of it the values of one kind and one owner may take."""
+ROW_BYTES = 150
+"""What a value counts for beside itself and its key."""
+GROWTH_BYTES = 1024
+"""So much a value may always grow: how far something is can be noted when a share is used up."""
+FULL_RETRY_SECONDS = 60
 
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
-SCHEMA_VERSION = 1
-SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (
-    kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expire REAL NOT NULL,
-    PRIMARY KEY (kind, key)
-);
-CREATE INDEX IF NOT EXISTS entries_by_expire ON entries (expire);
-"""
+SCHEMA_VERSION = 2
+_SIZE = f"length(CAST({{0}}.key AS BLOB)) + length({{0}}.value) + {ROW_BYTES}"
+_LESS = (  # all of it is constant
+    f"UPDATE shares SET size_bytes = size_bytes - ({_SIZE.format('OLD')})"  # noqa: S608
+    " WHERE share = OLD.share;"
+    " DELETE FROM shares WHERE share = OLD.share AND size_bytes <= 0;"
+)
+_MORE = (
+    f"INSERT INTO shares VALUES (NEW.share, {_SIZE.format('NEW')})"  # noqa: S608
+    " ON CONFLICT (share) DO UPDATE SET size_bytes = size_bytes + excluded.size_bytes;"
+)
+SCHEMA = (
+    "CREATE TABLE IF NOT EXISTS entries ("
+    " kind TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, expire REAL NOT NULL,"
+    " share TEXT NOT NULL DEFAULT '', PRIMARY KEY (kind, key))",
+    "CREATE INDEX IF NOT EXISTS entries_by_expire ON entries (expire)",
+    "CREATE TABLE IF NOT EXISTS shares (share TEXT PRIMARY KEY, size_bytes INTEGER NOT NULL)",
+    f"CREATE TRIGGER IF NOT EXISTS added AFTER INSERT ON entries BEGIN {_MORE} END",
+    f"CREATE TRIGGER IF NOT EXISTS removed AFTER DELETE ON entries BEGIN {_LESS} END",
+    f"CREATE TRIGGER IF NOT EXISTS changed AFTER UPDATE ON entries BEGIN {_LESS} {_MORE} END",
+)
+ADD_SHARE = "ALTER TABLE entries ADD COLUMN share TEXT NOT NULL DEFAULT ''"
+"""Makes a file of version 1 one of version 2; what is in it is in nobody's share."""
+
+
+class ShareUsed(TooManyRequests):
+    """Who wants to keep something has no room left for it."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "You have as much kept here as there is room for; it is forgotten with time.",
+            retry_after_seconds=FULL_RETRY_SECONDS,
+        )
 
 
 class Store:
     """
     Values by kind and key, shared by the processes that open the same file.
 
-    Every method raises `StoreUnavailable` if the file cannot be read or written.
+    Every method raises `StoreUnavailable` if the file cannot be read or written. Those that put a
+    value raise `ShareUsed` if the values of its owner and kind would take more than `SHARE_BYTES`;
+    values without an owner have a share for each kind.
     """
 
     def __init__(self, path: Path) -> None:
@@ -60,7 +94,9 @@ class Store:
         self._inode: int | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-store")
 
-    async def add(self, kind: str, key: str, value: bytes, *, expire: float) -> bytes | None:
+    async def add(
+        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
+    ) -> bytes | None:
         """
         Put *value* unless there is one, atomically; None if it was put, else what was there.
 
@@ -69,12 +105,13 @@ class Store:
             key: The name of the value.
             value: Any bytes.
             expire: When the value is gone, in seconds since the epoch.
+            owner: Whose share it takes: a user, whoever that is.
         """
 
         def change(database: sqlite3.Connection) -> bytes | None:
             found = _find(database, kind, key)
             if found is None:
-                _write(database, kind, key, value, expire)
+                _write(database, kind, key, value, expire, owner)
             return found
 
         return await self._change(change)
@@ -83,19 +120,21 @@ class Store:
         """Return the value; None if there is none, or it has expired."""
         return await self._call(lambda database: _find(database, kind, key))
 
-    async def put(self, kind: str, key: str, value: bytes, *, expire: float) -> None:
-        """Put *value*, whatever was there; *expire* in seconds since the epoch."""
-        await self._change(lambda database: _write(database, kind, key, value, expire))
+    async def put(
+        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
+    ) -> None:
+        """Put *value*, whatever was there; *expire* and *owner* as for `add`."""
+        await self._change(lambda database: _write(database, kind, key, value, expire, owner))
 
     async def replace(
-        self, kind: str, key: str, old: bytes, new: bytes, *, expire: float
+        self, kind: str, key: str, old: bytes, new: bytes, *, expire: float, owner: str = ""
     ) -> bytes | None:
         """Put *new* if the value is *old*, atomically; return what was there before."""
 
         def change(database: sqlite3.Connection) -> bytes | None:
             found = _find(database, kind, key)
             if found == old:
-                _write(database, kind, key, new, expire)
+                _write(database, kind, key, new, expire, owner)
             return found
 
         return await self._change(change)
@@ -201,11 +240,31 @@ def _find(database: sqlite3.Connection, kind: str, key: str) -> bytes | None:
     return None if row is None else bytes(row[0])
 
 
-def _write(database: sqlite3.Connection, kind: str, key: str, value: bytes, expire: float) -> None:
+def _write(
+    database: sqlite3.Connection, kind: str, key: str, value: bytes, expire: float, owner: str
+) -> None:
+    share = f"{kind} {owner}"
+    before = _share_bytes(database, share)
     database.execute(
-        "INSERT OR REPLACE INTO entries (kind, key, value, expire) VALUES (?, ?, ?, ?)",
-        (kind, key, value, expire),
+        "INSERT INTO entries (kind, key, value, expire, share) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (kind, key) DO UPDATE"
+        " SET value = excluded.value, expire = excluded.expire, share = excluded.share",
+        (kind, key, value, expire, share),
     )
+    after = _share_bytes(database, share)
+    is_new = after - before > len(value)
+    if after <= SHARE_BYTES or (after - before <= GROWTH_BYTES and not is_new):
+        return
+    now = time.time()
+    database.execute("DELETE FROM entries WHERE expire <= ? AND share = ?", (now, share))
+    if _share_bytes(database, share) > SHARE_BYTES:
+        raise ShareUsed
+
+
+def _share_bytes(database: sqlite3.Connection, share: str) -> int:
+    """Return how much the values of a share take."""
+    found = database.execute("SELECT size_bytes FROM shares WHERE share = ?", (share,)).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def _remove(database: sqlite3.Connection, kind: str, key: str) -> None:
@@ -253,7 +312,10 @@ def _opened(path: Path) -> sqlite3.Connection:
         database.execute(f"PRAGMA max_page_count = {MAX_BYTES // PAGE_BYTES}")
         if database.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
             with _transaction(database):
-                for statement in SCHEMA.split(";")[:-1]:
+                columns = [row[1] for row in database.execute("PRAGMA table_info (entries)")]
+                if columns and "share" not in columns:
+                    database.execute(ADD_SHARE)
+                for statement in SCHEMA:
                     database.execute(statement)
                 database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     except BaseException:
