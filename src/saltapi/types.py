@@ -1,5 +1,6 @@
 """The vocabulary: the words of docs and code, each with one meaning."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -55,6 +56,11 @@ class Session:
     expire: float
     groups: tuple[str, ...] = ()
     auth_list: tuple[Any, ...] | None = None
+
+    @property
+    def owner(self) -> str:
+        """The text that stands for whose it is: never that of another user."""
+        return json.dumps([self.eauth, self.name])
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ STREAMS = {
     "rest_tornado": ["/events", "ws:/all_events", "ws:/formatted_events", "ws:/ws"],
     "rest_asgi": ["/events", "ws:/ws", "/v1/events", "ndjson:/v1/events", "ws:/v1/events"],
 }
-SECTIONS = {
+SECTIONS: dict[str, dict[str, Any]] = {
     "rest_tornado": {"websockets": True},
     # Everybody sees all events: what is hidden is hidden in them.
     "rest_asgi": {"event_acl": "all", "administrators": ["file:named"]},
@@ -158,7 +158,7 @@ async def test_runners_and_wheels(api: ApiServer) -> None:
     admin = await asyncio.to_thread(api.login)
     headers = {"X-Auth-Token": admin}
     low = await asyncio.to_thread(api.login, "low")
-    commands = [
+    commands: list[dict[str, Any]] = [
         {"client": "wheel", "fun": "key.gen", "keysize": 2048},
         {"client": "runner", "fun": "cache.grains", "kwarg": {"db_pass": "seen-by-nobody", "a": 1}},
         {"client": "runner", "fun": "cache.grains", "arg": ["--password seen-by-nobody"]},

@@ -12,10 +12,10 @@ from cryptography import x509
 
 from saltapi import config
 from saltapi.check.line import Line
+from saltapi.engine.sessions.user_names import UserNames
 from saltapi.errors import CannotStart
 from saltapi.process import daemonize, loader, tls
 from saltapi.types import Opts
-from saltapi.user_names import UserNames
 
 NETAPI_SECTIONS = {"rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"}
 SECTION_OPTIONS = {"api_acl", "authorized_ips"}

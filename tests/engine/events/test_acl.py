@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from saltapi.administrators import Administrators
 from saltapi.bridge.bus.events import Event, Gap
 from saltapi.bridge.bus.hub import BUS_LOST, Hub, Listener
 from saltapi.bridge.permissions.members import Members
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.filters import HELD_TOO_LONG
+from saltapi.engine.sessions.administrators import Administrators
 from saltapi.errors import CannotStart
 from saltapi.types import Session
 from tests.fake_master import frame_body, new_hub

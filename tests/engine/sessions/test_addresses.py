@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from saltapi.engine.sessions.addresses import address_allowed, user_allowed
-from saltapi.user_names import UserNames
+from saltapi.engine.sessions.user_names import UserNames
 
 
 @pytest.mark.parametrize(

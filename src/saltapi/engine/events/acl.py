@@ -6,8 +6,8 @@ Who sees which events: the option `event_acl` of rest_asgi.
     all         everything
     globs       events whose tags match one of them
 
-or a mapping of users to one of these (`saltapi.user_names`), `*` for those whom it does not name.
-Administrators see everything. What `permitted` says of each kind of event is the table in
+or a mapping of users (`engine.sessions.user_names`) to one of these, `*` for those whom it does not
+name. Administrators see everything. What `permitted` says of each kind of event is the table in
 docs/rest_asgi.md.
 
 Listeners that may see the same share one `EventFilter`; to those who see everything the hub hands
@@ -19,7 +19,6 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Literal
 from weakref import WeakValueDictionary
 
-from saltapi.administrators import Administrators
 from saltapi.bridge.bus.events import any_of, tag_glob
 from saltapi.bridge.bus.hub import Hub, Listener
 from saltapi.bridge.jobs.live_view import LiveView
@@ -29,8 +28,9 @@ from saltapi.bridge.permissions.scopes import Scopes
 from saltapi.config import EventAclOption, EventPolicy
 from saltapi.engine.events.filters import Decide, EventFilter
 from saltapi.engine.events.subjects import Kind, Subject, Subjects
+from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.user_names import UserNames, user_of
 from saltapi.types import MinionId, Opts, Session
-from saltapi.user_names import UserNames, user_of
 
 JOB_READERS = ("jobs.list_jobs", "jobs.lookup_jid")
 """Who may run these runners can read the arguments and the returns of all jobs anyway."""

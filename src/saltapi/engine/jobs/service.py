@@ -2,9 +2,9 @@
 Jobs as a session may know them: from the registry of what the bus shows, and from the job cache.
 
 A user sees the jobs that this user started, and all jobs if the master would let the user run
-`event_acl.JOB_READERS`; administrators see all. What the registry does not know any more is read from
-the master's job cache: in this process where it may read the master's files, by the same rule; else
-by the runner functions with the user's token, and the master decides.
+`event_acl.JOB_READERS`; administrators see all. What the registry does not know any more is read
+from the master's job cache: in this process where it may read the master's files, by the same rule;
+else by the runner functions with the user's token, and the master decides.
 """
 
 import asyncio
@@ -15,7 +15,6 @@ import time
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from saltapi.administrators import Administrators
 from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.jobs import Job, JobRequest, MinionState
 from saltapi.bridge.jobs.registry import (
@@ -28,12 +27,12 @@ from saltapi.bridge.jobs.registry import (
 )
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
+from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.store.sqlite import ShareUsed
 from saltapi.errors import NotFound, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.lowstate import Command, checked_jid
 from saltapi.types import Credentials, Jid, MinionId, Session
-from saltapi.user_names import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -176,9 +175,7 @@ class JobService:
             owner = json.dumps({"eauth": session.eauth}).encode()
             expire = time.time() + OWNER_SECONDS
             try:
-                await self._store.put(
-                    OWNER_KIND, jid, owner, expire=expire, owner=owner_of(session)
-                )
+                await self._store.put(OWNER_KIND, jid, owner, expire=expire, owner=session.owner)
             except ShareUsed:
                 log.warning("Whose job %s is will not be known elsewhere: too many jobs.", jid)
 

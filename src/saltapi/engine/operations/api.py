@@ -20,7 +20,6 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from saltapi import lowstate
-from saltapi.administrators import Administrators
 from saltapi.bridge.requests import arguments
 from saltapi.config import AccessSection
 from saltapi.engine.audit.activity import acting, facts_of
@@ -28,7 +27,9 @@ from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.engine.sessions.addresses import check_address, user_allowed
+from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.sessions import Attempt, permissions
+from saltapi.engine.sessions.user_names import UserNames, user_of
 from saltapi.engine.store.idempotency import Keyed, Reservation
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.errors import (
@@ -44,7 +45,6 @@ from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Session
-from saltapi.user_names import UserNames, user_of
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})

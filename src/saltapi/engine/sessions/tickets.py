@@ -14,7 +14,6 @@ import time
 from saltapi.engine.store.sqlite import Store
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Session, Token
-from saltapi.user_names import owner_of
 
 LIFE_SECONDS = 30.0
 TICKET_BYTES = 32
@@ -44,7 +43,7 @@ class Tickets:
         ticket = secrets.token_hex(TICKET_BYTES)
         expire = min(time.time() + LIFE_SECONDS, session.expire)
         hidden = _hide(session.token.encode(), ticket)
-        await self._store.put(KIND, _name(ticket), hidden, expire=expire, owner=owner_of(session))
+        await self._store.put(KIND, _name(ticket), hidden, expire=expire, owner=session.owner)
         return ticket, expire
 
     async def redeem(self, ticket: str) -> Token:

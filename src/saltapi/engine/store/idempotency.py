@@ -37,7 +37,6 @@ from saltapi.errors import (
 )
 from saltapi.lowstate import CREDENTIAL_KEYS, Command
 from saltapi.types import Jid, Session
-from saltapi.user_names import owner_of
 
 log = logging.getLogger(__name__)
 
@@ -213,7 +212,7 @@ class Idempotency:
         given = self._with_jids(commands)
         jids = [command.jid for command in given]
         expire = time.time() + self._seconds
-        keeper = _Keeper(self._store, name, request, expire, owner_of(session))
+        keeper = _Keeper(self._store, name, request, expire, session.owner)
         found = await keeper.add(jids)
         if found is None:
             return Reservation(jids, given, _keeper=keeper)

@@ -11,9 +11,9 @@ from saltapi.engine.monitoring.metrics import Metrics
 from saltapi.engine.monitoring.shared import SharedMetrics
 from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
+from saltapi.engine.services import Services
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.store.idempotency import Idempotency
-from saltapi.services import Services
 from saltapi.types import Opts
 
 

@@ -20,6 +20,7 @@ from saltapi.config import RestCherrypyConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.commands.blocking import APIClient
 from saltapi.engine.operations.api import Api, value_from_text
+from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -27,7 +28,6 @@ from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import wait_served
-from saltapi.services import Services
 from saltapi.types import Opts
 
 if TYPE_CHECKING:

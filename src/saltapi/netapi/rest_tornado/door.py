@@ -25,6 +25,7 @@ from saltapi import errors, formats, trace
 from saltapi.config import KIB, RestTornadoConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.operations.api import Api
+from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -34,7 +35,6 @@ from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
-from saltapi.services import Services
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)

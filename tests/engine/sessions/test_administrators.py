@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from saltapi.administrators import Administrators
+from saltapi.engine.sessions.administrators import Administrators
 from saltapi.errors import CannotStart
 from saltapi.types import Session
 

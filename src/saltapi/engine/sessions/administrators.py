@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterable
 from typing import Protocol
 
+from saltapi.engine.sessions.user_names import User, UserNames, user_of
 from saltapi.types import Opts, Session, Token
-from saltapi.user_names import User, UserNames, user_of
 
 REMEMBERED_SECONDS = 5.0
 REMEMBERED_SESSIONS = 1_000

@@ -5,7 +5,6 @@ A name without a system is that of the only system in `external_auth`. Where the
 could be anybody's who gets the name from the weakest of them, so it is refused.
 """
 
-import json
 from collections.abc import Iterable
 from typing import TypeAlias
 
@@ -74,11 +73,6 @@ class UserNames:
             f"{', '.join(unclear)} could be a user of each of the eauth systems in external_auth;"
             f" write {instead}."
         )
-
-
-def owner_of(session: Session) -> str:
-    """Return the text that stands for who has a session: never that of another user."""
-    return json.dumps(user_of(session))
 
 
 def user_of(session: Session) -> User:

@@ -6,15 +6,15 @@ Modules make it by `Services` alone, and ask `bind` for the operations when they
 
 from pathlib import Path
 
-from saltapi.administrators import Administrators
 from saltapi.config import HttpSection
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.operations.api import Api
+from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.user_names import UserNames
 from saltapi.engine.store.sqlite import Store
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.types import Opts
-from saltapi.user_names import UserNames
 
 
 class Services:
