@@ -161,7 +161,8 @@ def test_client_interface(client: str) -> None:
             *lowstate.TARGET_TYPES,
             *lowstate.MASTER_KEYS,
             *lowstate.REFUSED_LOCAL_KEYS,
-            *(lowstate.RESERVED_FUNCTION_KEYS - {"cmd"}),
+            *lowstate.RUNNER_KEYS,
+            *lowstate.WHEEL_KEYS,
             *ssh_options.REFUSED,
         }
     ),

@@ -17,7 +17,16 @@ from saltapi.errors import (
     SaltApiError,
 )
 from saltapi.interfaces import INTERFACES
-from saltapi.lowstate import TARGET_TYPES, Command, check, check_all, chunks_from
+from saltapi.lowstate import (
+    RUNNER_KEYS,
+    TARGET_TYPES,
+    WHEEL_KEYS,
+    Command,
+    check,
+    check_all,
+    chunks_from,
+    credentials_of,
+)
 
 ALL = EngineConfig(netapi_enable_clients=list(INTERFACES))
 TOKEN = "5ec7e7" * 8
@@ -403,22 +412,41 @@ def test_other_keys_are_arguments_of_master_functions() -> None:
 
 
 def test_what_steers_salt_is_no_argument() -> None:
-    """Credentials and keys for Salt itself never become arguments of a function."""
-    chunk = {**RUNNER, "user": "root", "key": "x", "print_event": True, "full_return": True}
-    command = check({**chunk, "eauth": "pam", "username": "u", "password": "p", "cmd": "x"}, ALL)
+    """Credentials and keys for Salt itself never become arguments at the top level of a chunk."""
+    chunk = {**RUNNER, "user": "root", "key": "x", "full_return": True}
+    command = check({**chunk, "eauth": "pam", "username": "u", "password": "p"}, ALL)
     assert ({}, True) == (command.kwargs, command.full_return)
-    assert {} == wheel(user="root", full_return=True).kwargs
+    assert {} == wheel(cmd="x", print_event=True, full_return=True, eauth="pam").kwargs
+
+
+@pytest.mark.parametrize(
+    ("actual", "expected"),
+    [
+        (runner(cmd="x", print_event=True).kwargs, {"cmd": "x", "print_event": True}),
+        (runner(client="runner_async", full_return=True).kwargs, {"full_return": True}),
+        (runner(client="runner_async", key="x").kwargs, {}),
+        (wheel(user="u", key="x").kwargs, {"user": "u", "key": "x"}),
+    ],
+)
+def test_top_level_as_salt(actual: Any, expected: dict[str, Any]) -> None:
+    """Salt hands on what its runner and wheel clients do not read themselves."""
+    assert expected == actual
 
 
 @pytest.mark.parametrize("base", [RUNNER, WHEEL])
-@pytest.mark.parametrize(
-    "name",
-    ["token", "eauth", "username", "password", "cmd", "fun", "user", "client", "__kwarg__"],
-)
-def test_reserved_names_cannot_be_smuggled(base: dict[str, Any], name: str) -> None:
-    """A keyword argument cannot have a name that the master reads itself."""
-    with pytest.raises(InvalidChunk, match=f"'{name}' cannot be an argument"):
-        check({**base, "kwarg": {name: "x"}}, ALL)
+@pytest.mark.parametrize("name", sorted(RUNNER_KEYS | WHEEL_KEYS))
+def test_names_of_arguments(base: dict[str, Any], name: str) -> None:
+    """In `kwarg` an argument may have any name: a token there is not the caller's."""
+    command = check({**base, "kwarg": {name: "x"}}, ALL)
+
+    assert ({name: "x"}, credentials_of(base)) == (command.kwargs, command.credentials)
+
+
+@pytest.mark.parametrize("base", [RUNNER, WHEEL])
+def test_marks_of_salt_are_no_arguments(base: dict[str, Any]) -> None:
+    """Names that begin with two underscores are Salt's own."""
+    with pytest.raises(InvalidChunk, match="'__kwarg__' cannot be an argument"):
+        check({**base, "kwarg": {"__kwarg__": "x"}}, ALL)
 
 
 def test_timeout_of_a_runner() -> None:

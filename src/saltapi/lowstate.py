@@ -67,10 +67,13 @@ those by which masters and syndics speak to each other.
 """
 
 CREDENTIAL_KEYS = ("token", "eauth", "username", "password")
-RESERVED_FUNCTION_KEYS = frozenset(
-    {*CREDENTIAL_KEYS, "client", "cmd", "fun", "user", "print_event", "full_return"}
+RUNNER_KEYS = frozenset({*CREDENTIAL_KEYS, "client", "fun", "arg", "kwarg", "user", "key"})
+"""What is no argument at the top level of a runner's chunk (`RunnerClient._reformat_low`)."""
+
+WHEEL_KEYS = frozenset(
+    {*CREDENTIAL_KEYS, "client", "cmd", "fun", "arg", "kwarg", "print_event", "full_return"}
 )
-"""Names that a runner's or wheel function's keyword argument cannot have: the master reads them."""
+"""What is no argument at the top level of a wheel function's chunk: the master reads it there."""
 
 FUNCTION_NAME = re.compile(r"[A-Za-z_][\w-]*(\.[\w-]+)+", re.ASCII)
 MASTER_FUNCTION_NAME = re.compile(r"[A-Za-z_]\w*\.\w+", re.ASCII)
@@ -295,16 +298,14 @@ def _function_command(client: str, chunk: Chunk, credentials: Credentials) -> Co
             key="fun",
         )
     kwargs = dict(_mapping(chunk, "kwarg") or {})
-    beside = {"client", "fun", "arg", "kwarg", *CREDENTIAL_KEYS}
+    beside = RUNNER_KEYS if client.startswith("runner") else WHEEL_KEYS
     timeout = full_return = None
     if client == "runner":
         timeout = seconds(chunk, "timeout")
         full_return = _flag(chunk, "full_return")
-        beside |= {"timeout", "full_return", "key"}
-    kwargs.update({k: v for k, v in chunk.items() if k not in beside and k not in _QUIETLY_DROPPED})
-    for key in kwargs:
-        if key in RESERVED_FUNCTION_KEYS or key.startswith("__"):
-            raise InvalidChunk(f"{key!r} cannot be an argument of a function.", key=key)
+        beside |= {"timeout", "full_return"}
+    kwargs.update({key: value for key, value in chunk.items() if key not in beside})
+    check_argument_names(kwargs)
     return Command(
         client=client,
         fun=fun,
@@ -316,7 +317,16 @@ def _function_command(client: str, chunk: Chunk, credentials: Credentials) -> Co
     )
 
 
-_QUIETLY_DROPPED = frozenset({"user", "print_event", "full_return", "cmd"})
+def check_argument_names(kwargs: Mapping[str, Any]) -> None:
+    """
+    Refuse keyword arguments that Salt would take for marks of its own (`__kwarg__`, `__pub_…`).
+
+    Raises:
+        InvalidChunk: One begins with two underscores.
+    """
+    for key in kwargs:
+        if key.startswith("__"):
+            raise InvalidChunk(f"{key!r} cannot be an argument of a function.", key=key)
 
 
 def _local_function(client: str, chunk: Chunk) -> str | list[str]:

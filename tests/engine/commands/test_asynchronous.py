@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,11 @@ from tests.waiting import async_eventually, scaled
 ONE, TWO = "minion-1", "minion-2"
 SOON = {"timeout": scaled(1), "gather_job_timeout": scaled(1)}
 """Enough for minions that answer at once."""
+RESERVED_BY_SALT = [
+    "fun", "user", "username", "password", "eauth", "token", "client", "cmd", "print_event",
+    "full_return", "key",
+]  # fmt: skip
+"""What runner and wheel clients of Salt read at the top level of a chunk."""
 
 
 @pytest.fixture
@@ -267,6 +272,24 @@ class TestRunner:
 
         assert {"args": [], "kwargs": {"x": 1}} == result
 
+    @pytest.mark.parametrize("lane", [True, False])
+    @pytest.mark.parametrize("name", RESERVED_BY_SALT)
+    async def test_reserved_names(
+        self,
+        client: AsyncAPIClient,
+        token: dict[str, str],
+        monkeypatch: pytest.MonkeyPatch,
+        name: str,
+        lane: bool,
+    ) -> None:
+        """The function gets arguments whose names the master reads elsewhere, as from Salt."""
+        if not lane:
+            monkeypatch.setattr(client.functions, "takes", lambda _fun: False)
+        for low in ({"kwarg": {name: "mine"}}, {"arg": [f"{name}=mine"]}):
+            result = await client.runner("test.arg", **low, **token)
+
+            assert {"args": [], "kwargs": {name: "mine"}} == result
+
     async def test_positional(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
         """arg is a list of positional arguments."""
         result = await client.runner("test.arg", arg=["a", 2], **token)
@@ -363,13 +386,45 @@ class TestWheel:
                     assert f"wheel.{fun}" == event.data["fun"]
                     break
 
-    @pytest.mark.parametrize("key", ["token", "user", "cmd", "__jid__"])
+    @pytest.mark.parametrize("key", ["arg", "kwarg", "__jid__"])
     async def test_reserved_names(
         self, client: AsyncAPIClient, token: dict[str, str], key: str
     ) -> None:
         """Arguments cannot take the place of what the master reads beside them."""
         with pytest.raises(InvalidChunk):
-            await client.wheel("key.list_all", kwarg={key: "x"}, **token)
+            await client.wheel("mine.echo", kwarg={key: "x"}, **token)
+
+
+WHEEL_MODULE = """
+def echo(**kwargs):
+    return kwargs
+"""
+
+
+@pytest.mark.parametrize("fast", [["mine.echo"], []])
+async def test_names_of_wheel_arguments(
+    private_master: Callable[..., PrivateMaster], fast: list[str], tmp_path: Path
+) -> None:
+    """A wheel function gets arguments of any name; a rule about arguments is about those."""
+    (tmp_path / "wheel").mkdir()
+    (tmp_path / "wheel" / "mine.py").write_text(WHEEL_MODULE)
+    rule = {"@wheel": [{"mine.echo": {"kwargs": {"user": "bob"}}}]}
+    options = {"module_dirs": [str(tmp_path)], "fast_functions": fast}
+    master = private_master(minions=0, users={"few": [rule]}, options=options)
+    async with AsyncAPIClient(config.load(master.config_dir)) as client:
+        all_ = master.credentials()
+        few = master.credentials("few")
+        for name in RESERVED_BY_SALT:
+            event = await client.wheel("mine.echo", kwarg={name: "mine"}, **all_)
+            assert {name: "mine"} == event["data"]["return"]
+        for key in ("arg", "kwarg"):
+            with pytest.raises(InvalidChunk, match="cannot be named"):
+                await client.wheel("mine.echo", kwarg={key: {"user": "bob"}, "token": "x"}, **few)
+        event = await client.wheel("mine.echo", kwarg={"user": "bob"}, **few)
+        assert {"user": "bob"} == event["data"]["return"]
+        for wrong in ({"user": "eve"}, {"token": "bob"}):
+            with pytest.raises(AuthorizationFailed):
+                await client.wheel("mine.echo", kwarg=wrong, **few)
 
 
 EVERY_CLIENT: list[dict[str, Any]] = [

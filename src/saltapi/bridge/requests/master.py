@@ -24,6 +24,7 @@ from saltapi.errors import (
     MasterUnavailable,
     NoMinionsMatched,
 )
+from saltapi.lowstate import WHEEL_KEYS
 from saltapi.trace import carried
 from saltapi.types import Credentials, Jid, Opts, Published, Token
 
@@ -184,15 +185,19 @@ class Master:
         Run a wheel function in the master and return `{"tag": …, "data": {…}}`.
 
         What the master checks (`kwarg`) and what it runs (the keys beside it) are the same
-        here; a caller cannot show it one and have it run the other.
+        here; a caller cannot show it one and have it run the other. Names that the master reads
+        beside them go as Salt's clients send them, `arg` and `kwarg`, where the check sees no
+        arguments at all: a rule about arguments then refuses.
 
         Raises:
             AuthenticationFailed, AuthorizationFailed, BadRequest, MasterUnavailable,
             MalformedAnswer
         """
+        arguments: dict[str, Any] = {**kwarg, "kwarg": {"kwarg": kwarg}}
+        if not WHEEL_KEYS.isdisjoint(kwarg):
+            arguments = {"arg": [], "kwarg": kwarg}
         load = {
-            **kwarg,
-            "kwarg": {"kwarg": kwarg},
+            **arguments,
             "cmd": "wheel",
             "fun": fun,
             **credentials.as_load(),

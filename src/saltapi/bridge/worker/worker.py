@@ -94,17 +94,12 @@ class Functions:
         self, client: Any, request: Request, user: str, args: list[Any], kwargs: dict[str, Any]
     ) -> dict[str, Any]:
         """Run the function as `SyncClientMixin.low` does, with its events and its job."""
-        import salt.client.mixins
         import salt.utils.args
 
         fun, jid = request["fun"], request["jid"]
         if client is self._clients["wheel"] and not args:
             # `low` would do it, but on 3008 it fails when an argument is missing or unknown.
-            call = salt.utils.args.format_call(
-                client.functions[fun],
-                kwargs,
-                expected_extra_kws=salt.client.mixins.CLIENT_INTERNAL_KEYWORDS,
-            )
+            call = salt.utils.args.format_call(client.functions[fun], kwargs)
             args, kwargs = call["args"], call["kwargs"]
         low = {
             "arg": args,

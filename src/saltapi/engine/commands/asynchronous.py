@@ -37,7 +37,7 @@ from saltapi.engine.commands.shapes import shape, wheel_shape
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.errors import InvalidChunk, NoMinionsMatched
-from saltapi.lowstate import RESERVED_FUNCTION_KEYS, Command, check
+from saltapi.lowstate import Command, check, check_argument_names
 from saltapi.trace import note_jid
 from saltapi.types import Chunk, Credentials, Jid, MinionId, Opts, Token
 
@@ -354,8 +354,7 @@ class AsyncAPIClient:
         fun = str(command.fun)
         args, named = salt.utils.args.parse_input(list(command.args), condition=False)
         kwargs = {**named, **(command.kwargs or {})}
-        if any(name in RESERVED_FUNCTION_KEYS or name.startswith("__") for name in kwargs):
-            raise InvalidChunk("An argument has a name that is reserved for Salt.", key="arg")
+        check_argument_names(named)
         signature = await self.signatures.find(kind, fun)
         if signature is None and kind == "runner" and self.signatures.loaded:
             raise InvalidChunk(f"'{fun}' is not available.", key="fun")
@@ -367,6 +366,11 @@ class AsyncAPIClient:
             args = []
         if signature is not None:
             kwargs = signature.accepted(kwargs)
+        if kind == "wheel" and not kwargs.keys().isdisjoint({"arg", "kwarg"}):
+            # The master would read them as all arguments, and check others than it runs.
+            raise InvalidChunk(
+                "An argument of a wheel function cannot be named 'arg' or 'kwarg'.", key="kwarg"
+            )
         return fun, args, kwargs
 
     async def _by_lane(
