@@ -1,6 +1,7 @@
 """Reading the master's config."""
 
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +88,6 @@ def test_the_engine_passes_over_salts_options() -> None:
         ("rest_timeout", "soon"),
         ("function_workers", -1),
         ("function_workers", 65),
-        ("netapi_enable_clients", "local"),
         ("netapi_enable_clients", [1]),
         ("api_listener_queue_bytes", 1),
         ("api_session_cache_seconds", -0.1),
@@ -98,6 +98,78 @@ def test_a_wrong_value_is_named(option: str, value: Any) -> None:
     """A value that an option cannot have keeps the service from starting, by name."""
     with pytest.raises(CannotStart, match=option):
         EngineConfig.of({option: value})
+
+
+@pytest.mark.parametrize("section", config.SECTIONS)
+def test_null_is_the_default(section: str) -> None:
+    """An option without a value, as in `debug:`, is as if it were not there."""
+    kind = config.SECTIONS[section]
+    nulls = dict.fromkeys(kind.option_names())
+
+    assert kind.parse({"port": 1}) == kind.parse({**nulls, "port": 1})
+
+
+def test_null_is_the_default_at_the_top_level() -> None:
+    """The same holds for the engine's options."""
+    assert EngineConfig.of({}) == EngineConfig.of(dict.fromkeys(EngineConfig.option_names()))
+
+
+RUN_BY_SALT: list[tuple[str, str, list[Any], Any]] = [
+    ("rest_cherrypy", "debug", ["", 0, [], {}], False),
+    ("rest_cherrypy", "debug", [1, 7, 2.5, -1], True),
+    ("rest_cherrypy", "webhook_disable_auth", ["", 0, [], {}], False),
+    ("rest_cherrypy", "webhook_disable_auth", [1, 7, 2.5, -1], True),
+    ("rest_cherrypy", "enable_sessions", ["", [], {}], True),
+    ("rest_cherrypy", "log_access_file", ["", 0, [], {}], ""),
+    ("rest_cherrypy", "thread_pool", ["", 0, [], {}], 100),
+    ("rest_cherrypy", "queue_size", [0], 0),
+    ("rest_cherrypy", "queue_size", [-1], -1),
+    ("rest_cherrypy", "max_request_body_size", ["", [], {}], config.MIB),
+    ("rest_cherrypy", "max_request_body_size", [0], sys.maxsize),
+    ("rest_cherrypy", "static", [0, [], {}], None),
+    ("rest_cherrypy", "static_path", [0, [], {}], "/static"),
+    ("rest_cherrypy", "ssl_crt", [0, [], {}], None),
+    ("rest_cherrypy", "api_acl", ["", 0, []], None),
+    ("rest_cherrypy", "authorized_ips", [0, {}], None),
+    ("rest_tornado", "disable_ssl", [7, 2.5, -1], True),
+    ("rest_tornado", "backlog", [0], 0),
+    ("rest_tornado", "backlog", [-1], -1),
+    ("rest_tornado", "num_processes", [-1], -1),
+    ("rest_tornado", "websockets", ["", [], {}], False),
+    ("rest_tornado", "cors_origin", [0, {}], None),
+    ("rest_tornado", "max_request_body_size", [0], sys.maxsize),
+    ("rest_wsgi", "port", ["8000"], 8000),
+]
+"""Section, option, values that Salt's daemon (3008.2) runs with, and what they mean to us."""
+
+
+@pytest.mark.parametrize(
+    ("section", "option", "value", "meaning"),
+    [(s, o, value, meaning) for s, o, values, meaning in RUN_BY_SALT for value in values],
+)
+def test_what_salt_runs_with(section: str, option: str, value: Any, meaning: Any) -> None:
+    """A config that Salt's modules start with starts ours, with what it means to Salt."""
+    values = {"port": 1, "disable_ssl": True, option: value}
+    parsed = config.SECTIONS[section].parse(values)
+
+    name = "socket_queue_size" if option == "queue_size" else option
+    assert meaning == getattr(parsed, name)
+
+
+@pytest.mark.parametrize("section", ["rest_cherrypy", "rest_tornado"])
+@pytest.mark.parametrize("option", ["webhook_disable_auth", "disable_ssl", "stats_disable_auth"])
+def test_words_that_are_not_yes_or_no(section: str, option: str) -> None:
+    """A word that is neither yes nor no opens nothing: the module says so and does not start."""
+    with pytest.raises(CannotStart, match=option):
+        config.SECTIONS[section].parse({"port": 1, option: "perhaps"})
+    assert not getattr(config.SECTIONS[section].parse({"port": 1, option: "False"}), option)
+
+
+@pytest.mark.parametrize("value", ["local", "local, runner", "local runner", ["local"]])
+def test_clients_as_a_text(value: Any) -> None:
+    """`netapi_enable_clients` may be a text with names in it, which count as whole words."""
+    found = EngineConfig.of({"netapi_enable_clients": value}).netapi_enable_clients
+    assert ("local" in found, "local_async" in found) == (True, False)
 
 
 def test_every_wrong_value_is_named() -> None:

@@ -7,6 +7,8 @@ ours in it is checked here. Every option of this file is described in `docs/conf
 
 import difflib
 import ipaddress
+import re
+import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal, Self
 
@@ -18,6 +20,9 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    field_validator,
     model_validator,
 )
 
@@ -53,9 +58,16 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 Seconds = Annotated[float, Field(gt=0)]
 SshDirectory = Annotated[str, AfterValidator(lambda path: _absolute(str(Path(path).expanduser())))]
 """A directory of keys; `~` is the home of the user of this process."""
+BodyLimit = Annotated[int, Field(ge=0), AfterValidator(lambda limit: limit or sys.maxsize)]
+"""How many bytes a body may have; 0 is no limit, as CherryPy has it."""
 UrlPath = Annotated[str, AfterValidator(lambda path: "/" + path.strip("/"))]
 """A path in URLs: with a slash in front of it and none behind."""
 AbsolutePath = Annotated[str, AfterValidator(_absolute)]
+ClientNames = Annotated[
+    list[str],
+    BeforeValidator(lambda value: re.findall(r"\w+", value) if isinstance(value, str) else value),
+]
+"""A list; Salt takes a text with names in it, too."""
 EventPolicy = Literal["own", "permitted", "all"] | list[str]
 """Which events a user sees: a word of `saltapi.engine.events.acl`, or globs of tags."""
 ReturnerOption = str | Annotated[dict[str, list[str]], Field(min_length=1)]
@@ -121,6 +133,10 @@ AUDIT_REDACT = [
 """What the audit log hides by default: arguments by name, and all of some functions."""
 
 
+NOT_NUMBERS = frozenset({"string_type", "list_type", "dict_type"})
+"""What the validation library says of a number where there should be something else."""
+
+
 class Section(BaseModel):
     """Base of every part of the config that is ours; unknown keys are kept for `unknown`."""
 
@@ -128,6 +144,30 @@ class Section(BaseModel):
 
     title: ClassVar[str] = ""
     """Where the options stand, for messages: the name of a section, or "" for the top level."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_default(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """An option without a value (`debug:`) is as good as none, as in Salt's modules."""
+        return {name: value for name, value in values.items() if value is not None}
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _empty_is_default(
+        cls, value: Any, validate: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        """Take what Salt's modules take for "not set", and every number as yes or no."""
+        field = cls.model_fields[str(info.field_name)]
+        if field.annotation is bool and isinstance(value, int | float):
+            return bool(value)
+        try:
+            return validate(value)
+        except ValidationError as error:
+            kinds = {found["type"] for found in error.errors()}
+            is_empty = value in ("", [], {}) or (value == 0 and not kinds.isdisjoint(NOT_NUMBERS))
+            if is_empty and not field.is_required():
+                return field.get_default(call_default_factory=True)
+            raise
 
     @classmethod
     def parse(cls, values: Any) -> Self:
@@ -165,7 +205,7 @@ class Section(BaseModel):
 class EngineConfig(Section):
     """Options of the engine: top-level options of the master config, shared by all modules."""
 
-    netapi_enable_clients: list[str] = []
+    netapi_enable_clients: ClientNames = []
     netapi_allow_raw_shell: bool = False
     netapi_returners: list[ReturnerOption] = []
     netapi_ssh_keys: list[SshDirectory] = []
@@ -213,7 +253,7 @@ class RestWsgiConfig(AccessSection):
     host: str = "localhost"
     threads: int = Field(default=50, ge=1, le=1000)
     socket_queue_size: int = Field(default=30, ge=1)
-    max_request_body_size: int = Field(default=MIB, ge=1)
+    max_request_body_size: BodyLimit = MIB
 
 
 class TlsSection(AccessSection):
@@ -240,7 +280,7 @@ class HttpSection(TlsSection):
     log_access_file: str = ""
     log_error_file: str = ""
     webhook_disable_auth: bool = False
-    max_request_body_size: int = Field(default=MIB, ge=1)
+    max_request_body_size: BodyLimit = MIB
     collect_stats: bool = False
     stats_disable_auth: bool = False
     cors_origin: list[str] | str | None = None
@@ -274,9 +314,11 @@ class RestCherrypyConfig(SiteSection):
     title = "rest_cherrypy"
 
     port: Port
-    thread_pool: int = Field(default=100, ge=1, le=1000)
+    thread_pool: Annotated[int, BeforeValidator(lambda value: value or 100)] = Field(
+        default=100, ge=1, le=1000
+    )
     socket_queue_size: int = Field(
-        default=30, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
+        default=30, validation_alias=AliasChoices("socket_queue_size", "queue_size")
     )
     expire_responses: bool = True
 
@@ -288,9 +330,9 @@ class RestTornadoConfig(HttpSection):
 
     port: Port
     address: str | None = Field(default=None, validation_alias=AliasChoices("address", "host"))
-    backlog: int = Field(default=128, ge=1)
+    backlog: int = 128
     websockets: bool = False
-    num_processes: int = Field(default=1, ge=0, le=256)
+    num_processes: int = Field(default=1, le=256)
 
     @model_validator(mode="before")
     @classmethod

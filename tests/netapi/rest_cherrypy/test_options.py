@@ -462,15 +462,15 @@ def test_expire_responses(value: bool) -> None:
     [
         ("port", 0, "rest_cherrypy.port"),
         ("port", "http", "rest_cherrypy.port"),
-        ("thread_pool", 0, "rest_cherrypy.thread_pool"),
-        ("socket_queue_size", -1, "rest_cherrypy.socket_queue_size"),
+        ("thread_pool", -1, "rest_cherrypy.thread_pool"),
+        ("socket_queue_size", "many", "rest_cherrypy.socket_queue_size"),
         ("max_request_body_size", "1 MB", "rest_cherrypy.max_request_body_size"),
         ("ssl_cert_reqs", "REQUIRED", "rest_cherrypy.ssl_cert_reqs"),
         ("static", "static", "must be an absolute path"),
         ("app", "index.html", "must be an absolute path"),
         ("favicon", "icon.ico", "must be an absolute path"),
         ("authorized_ips", 7, "rest_cherrypy.authorized_ips"),
-        ("webhook_url", None, "rest_cherrypy.webhook_url"),
+        ("webhook_url", 5, "rest_cherrypy.webhook_url"),
     ],
 )
 def test_wrong_value(option: str, value: Any, said: str) -> None:

@@ -46,7 +46,7 @@ def serve(opts: Opts, name: str) -> None:
         asyncio.run(serve_process(opts, name, sockets))
 
     try:
-        count = section.num_processes or os.cpu_count() or 1
+        count = section.num_processes if section.num_processes > 0 else os.cpu_count() or 1
         if count == 1:
             work()
         else:
