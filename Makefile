@@ -12,8 +12,8 @@ ARGS ?=
 JOBS ?= 2
 
 # The first of these that saltapi supports; PYTHON=… takes another.
-PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
-	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' \
 	2>/dev/null && echo $$python && break; done)
 
 VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
@@ -51,7 +51,7 @@ clean:
 	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt
-	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11, 3.12 or 3.13; name one with PYTHON=…" >&2; exit 1; }
+	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Making $(VENV) with $(PYTHON) and Salt $(SALT); this takes a minute or two." >&2
 	@$(PYTHON) -m venv --clear $(VENV)
 	@$(PIP) install -r $<

@@ -226,6 +226,7 @@ class EngineConfig(Section):
     api_min_body_rate_bytes: int = Field(default=500, ge=0)
     api_stranger_body_bytes: int = Field(default=64 * KIB, ge=1)
     api_shutdown_timeout: Seconds = 20
+    api_heartbeat_seconds: float = Field(default=30, ge=0)
     api_log_format: Literal["text", "json"] = "text"
 
     @classmethod

@@ -3,14 +3,17 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from saltapi.errors import CannotStart
+from saltapi.process.child import Child, State
 from saltapi.process.loader import Module
-from saltapi.process.supervisor import ModuleProcess, State, cannot_start_reason
+from saltapi.process.sd_notify import Notifier
+from saltapi.process.supervisor import Supervisor, cannot_start_reason
 from tests.daemons import Daemon, Home, children_of, free_port, get, is_running, wait_until
 from tests.waiting import scaled
 
@@ -93,6 +96,43 @@ async def serve():
 """
 
 
+HANGING_MODULE = """
+import asyncio
+import time
+from pathlib import Path
+
+from saltapi.process import lifecycle
+from saltapi.errors import CannotStart
+
+
+def start():
+    asyncio.run(serve())
+
+
+async def serve():
+    section = __opts__["rest_hang"]
+    if Path(section["broken"]).exists():
+        raise CannotStart("Its certificate is broken.")
+    asyncio.get_running_loop().call_later(0.5, hang, Path(section["hang"]))
+    await lifecycle.run_until_stopped_async(ready="http://127.0.0.1:1")
+
+
+def hang(file):
+    if file.exists():
+        file.unlink()
+        time.sleep(600)
+    asyncio.get_running_loop().call_later(0.1, hang, file)
+"""
+
+
+@pytest.fixture
+def hanging(home: Home) -> Home:
+    """Have a module that hangs, or cannot start, when the file of this name is there."""
+    files = {name: str(home.root / name) for name in ("hang", "broken")}
+    home.add_module("rest_hang", HANGING_MODULE, **files)
+    return home
+
+
 @pytest.fixture
 def home(tmp_path: Path) -> Home:
     return Home(tmp_path)
@@ -161,9 +201,9 @@ def test_fork_that_fails(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     def no_memory() -> int:
         raise BlockingIOError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    process = ModuleProcess(Module("rest_x", lambda: None, "a test"))
+    process = Child("rest_x", lambda _report_fd: None)
     monkeypatch.setattr(os, "fork", no_memory)
-    process.start(lambda _module, _report_fd: None)
+    process.start()
 
     assert State.WAITING is process.state
     assert "could not be forked (Resource temporarily unavailable)" == process.detail
@@ -202,6 +242,55 @@ def test_module_that_returns(home: Home) -> None:
     home.add_module("rest_short", "def start():\n    pass\n")
     with Daemon(home) as daemon:
         daemon.wait_for_log("rest_short ended by itself; it is started again in 0.5 s.")
+
+
+def test_module_that_hangs(hanging: Home) -> None:
+    """A module whose loop stands still is ended and replaced; the others do not notice."""
+    url = hanging.add_http_module("rest_other")
+    hanging.opts["api_heartbeat_seconds"] = 2
+    with Daemon(hanging) as daemon:
+        daemon.wait_for_log("rest_hang answers at")
+        wait_until(lambda: get(url) == "hello")
+        before = daemon.children()
+        (hanging.root / "hang").touch()
+        daemon.wait_for_log(
+            "rest_hang gave no sign of life for 2 s and was killed; it is started again in 0.5 s."
+        )
+        wait_until(lambda: hanging.log().count("rest_hang answers at") == 2)
+
+        assert 1 == len(set(before) & set(daemon.children()))
+        assert "hello" == get(url)
+
+
+def test_module_that_cannot_start_any_more(hanging: Home) -> None:
+    """A daemon that has answered stays when its only module cannot start: it may again later."""
+    with Daemon(hanging) as daemon:
+        daemon.wait_for_log("rest_hang answers at")
+        (hanging.root / "broken").touch()
+        os.kill(daemon.children()[0], signal.SIGKILL)
+        daemon.wait_for_log("rest_hang cannot start: Its certificate is broken.")
+        daemon.signal(signal.SIGHUP)
+        daemon.wait_for_log("SIGHUP: log files are open again")
+
+        assert daemon.process.poll() is None
+        daemon.signal(signal.SIGTERM)
+        assert 0 == daemon.wait()
+
+
+def test_watchdog_hangs_on_the_modules(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The service manager is told that we live only while no module outlives its own end."""
+    fed: list[float] = []
+    notifier = Notifier()
+    monkeypatch.setattr(notifier, "watchdog_interval_seconds", 0.0)
+    monkeypatch.setattr(notifier, "watchdog", lambda: fed.append(time.monotonic()))
+    module = Module("rest_x", lambda: None, "a test")
+    supervisor = Supervisor([module], {}, notifier=notifier)
+    supervisor._feed_watchdog()
+    assert 1 == len(fed)
+
+    supervisor._modules[0].is_stuck = True
+    supervisor._feed_watchdog()
+    assert 1 == len(fed)
 
 
 def test_traceback_of_a_crash_is_logged(home: Home) -> None:

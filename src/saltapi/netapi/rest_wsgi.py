@@ -82,6 +82,10 @@ class RestWsgi:
         headers["X-Request-Id"] = trace.request_id
         return _respond(environ, start_response, status, body, headers)
 
+    def responds(self) -> bool:
+        """Return whether the engine's event loop turns."""
+        return self._client.responds(lifecycle.beat_interval_seconds() or 0.0)
+
     def close(self) -> None:
         """Let go of the master."""
         self._client.close()
@@ -130,7 +134,10 @@ def start() -> None:
     serving.start()
     host = f"[{section.host}]" if ":" in section.host else section.host
     try:
-        lifecycle.run_until_stopped(ready=f"http://{host}:{section.port}")
+        lifecycle.run_until_stopped(
+            ready=f"http://{host}:{section.port}",
+            is_alive=lambda: serving.is_alive() and app.responds(),
+        )
     finally:
         server.stop()
         serving.join()

@@ -2,174 +2,141 @@
 Several processes of one netapi module that share the sockets it listens on.
 
 The first process has no thread and no event loop, so that it can fork (as the daemon's
-supervisor): it starts the others, starts one again that died, and hands signals on.
+supervisor): it starts the others, starts one again that died or is silent, and hands signals on.
 """
 
 import contextlib
+import functools
 import logging
-import multiprocessing
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import wait
-from multiprocessing.context import ForkProcess
 
 from saltapi.errors import CannotStart
 from saltapi.process import lifecycle
+from saltapi.process.child import EX_CONFIG, Child, State, Tally
 
 log = logging.getLogger(__name__)
 
-RESTART_DELAY_SECONDS = 0.5
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-EX_CONFIG = 78
-REPORT_BYTES = 4096
-
-_fork = multiprocessing.get_context("fork")
+SIGNAL_BYTES = 4096
 
 
 def run_processes(
-    name: str, count: int, work: Callable[[], None], *, stop_timeout_seconds: float
+    name: str,
+    count: int,
+    work: Callable[[], None],
+    *,
+    stop_timeout_seconds: float,
+    heartbeat_seconds: float = 0.0,
 ) -> None:
     """
-    Run *work* in *count* processes until this one is told to stop; a process that dies is replaced.
+    Run *work* in *count* processes until this one is told to stop.
+
+    A process that dies, hangs or cannot be forked is replaced; the others go on meanwhile.
 
     Args:
         name: The name of the module.
         count: How many processes, from 2.
-        work: Serves until its process is told to stop; ends with `service.run_until_stopped`.
+        work: Serves until its process is told to stop; ends with `lifecycle.run_until_stopped`.
         stop_timeout_seconds: How long it may take to stop; then it is killed.
+        heartbeat_seconds: How long a process may be silent before it is replaced; 0 for ever.
 
     Raises:
-        CannotStart: One of the processes says that it cannot start.
+        CannotStart: A process says that it cannot start, and no other one answers.
     """
+    tally = Tally()
     with _signals() as signal_fd:
-        processes = [_Process(name, work) for _ in range(count)]
+        run = functools.partial(_run, name, work, os.getpid(), heartbeat_seconds, tally)
+        children = [
+            Child(f"A process of {name}", run, heartbeat_seconds=heartbeat_seconds)
+            for _ in range(count)
+        ]
         try:
-            _supervise(processes, signal_fd)
+            _supervise(children, signal_fd, tally)
         finally:
             deadline = time.monotonic() + stop_timeout_seconds
-            for process in processes:
-                process.send(signal.SIGTERM)
-            for process in processes:
-                process.join(deadline)
+            for child in children:
+                child.send(signal.SIGTERM)
+            for child in children:
+                _join(child, deadline)
 
 
-def _supervise(processes: list["_Process"], signal_fd: int) -> None:
+def _supervise(children: Sequence[Child], signal_fd: int, tally: Tally) -> None:
     announced = False
     while True:
-        now = time.monotonic()
-        for process in processes:
-            process.start_if_due(now)
-        if not announced and all(process.url for process in processes):
+        for child in children:
+            child.end_if_silent()
+            if child.next_step_at is not None and child.next_step_at <= time.monotonic():
+                child.start()
+        answering = [child for child in children if child.state is State.READY]
+        if not announced and answering and all(_was_tried(child) for child in children):
             announced = True
-            lifecycle.report(lifecycle.READY, processes[0].url)
-        due = min(process.due_at for process in processes)
-        watched = [signal_fd, *(item for process in processes for item in process.watched)]
-        timeout = None if due == NEVER else max(0.0, due - now)
-        for item in wait(watched, timeout):
-            if item != signal_fd:
-                continue
-            for number in os.read(signal_fd, REPORT_BYTES):
-                if number in {signal.SIGTERM, signal.SIGINT}:
-                    return
-                for process in processes:
-                    process.send(signal.SIGHUP)
-        for process in processes:
-            process.look()
-
-
-NEVER = float("inf")
-
-
-class _Process:
-    """One of the processes, and what is known about it."""
-
-    def __init__(self, name: str, work: Callable[[], None]) -> None:
-        self._name = name
-        self._work = work
-        self._process: ForkProcess | None = None
-        self._report_fd: int | None = None
-        self.due_at = 0.0
-        """When it is to be started, on the monotonic clock."""
-        self.url = ""
-        """Where it answers; empty while it does not."""
-
-    @property
-    def watched(self) -> list[int]:
-        """What tells that something has happened to it."""
-        fds = [] if self._report_fd is None else [self._report_fd]
-        return fds if self._process is None else [*fds, self._process.sentinel]
-
-    def start_if_due(self, now: float) -> None:
-        """Fork if the time has come."""
-        if self.due_at > now:
-            return
-        self.due_at = NEVER
-        self._report_fd, write_fd = os.pipe()
-        self._process = _fork.Process(
-            target=_run, args=(self._name, self._work, write_fd, os.getpid())
+            lifecycle.report(lifecycle.READY, answering[0].detail)
+        tally.set(
+            ended=sum(child.ends for child in children), missing=len(children) - len(answering)
         )
-        try:
-            self._process.start()
-        finally:
-            os.close(write_fd)
-
-    def look(self) -> None:
-        """
-        Take note of what it has reported, and whether it has ended.
-
-        Raises:
-            CannotStart: It said so.
-        """
-        if self._report_fd is not None and wait([self._report_fd], 0):
-            text = os.read(self._report_fd, REPORT_BYTES).decode()
-            if not text:
-                self._close_report()
-            for line in text.splitlines():
-                kind, _, rest = line.partition(" ")
-                if kind == lifecycle.FAILED:
-                    raise CannotStart(rest)
-                self.url = rest
-        if self._process is not None and not self._process.is_alive():
-            log.error(
-                "A process of %s has ended with status %s; it is started again.",
-                self._name,
-                self._process.exitcode,
-            )
-            self._process = None
-            self._close_report()
-            self.due_at = time.monotonic() + RESTART_DELAY_SECONDS
-
-    def send(self, number: signal.Signals) -> None:
-        """Send a signal to it."""
-        if self._process is not None and self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
-
-    def join(self, deadline: float) -> None:
-        """Wait until it has ended; kill it at *deadline*."""
-        if self._process is not None:
-            self._process.join(max(0.0, deadline - time.monotonic()))
-            if self._process.is_alive():
-                log.error("A process of %s does not stop; it is killed.", self._name)
-                self._process.kill()
-            self._process.join()
-        self._close_report()
-
-    def _close_report(self) -> None:
-        if self._report_fd is not None:
-            os.close(self._report_fd)
-            self._report_fd = None
+        if _wait(children, signal_fd):
+            return
+        for child in children:
+            if child.report_fd is not None and not child.read_reports():
+                child.close_report()  # what has ended would be readable for ever
+            if child.reap():
+                child.say_how_it_goes_on()
+                if child.state is State.FAILED and not any(other.alive for other in children):
+                    raise CannotStart(child.detail)
 
 
-def _run(name: str, work: Callable[[], None], report_fd: int, parent_pid: int) -> None:
+def _was_tried(child: Child) -> bool:
+    return child.state in {State.READY, State.FAILED} or child.ends > 0
+
+
+def _wait(children: Sequence[Child], signal_fd: int) -> bool:
+    """Sleep until something happens or is due; return whether this process is to stop."""
+    times = [child.due_at for child in children if child.due_at is not None]
+    beat_seconds = lifecycle.beat_interval_seconds()
+    if beat_seconds is not None:
+        lifecycle.beat()
+        times.append(time.monotonic() + beat_seconds)
+    timeout = max(0.0, min(times) - time.monotonic()) if times else None
+    watched = [fd for child in children for fd in (child.report_fd, child.sentinel)]
+    ready = wait([signal_fd, *(fd for fd in watched if fd is not None)], timeout)
+    if signal_fd not in ready:
+        return False
+    for number in os.read(signal_fd, SIGNAL_BYTES):
+        if number in {signal.SIGTERM, signal.SIGINT}:
+            return True
+        for child in children:
+            child.send(signal.SIGHUP)
+    return False
+
+
+def _join(child: Child, deadline: float) -> None:
+    """Wait until *child* has ended; kill it at *deadline*."""
+    child.join(max(0.0, deadline - time.monotonic()))
+    if child.alive and not child.reap():
+        log.error("%s does not stop; it is killed.", child.name)
+        child.send(signal.SIGKILL)
+        child.join()
+        child.reap()
+
+
+def _run(
+    name: str,
+    work: Callable[[], None],
+    parent_pid: int,
+    heartbeat_seconds: float,
+    tally: Tally,
+    report_fd: int,
+) -> None:
     """Be one of the processes."""
     signal.set_wakeup_fd(-1)
     for number in SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     lifecycle.die_with_parent(parent_pid)
-    lifecycle.attach(name, report_fd)
+    lifecycle.attach(name, report_fd, heartbeat_seconds=heartbeat_seconds, tally=tally)
     try:
         work()
     except CannotStart as error:

@@ -1,19 +1,14 @@
 """
-One supervised process per netapi module.
+One supervised process per netapi module (`saltapi.process.child`).
 
 The supervisor has no thread and no event loop: Salt needs fork, and a fork copies locks that
 other threads hold. It sleeps in `select` until a signal, a report of a module or a deadline.
-
-    STARTING ──reports READY, or lives 1 s──▶ READY
-       │  ▲                                     │
-       │  └── WAITING (0.5 s … 60 s) ◀──dies────┘
-       └──says that it cannot start──▶ FAILED (60 s, then tried again)
 """
 
 import contextlib
 import errno
+import functools
 import logging
-import multiprocessing
 import os
 import selectors
 import signal
@@ -22,29 +17,17 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from enum import Enum
 
 from saltapi.config import EngineConfig
 from saltapi.errors import CannotStart
 from saltapi.process import lifecycle
 from saltapi.process import log as logs
+from saltapi.process.child import EX_CONFIG, Child, State, Tally
 from saltapi.process.loader import Module
 from saltapi.process.sd_notify import Notifier
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
-
-EX_CONFIG = 78
-"""Exit status of a module process that can never run like this (sysexits.h)."""
-
-FIRST_DELAY_SECONDS = 0.5
-LONGEST_DELAY_SECONDS = 60.0
-STABLE_AFTER_SECONDS = 60.0
-"""A module process that lived this long starts again after the first, short delay."""
-
-RETRY_FAILED_SECONDS = 60.0
-READY_AFTER_SECONDS = 1.0
-"""When a module counts as ready that never says so."""
 
 STOP_GRACE_SECONDS = 5.0
 """What a module gets on top of `api_shutdown_timeout` before it is killed."""
@@ -58,147 +41,6 @@ CANNOT_START_ERRNOS = {
     errno.EPERM,
     errno.ENOENT,
 }
-
-_fork = multiprocessing.get_context("fork")
-
-
-class State(Enum):
-    """Where a module process stands."""
-
-    STARTING = "is starting"
-    READY = "answers"
-    WAITING = "is started again soon"
-    FAILED = "cannot start"
-
-
-class ModuleProcess:
-    """One module, the process that it runs in, and what is known about it."""
-
-    def __init__(self, module: Module) -> None:
-        self.module = module
-        self.state = State.WAITING
-        self.detail = ""
-        """The URL it answers at, or the reason why it cannot start."""
-        self.ends = 0
-        """How often it has ended."""
-        self.report_fd: int | None = None
-        """Set while the process runs: the end of the pipe that we read."""
-        self.next_step_at: float | None = 0.0
-        """When `step` has something to do, on the monotonic clock; None: nothing to wait for."""
-        self._process: multiprocessing.context.ForkProcess | None = None
-        self._started_at = 0.0
-        self._delay_seconds = FIRST_DELAY_SECONDS
-        self._unread = b""
-        self._failure = ""
-        self._last_failure = ""
-
-    @property
-    def alive(self) -> bool:
-        """Tell whether there is a process that has not been waited for."""
-        return self._process is not None
-
-    def start(self, run: Callable[[Module, int], None]) -> None:
-        """Fork the process; *run* gets the module and the descriptor for reports in it."""
-        self.report_fd, write_fd = os.pipe()
-        os.set_blocking(self.report_fd, False)
-        self._unread, self._failure = b"", ""
-        self._started_at = time.monotonic()
-        process = _fork.Process(
-            target=run, args=(self.module, write_fd), name=f"netapi {self.module.name}"
-        )
-        try:
-            process.start()
-        except OSError as error:  # no memory, or too many processes: both may pass
-            self._close_report()
-            self._ended(0, f"could not be forked ({error.strerror})")
-            self.say_how_it_goes_on()
-            return
-        finally:
-            os.close(write_fd)
-        self._process = process
-        self.state, self.detail = State.STARTING, ""
-        self.next_step_at = None if self.module.reports else self._started_at + READY_AFTER_SECONDS
-
-    def step(self) -> None:
-        """Count the module as ready if it has lived long enough; call it when `next_step_at`."""
-        if self.state is State.STARTING:
-            self.state, self.next_step_at = State.READY, None
-
-    def read_reports(self) -> bool:
-        """Take in what the process has said; return whether it can say more."""
-        if self.report_fd is None:
-            return False
-        more = True
-        with contextlib.suppress(BlockingIOError):
-            while data := os.read(self.report_fd, 4096):
-                self._unread += data
-            more = False
-        *lines, self._unread = self._unread.split(b"\n")
-        for line in lines:
-            kind, _, text = line.decode(errors="replace").partition(" ")
-            if kind == lifecycle.READY:
-                self.state, self.detail, self.next_step_at = State.READY, text, None
-            elif kind == lifecycle.FAILED:
-                self._failure = text
-        return more
-
-    def reap(self) -> bool:
-        """Take note of the end of the process; return whether it has ended."""
-        if self._process is None or self._process.exitcode is None:
-            return False
-        self.read_reports()
-        self._ended(self._process.exitcode)
-        self._process.close()
-        self._process = None
-        self._close_report()
-        return True
-
-    def _close_report(self) -> None:
-        if self.report_fd is not None:
-            os.close(self.report_fd)
-            self.report_fd = None
-
-    def send(self, number: signal.Signals) -> None:
-        """Send the signal to the process, if there is one."""
-        if self._process is not None and self._process.pid is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self._process.pid, number)
-
-    def join(self) -> None:
-        """Wait for the end of the process."""
-        if self._process is not None:
-            self._process.join()
-
-    def say_how_it_goes_on(self) -> None:
-        """Log, in one line, why the process ended and when it is started again."""
-        name = self.module.name
-        if self.state is State.FAILED:
-            if self.detail != self._last_failure:
-                log.error("%s cannot start: %s", name, self.detail)
-            self._last_failure = self.detail
-        else:
-            wait = max(0.0, (self.next_step_at or 0.0) - time.monotonic())
-            log.error("%s %s; it is started again in %.1f s.", name, self.detail, wait)
-
-    def _ended(self, status: int, detail: str = "") -> None:
-        now = time.monotonic()
-        self.ends += 1
-        if status == EX_CONFIG:
-            self.state, self.next_step_at = State.FAILED, now + RETRY_FAILED_SECONDS
-            self.detail = self._failure or f"it ended with status {EX_CONFIG}."
-            return
-        if now - self._started_at >= STABLE_AFTER_SECONDS:
-            self._delay_seconds = FIRST_DELAY_SECONDS
-        self.state, self.next_step_at = State.WAITING, now + self._delay_seconds
-        self._delay_seconds = min(self._delay_seconds * 2, LONGEST_DELAY_SECONDS)
-        if detail:
-            self.detail = detail
-        elif status < 0:
-            self.detail = f"was ended by {signal.Signals(-status).name}"
-        elif status:
-            self.detail = f"ended with status {status}"
-        else:
-            self.detail = "ended by itself"
 
 
 class Supervisor:
@@ -217,17 +59,29 @@ class Supervisor:
             opts: The master's options.
             notifier: The service manager, if there is one.
         """
-        self._modules = [ModuleProcess(module) for module in modules]
+        engine = EngineConfig.of(opts)
+        self._heartbeat_seconds = engine.api_heartbeat_seconds
+        self._modules: list[Child] = []
+        self._tallies: dict[str, Tally] = {}
+        for module in modules:
+            self._tallies[module.name] = Tally()
+            child = Child(
+                module.name,
+                functools.partial(self._run_module, module),
+                reports=module.reports,
+                heartbeat_seconds=self._heartbeat_seconds,
+            )
+            self._modules.append(child)
         self._opts = opts
         self._notifier = notifier
         self.on_ready: list[Callable[[], None]] = []
         """Called once, when every module has started or failed and one answers."""
         self.in_child: list[Callable[[], None]] = []
         """Called in the process of each module before the module starts."""
-        self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout + STOP_GRACE_SECONDS
+        self._stop_seconds = engine.api_shutdown_timeout + STOP_GRACE_SECONDS
         self._signals: list[int] = []
         self._selector = selectors.DefaultSelector()
-        self._wake_fd = -1
+        self._wake_fd = self._wake_write_fd = -1
         self._pid = 0
         self._is_ready = False
         self._status = ""
@@ -254,10 +108,12 @@ class Supervisor:
         while True:
             now = time.monotonic()
             for module in self._modules:
+                module.end_if_silent()
                 if module.next_step_at is not None and module.next_step_at <= now:
                     self._step(module)
             self._tell()
-            if all(module.state is State.FAILED for module in self._modules):
+            failed = all(module.state is State.FAILED for module in self._modules)
+            if failed and not self._is_ready:
                 log.error("No netapi module can start; saltapi ends.")
                 return 1
             self._wait(self._next_step_at())
@@ -271,24 +127,25 @@ class Supervisor:
                 if self._reap(module):
                     module.say_how_it_goes_on()
 
-    def _step(self, module: ModuleProcess) -> None:
+    def _step(self, module: Child) -> None:
         if module.alive:
             module.step()
             return
         # A signal between the fork and the child's own handlers must wait for them.
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED_SIGNALS)
         try:
-            module.start(self._run_module)
+            module.start()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
         if module.report_fd is not None:
             self._selector.register(module.report_fd, selectors.EVENT_READ, module)
 
-    def _reap(self, module: ModuleProcess) -> bool:
+    def _reap(self, module: Child) -> bool:
         report_fd = module.report_fd
         if not module.reap():
             return False
         self._unregister(report_fd)
+        self._tallies[module.name].set(ended=module.ends, missing=0)
         return True
 
     def _unregister(self, report_fd: int | None) -> None:
@@ -312,14 +169,14 @@ class Supervisor:
     def _feed_watchdog(self) -> None:
         if self._notifier is None or self._notifier.watchdog_interval_seconds is None:
             return
+        if any(module.is_stuck for module in self._modules):
+            return
         if time.monotonic() >= self._watchdog_at:
             self._notifier.watchdog()
             self._watchdog_at = time.monotonic() + self._notifier.watchdog_interval_seconds
 
     def _next_step_at(self) -> float | None:
-        return min(
-            (m.next_step_at for m in self._modules if m.next_step_at is not None), default=None
-        )
+        return min((m.due_at for m in self._modules if m.due_at is not None), default=None)
 
     def _tell(self) -> None:
         """Tell the service manager, and the caller, what is new."""
@@ -363,7 +220,7 @@ class Supervisor:
                 self._reap(module)
         for module in self._modules:
             if module.alive:
-                log.warning("%s has not stopped in time and is killed.", module.module.name)
+                log.warning("%s has not stopped in time and is killed.", module.name)
 
     def _kill(self) -> None:
         for module in self._modules:
@@ -379,15 +236,15 @@ class Supervisor:
     @contextlib.contextmanager
     def _catch_signals(self) -> Iterator[None]:
         """Have every signal wake up `_wait` and end up in `_signals`."""
-        self._wake_fd, write_fd = os.pipe()
+        self._wake_fd, self._wake_write_fd = os.pipe()
         os.set_blocking(self._wake_fd, False)
-        os.set_blocking(write_fd, False)
+        os.set_blocking(self._wake_write_fd, False)
         self._selector.register(self._wake_fd, selectors.EVENT_READ, None)
         before = {
             number: signal.signal(number, lambda received, _frame: self._signals.append(received))
             for number in HANDLED_SIGNALS
         }
-        wake_before = signal.set_wakeup_fd(write_fd, warn_on_full_buffer=False)
+        wake_before = signal.set_wakeup_fd(self._wake_write_fd, warn_on_full_buffer=False)
         try:
             yield
         finally:
@@ -395,13 +252,18 @@ class Supervisor:
             for number, handler in before.items():
                 signal.signal(number, handler)
             os.close(self._wake_fd)
-            os.close(write_fd)
+            os.close(self._wake_write_fd)
 
     def _run_module(self, module: Module, report_fd: int) -> None:
         """Run *module*, in its own process."""
         lifecycle.die_with_parent(self._pid)
         self._forget_supervision()
-        lifecycle.attach(module.name, report_fd)
+        lifecycle.attach(
+            module.name,
+            report_fd,
+            heartbeat_seconds=self._heartbeat_seconds,
+            tally=self._tallies[module.name],
+        )
         for prepare in self.in_child:
             prepare()
         try:
@@ -420,8 +282,10 @@ class Supervisor:
     def _forget_supervision(self) -> None:
         """Give back the signals, and close what only the supervisor reads."""
         self._selector.close()
-        os.close(signal.set_wakeup_fd(-1))
+        # A forked process of Python 3.14 has no wake-up descriptor any more.
+        signal.set_wakeup_fd(-1)
         os.close(self._wake_fd)
+        os.close(self._wake_write_fd)
         for other in self._modules:
             if other.report_fd is not None:
                 os.close(other.report_fd)
@@ -462,8 +326,8 @@ def cannot_start_reason(error: Exception, name: str, opts: Opts) -> str | None:
     return f"{error.strerror}; it needs {where}."
 
 
-def _status_of(module: ModuleProcess) -> str:
-    name, detail = module.module.name, module.detail
+def _status_of(module: Child) -> str:
+    name, detail = module.name, module.detail
     if module.state is State.READY:
         return f"{name} answers at {detail}" if detail else f"{name} runs"
     if module.state is State.FAILED:

@@ -103,6 +103,8 @@ def test_metrics_of_all_processes(api: ApiServer) -> None:
     eventually(lambda: victim not in processes(api) and len(processes(api)) == WORKERS)
     eventually(lambda: value(scrape(api, token), "saltapi_processes") == WORKERS)
     assert before + 20 == alive(scrape(api, token))
+    assert 1 == value(scrape(api, token), "saltapi_processes_ended_total")
+    eventually(lambda: value(scrape(api, token), "saltapi_processes_missing") == 0)
 
 
 def test_metrics_say_no_names(api: ApiServer) -> None:

@@ -99,6 +99,15 @@ class APIClient:
         """The event loop that the client runs on, in its own thread."""
         return self._started()[0]
 
+    def responds(self, timeout_seconds: float) -> bool:
+        """Return whether the client's event loop turns, or there is none yet."""
+        loop = self._loop
+        if loop is None:
+            return True
+        turned = threading.Event()
+        loop.call_soon_threadsafe(turned.set)
+        return turned.wait(timeout_seconds)
+
     def close(self) -> None:
         """Close the client and end its thread; idempotent."""
         with self._lock:

@@ -23,7 +23,9 @@ BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
 NO_ROUTE = "none"
 """The route of requests for URLs that there are not."""
-MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds"})
+ENDED = "saltapi_processes_ended_total"
+MISSING = "saltapi_processes_missing"
+MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds", ENDED, MISSING})
 MERGED_BY_MINIMUM = frozenset({"process_start_time_seconds", "process_max_fds"})
 
 
@@ -155,17 +157,33 @@ PROCESS = (
     "process_start_time_seconds",
     "process_virtual_memory_bytes",
 )
-NAMES = (REQUESTS, DURATION, IN_FLIGHT, ERRORS, LOGINS, *(n.name for n in NUMBERS), *PROCESS)
+NAMES = (
+    REQUESTS,
+    DURATION,
+    IN_FLIGHT,
+    ERRORS,
+    LOGINS,
+    ENDED,
+    MISSING,
+    *(n.name for n in NUMBERS),
+    *PROCESS,
+)
 """The names of all metrics, as they are documented."""
 
 
 class Metrics:
     """Counts the requests of one process, and reads what the engine counts."""
 
-    def __init__(self, client: AsyncAPIClient) -> None:
+    def __init__(
+        self,
+        client: AsyncAPIClient,
+        *,
+        processes: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
         """
         Args:
             client: The engine of the process; it need not have been started.
+            processes: How many processes of the module have ended, and how many do not answer now.
         """
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
@@ -187,6 +205,7 @@ class Metrics:
         self.statuses: Tally[int] = Tally()
         """How many requests have been answered, by status."""
         self.started_at = time.time()
+        self.processes = processes
         self._registry.register(_Engine(client, self))
         ProcessCollector(registry=self._registry)
 
@@ -234,6 +253,14 @@ class _Engine(Collector):
         for number in NUMBERS:
             family = _family(number.name, number.meaning, number.kind)
             family.add_sample(number.name, {}, float(number.read(self._client)))
+            yield family
+        ended, missing = self._metrics.processes()
+        for name, kind, meaning, count in (
+            (ENDED, "counter", "Processes that died, hung or could not be started.", ended),
+            (MISSING, "gauge", "Processes that should answer and do not.", missing),
+        ):
+            family = _family(name, meaning, kind)
+            family.add_sample(name, {}, float(count))
             yield family
         in_flight = _family(IN_FLIGHT, "Requests that are being answered.", "gauge")
         in_flight.add_sample(IN_FLIGHT, {}, float(self._metrics.in_flight))

@@ -14,6 +14,7 @@ from saltapi.engine.operations.runs import Runs
 from saltapi.engine.services import Services
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.store.idempotency import Idempotency
+from saltapi.process import lifecycle
 from saltapi.types import Opts
 
 
@@ -62,7 +63,7 @@ class Door:
             new_jid=self.client.jobs.new_jid,
             master_listens=self.client.channels.master_listens,
         )
-        self.metrics = Metrics(self.client)
+        self.metrics = Metrics(self.client, processes=lifecycle.processes)
         # Of this service alone: another one on the same master may have a section of this name.
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(

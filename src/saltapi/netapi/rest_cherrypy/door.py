@@ -28,6 +28,7 @@ from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import wait_served
+from saltapi.process import lifecycle
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
@@ -77,6 +78,10 @@ class Door:
     def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
         """Return what *operation* of the engine's `Api` returns."""
         return self.client.call(lambda client: operation(self.services.bind(client)))
+
+    def responds(self) -> bool:
+        """Return whether the engine's event loop turns."""
+        return self.client.responds(lifecycle.beat_interval_seconds() or 0.0)
 
     def close(self) -> None:
         """End the streams and let go of the master."""

@@ -43,7 +43,11 @@ def serve(opts: Opts, name: str) -> None:
             server.ssl_adapter.context = tls.server_context(section, name)
 
     try:
-        lifecycle.run_until_stopped(ready=url, reload=reload)
+        lifecycle.run_until_stopped(
+            ready=url,
+            reload=reload,
+            is_alive=lambda: serving.is_alive() and door.responds(),
+        )
     finally:
         server.stop()
         serving.join()

@@ -50,8 +50,14 @@ def serve(opts: Opts, name: str) -> None:
         if count == 1:
             work()
         else:
-            timeout_seconds = EngineConfig.of(opts).api_shutdown_timeout + FAREWELL_SECONDS
-            run_processes(name, count, work, stop_timeout_seconds=timeout_seconds)
+            engine = EngineConfig.of(opts)
+            run_processes(
+                name,
+                count,
+                work,
+                stop_timeout_seconds=engine.api_shutdown_timeout + FAREWELL_SECONDS,
+                heartbeat_seconds=engine.api_heartbeat_seconds,
+            )
     finally:
         for listening in sockets:
             listening.close()
