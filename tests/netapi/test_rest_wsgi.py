@@ -256,7 +256,7 @@ def test_empty_lowstate(door: Door) -> None:
 
 
 def test_results_in_order(door: Door, login: dict[str, str]) -> None:
-    """Every command has one result, at its place, also `local_batch` between others."""
+    """Results stand in order, those of `local_batch` one by one among the others."""
     chunks: list[dict[str, Any]] = [
         {"client": "local_async", "tgt": ONE, "fun": "test.ping"},
         {"client": "local_batch", "tgt": "*", "fun": "test.ping", "batch": 1},
@@ -265,7 +265,7 @@ def test_results_in_order(door: Door, login: dict[str, str]) -> None:
         {"client": "local_subset", "tgt": "*", "fun": "test.ping", "subset": 1},
         {"client": "local", "tgt": TWO, "fun": "test.echo", "arg": ["last"]},
     ]
-    job, batch, up, keys, subset, last = door.returns(*(chunk | login for chunk in chunks))
+    job, *batch, up, keys, subset, last = door.returns(*(chunk | login for chunk in chunks))
 
     assert [ONE] == job["minions"]
     assert [{ONE: True}, {TWO: True}] == sorted(batch, key=str)

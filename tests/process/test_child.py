@@ -5,6 +5,8 @@ import signal
 import time
 from collections.abc import Callable
 
+import pytest
+
 from saltapi.process import lifecycle
 from saltapi.process.child import EX_CONFIG, Child, State, Tally
 from tests.daemons import wait_until
@@ -49,12 +51,13 @@ def test_silent() -> None:
     assert not child.is_stuck
 
 
-def test_not_watched() -> None:
+@pytest.mark.parametrize("kinds", [[lifecycle.READY], [lifecycle.ALIVE, lifecycle.STOPPING]])
+def test_not_watched(kinds: list[str]) -> None:
     """Whoever never gives a sign of life, or is about to stop, may be silent."""
-    for kinds in ([lifecycle.READY], [lifecycle.ALIVE, lifecycle.STOPPING]):
-        child = started(reporting(*kinds, seconds=3 * HEARTBEAT_SECONDS))
-        wait_until(lambda child=child: ended(child))
-        assert "ended by itself" == child.detail
+    child = started(reporting(*kinds, seconds=3 * HEARTBEAT_SECONDS))
+    wait_until(lambda: ended(child))
+
+    assert "ended by itself" == child.detail
 
 
 def test_heartbeat_off() -> None:

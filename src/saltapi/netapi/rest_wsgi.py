@@ -19,6 +19,7 @@ from saltapi import config, errors, formats
 from saltapi.engine.commands.blocking import APIClient
 from saltapi.engine.operations.api import Api
 from saltapi.netapi._http.admission import check_readable
+from saltapi.netapi._http.answers import flattened
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.proxies import believe
@@ -106,7 +107,10 @@ class RestWsgi:
             raise errors.BadRequest("The body is empty: send a lowstate as JSON.")
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
-        return self._client.call(lambda client: Api(client, self._section).run(lowstate, peer=peer))
+        results = self._client.call(
+            lambda client: Api(client, self._section).run(lowstate, peer=peer)
+        )
+        return flattened(lowstate, results)
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
