@@ -378,6 +378,7 @@ class RestAsgiConfig(ProtectionSection):
         default=1024, ge=1, validation_alias=AliasChoices("socket_queue_size", "queue_size")
     )
     max_request_head_size: int = Field(default=64 * KIB, ge=1 * KIB)
+    server_header: bool = True
     idempotency_seconds: Seconds = 86_400
     job_book_jobs: int = Field(default=2000, ge=1)
     job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)

@@ -376,3 +376,49 @@ def test_links_out(site: ApiServer) -> None:
     (assets / "later.js").unlink()
     (assets / "later.js").symlink_to("../secret")
     assert 404 == site.send("GET", "/static/later.js").status
+
+
+# Tokens of others
+
+
+@pytest.mark.parametrize(
+    "bearer",
+    ["eyJhbGciOiJIUzI1NiJ9.e30.x", "opaque", "0" * 64, "ab" * 32, "AB" * 32, "f" * 32, "", "a b"],
+)
+def test_foreign_bearer(api: ApiServer, bearer: str) -> None:
+    """A bearer token that is no session's is passed over beside a good cookie, and only there."""
+    cookie = {"Cookie": f"session_id={api.login()}"}
+    ping = {"client": "local", "tgt": "minion-1", "fun": "test.ping"}
+    for name in ("Authorization", "authorization"):
+        headers = {name: f"Bearer {bearer}"}
+        answer = api.send("POST", "/", headers={**cookie, **headers}, json_body=ping)
+        assert (200, [{"minion-1": True}]) == (answer.status, answer.value()["return"])
+        assert 200 == api.send("GET", "/jobs", headers={**cookie, **headers}).status
+        assert 200 == api.send("GET", "/events", headers={**cookie, **headers}).status
+        assert 101 == send(api, "GET", "/ws", {**HANDSHAKE, **cookie, **headers}).status
+        assert api.send("GET", "/jobs", headers=headers).status in {302, 401}
+        wrong = {"Cookie": f"session_id={'ef' * 32}", **headers}
+        assert api.send("GET", "/jobs", headers=wrong).status in {302, 401}
+
+
+def test_own_bearer(api: ApiServer) -> None:
+    """A good bearer token counts before the cookie, whatever that is."""
+    bearer, cookie = api.login(), api.login()
+    headers = {"Authorization": f"bearer {bearer}", "Cookie": f"session_id={cookie}"}
+    assert 200 == api.send("POST", "/logout", headers=headers).status
+    assert api.send("GET", "/jobs", headers={"X-Auth-Token": bearer}).status in {302, 401}
+    assert 200 == api.send("GET", "/jobs", headers={"X-Auth-Token": cookie}).status
+    stale = {"Authorization": f"Bearer {cookie}", "Cookie": f"session_id={bearer}"}
+    assert 200 == api.send("GET", "/jobs", headers=stale).status
+    explicit = {"X-Auth-Token": "ab" * 32, "Cookie": f"session_id={cookie}"}
+    assert api.send("GET", "/jobs", headers=explicit).status in {302, 401}
+
+
+def test_server_header(api: ApiServer) -> None:
+    """Clients find out by `Server` which module they talk to; ours has no version."""
+    for method, path in (("GET", "/"), ("POST", "/login"), ("GET", "/nope"), ("OPTIONS", "/")):
+        found = api.send(method, path).header("Server")
+        if api.module == "rest_asgi":
+            assert "saltapi" == found
+        else:
+            assert (api.module == "rest_tornado") is ("TornadoServer" in (found or ""))

@@ -316,3 +316,9 @@ def test_any_asgi_server(master: PrivateMaster) -> None:
             program.terminate()
         # uvicorn stops in order, then dies of the signal as if it had not caught it.
         assert -signal.SIGTERM == program.wait(scaled(SECONDS))
+
+
+def test_without_the_server_header(tmp_path: Path) -> None:
+    """`server_header: False` takes the header away."""
+    with RunningServer(tmp_path, server_header=False) as server:
+        assert server.send("GET", "/livez").header("Server") is None

@@ -15,7 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, contextmanager, nullcontext
+from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -44,7 +44,7 @@ from saltapi.errors import (
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
-from saltapi.types import Chunk, Credentials, Session
+from saltapi.types import Chunk, Credentials, Session, Token
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
@@ -367,6 +367,18 @@ class Api:
         session = await self._client.sessions.check(token)
         self._check_user(session.eauth, session.name, peer)
         return session
+
+    async def token_among(self, tokens: Sequence[Token]) -> Token:
+        """
+        Return the first of *tokens* that is a session's, else the last one; "" without any.
+
+        Raises:
+            MasterUnavailable
+        """
+        for token in tokens[:-1]:
+            with suppress(AuthenticationFailed):
+                return (await self._client.sessions.check(token)).token
+        return tokens[-1] if tokens else ""
 
     async def listen(
         self, token: Any, *, peer: str, since: str | None = None, tags: Iterable[str] = ()

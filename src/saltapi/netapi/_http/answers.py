@@ -16,8 +16,11 @@ from typing import Any
 
 from saltapi import errors, formats
 from saltapi.config import KIB
+from saltapi.engine.sessions.sessions import is_token
 
 COOKIE = "session_id"
+SERVER = "saltapi"
+"""What the header `Server` says; clients of Salt look there for other words (`TornadoServer`)."""
 COMPRESSED_FROM_BYTES = 1 * KIB
 ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
 HTML_PAGE_TYPE = "text/html;charset=utf-8"
@@ -31,13 +34,19 @@ STREAM_HEADERS = {
 """Headers of a stream of server-sent events, beside its Content-Type."""
 
 
-def session_token(headers: Mapping[str, str], cookie: str | None) -> str:
-    """Return the session token of a request, from a header before the cookie; "" without one."""
+def session_tokens(headers: Mapping[str, str], cookie: str | None) -> list[str]:
+    """
+    Return the session tokens that a request may mean, from a header before the cookie.
+
+    There are two with a bearer token beside the cookie: login proxies add one of their own, which
+    is nobody's session here. One that cannot be a session's is passed over.
+    """
     token = headers.get("X-Auth-Token", "").strip()
+    if token:
+        return [token]
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    if not token and scheme.lower() == "bearer":
-        token = bearer.strip()
-    return token or cookie or ""
+    is_bearer = scheme.lower() == "bearer" and is_token(bearer.strip())
+    return [*([bearer.strip()] if is_bearer else []), *([cookie] if cookie else [])]
 
 
 def session_cookie(

@@ -24,6 +24,7 @@ from saltapi.netapi.rest_asgi.environ import believed
 from saltapi.netapi.rest_asgi.paths import located
 from saltapi.netapi.rest_asgi.problems import error_response, unexpected
 from saltapi.netapi.rest_asgi.protection import Protection
+from saltapi.netapi.rest_asgi.requests import without_foreign_bearer
 from saltapi.netapi.rest_asgi.ticketed import with_token
 
 Scope = MutableMapping[str, Any]
@@ -112,6 +113,8 @@ class Middleware:
             await error_response(connection, error)(scope, receive, answer.send)
             return
         try:
+            if "HTTP_COOKIE" in environ:
+                scope = await without_foreign_bearer(scope)
             await self._protected(await with_token(self._door, scope), receive, answer.send)
         except errors.SaltApiError as error:
             await error_response(connection, error)(scope, receive, answer.send)
@@ -151,6 +154,7 @@ class _Answer:
         self._cors_headers = answers.cors_headers(
             request.headers.get("Origin"), door.section.cors_origins, EXPOSED_HEADERS
         )
+        self._names_server = door.section.server_header
         self._start: Message | None = None
         self._can_say_why = scope["type"] == "http" or DENIAL in (scope.get("extensions") or {})
         self.began_at: float | None = None
@@ -185,6 +189,8 @@ class _Answer:
         if self._current.context is not None:
             headers["traceresponse"] = self._current.context.traceparent
         headers["X-Content-Type-Options"] = "nosniff"
+        if self._names_server:
+            headers["Server"] = answers.SERVER
         headers["Vary"] = "Accept, Accept-Encoding, Origin"
         for name, value in self._cors_headers.items():
             headers[name] = value

@@ -5,6 +5,7 @@ All of them are coroutines: FastAPI would run plain functions in a thread.
 """
 
 import asyncio
+from collections.abc import MutableMapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
@@ -19,6 +20,8 @@ from saltapi.netapi._http import answers
 from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.types import Session
+
+Scope = MutableMapping[str, Any]
 
 IN_THREAD_FROM_BYTES = 64 * KIB
 """Larger bodies are decoded in a thread: the loop serves others meanwhile."""
@@ -64,15 +67,35 @@ Peer = Annotated[str, Depends(_peer)]
 """The address of whoever holds the connection."""
 
 
-def token_of(connection: HTTPConnection) -> str:
-    """Return the session token of a request: from a header before the cookie; "" without one."""
+def tokens_of(connection: HTTPConnection) -> list[str]:
+    """Return the session tokens that a request may mean, from a header before the cookie."""
     headers = {
         "X-Auth-Token": connection.headers.get("X-Auth-Token", ""),
         "Authorization": connection.headers.get("Authorization", ""),
     }
     section = connection.app.state.door.section
     cookie = connection.cookies.get(answers.COOKIE) if section.enable_sessions else None
-    return answers.session_token(headers, cookie)
+    return answers.session_tokens(headers, cookie)
+
+
+def token_of(connection: HTTPConnection) -> str:
+    """Return the session token of a request, as `without_foreign_bearer` leaves it; or ""."""
+    return next(iter(tokens_of(connection)), "")
+
+
+async def without_foreign_bearer(scope: Scope) -> Scope:
+    """
+    Return the scope of a request without a bearer token that is no session's beside a cookie.
+
+    Raises:
+        MasterUnavailable
+    """
+    connection = HTTPConnection(scope)
+    tokens = tokens_of(connection)
+    if len(tokens) < 2 or tokens[0] == await door_of(connection).api.token_among(tokens):
+        return scope
+    headers = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
+    return {**scope, "headers": headers}
 
 
 async def _token(connection: HTTPConnection) -> str:

@@ -109,7 +109,10 @@ class Door:
         cookie = None
         if self.section.enable_sessions and answers.COOKIE in cherrypy.request.cookie:
             cookie = cherrypy.request.cookie[answers.COOKIE].value
-        return answers.session_token(cherrypy.request.headers, cookie)
+        tokens = answers.session_tokens(cherrypy.request.headers, cookie)
+        if len(tokens) < 2:
+            return next(iter(tokens), "")
+        return self.call(lambda api: api.token_among(tokens))
 
     def body(self) -> Any:
         """

@@ -136,6 +136,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         self._began_at = time.monotonic()
         self._parts: list[bytes] = []
         self._size_bytes = 0
+        self._token = ""
         self.environ = environ_of(request)
         """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
         believe(self.environ, application.section.trusted_proxies)
@@ -161,9 +162,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
     @property
     def token(self) -> str:
         """The session token of the request: from a header before the cookie; "" without one."""
-        return answers.session_token(
-            dict(self.request.headers.items()), self.get_cookie(answers.COOKIE)
-        )
+        return self._token
 
     @property
     def accept(self) -> str | None:
@@ -221,6 +220,8 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         self.set_header("Vary", "Accept, Accept-Encoding, Origin")
         self.set_header("X-Content-Type-Options", "nosniff")
         origin = self.request.headers.get("Origin")
+        if origin is None and "*" in self.section.cors_origins:
+            self.set_header("Access-Control-Allow-Origin", "*")  # as Salt's module does
         for name, value in answers.cors_headers(origin, self.section.cors_origins).items():
             self.set_header(name, value)
 
@@ -258,6 +259,9 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         try:
             self._check_size()
             check_admitted(self.environ, self.section, gives_cookie=self.gives_cookie)
+            cookie = self.get_cookie(answers.COOKIE)
+            tokens = answers.session_tokens(dict(self.request.headers.items()), cookie)
+            self._token = await self.api.token_among(tokens)
             if getattr(handler, "is_raw", False):
                 await handler(self, *path)
                 return
