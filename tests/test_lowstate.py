@@ -160,9 +160,9 @@ def test_keys_are_strings() -> None:
         {"eauth": "pam", "username": "fred"},
         {"eauth": "pam", "password": "x"},
         {"eauth": "pam", "username": "", "password": "x"},
-        {"eauth": "pam", "username": "fred", "password": ""},
+        {"eauth": "ldap", "username": "fred", "password": ""},
+        {"eauth": "ldap", "username": "fred", "password": None},
         {"eauth": "pam", "username": ["fred"], "password": "x"},
-        {"eauth": "pam", "username": "fred", "password": None},
         {"eauth": "pam", "username": "fred", "password": True},
         {"eauth": "pam", "username": "fred", "password": {"a": 1}},
     ],
@@ -172,6 +172,15 @@ def test_nobody_gets_in_without_credentials(client: str, credentials: dict[str, 
     chunk = {"client": client, "tgt": "*", "fun": "test.ping", **credentials}
     with pytest.raises(AuthenticationFailed):
         check(chunk, ALL)
+
+
+@pytest.mark.parametrize("password", ["", None])
+def test_an_empty_password(password: str | None) -> None:
+    """An empty password, also null, is the eauth module's business: it is handed on as it is."""
+    chunk = {"client": "local", "tgt": "*", "fun": "test.ping", "eauth": "auto"}
+    command = check({**chunk, "username": "fred", "password": password}, ALL)
+    expected = {"eauth": "auto", "username": "fred", "password": password}
+    assert expected == command.credentials.as_load()
 
 
 def test_a_password_of_digits() -> None:

@@ -125,6 +125,10 @@ class Command:
         return INTERFACES[self.client]
 
 
+ANONYMOUS_WITHOUT_PASSWORD = frozenset({"ldap"})
+"""Eauth systems for which no password means no user (RFC 4513, section 5.1.2)."""
+
+
 def chunks_from(value: Any) -> Lowstate:
     """
     Return the list of chunks in a decoded body; one mapping counts as a list of one.
@@ -240,15 +244,19 @@ def credentials_of(chunk: Mapping[str, Any]) -> Credentials:
         return Credentials(token=token)
     if "eauth" not in chunk:
         raise AuthenticationFailed("No authentication credentials given")
-    values = {
-        "eauth": chunk.get("eauth"),
-        "username": _number_as_text(chunk.get("username")),
-        "password": _number_as_text(chunk.get("password")),
-    }
-    for key, value in values.items():
+    eauth, username = chunk.get("eauth"), _number_as_text(chunk.get("username"))
+    for key, value in (("eauth", eauth), ("username", username)):
         if not isinstance(value, str) or not value:
             raise AuthenticationFailed(f"Authentication needs {key} as a text that is not empty.")
-    return Credentials(**values)
+    password = _number_as_text(chunk.get("password"))
+    if "password" not in chunk or not (password is None or isinstance(password, str)):
+        raise AuthenticationFailed("Authentication needs password as a text.")
+    if not password and eauth in ANONYMOUS_WITHOUT_PASSWORD:
+        raise AuthenticationFailed(
+            f"Authentication by {eauth} needs a password that is not empty: without one the"
+            " directory would take anybody for nobody in particular."
+        )
+    return Credentials(eauth=eauth, username=username, password=password)
 
 
 def _target_command(client: str, chunk: Chunk, credentials: Credentials) -> Command:

@@ -29,14 +29,14 @@ class Credentials:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
 
-    def as_load(self) -> dict[str, str]:
-        """Return the keys that the master looks for in a load."""
+    def as_load(self) -> dict[str, str | None]:
+        """Return the keys that the master looks for in a load; a password may be null."""
         if self.token is not None:
             return {"token": self.token}
         return {
             "eauth": self.eauth or "",
             "username": self.username or "",
-            "password": self.password or "",
+            "password": self.password,
         }
 
 

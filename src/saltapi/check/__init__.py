@@ -20,6 +20,7 @@ from saltapi.check import sections
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.errors import CannotStart
+from saltapi.external_auth import problems
 from saltapi.interfaces import INTERFACES
 from saltapi.process import daemonize
 from saltapi.types import Opts
@@ -130,24 +131,18 @@ def _who(opts: Opts) -> Iterator[Line]:
     if not systems:
         yield Line("warning", "external_auth is empty: nobody can log in.")
         return
-    if not isinstance(systems, dict):
-        yield Line("error", "external_auth must be a mapping of eauth systems.")
-        return
     known = _eauth_systems(opts)
-    for system, users in systems.items():
+    for system, users in systems.items() if isinstance(systems, dict) else ():
         if system not in known:
             like = config.nearest(str(system), sorted(known))
             meant = f" Did you mean {like}?" if like else ""
             yield Line("warning", f"external_auth: Salt has no eauth system {system}.{meant}")
         if system == "auto":
             yield Line("warning", "external_auth: auto lets everybody in, with any password.")
-        if not isinstance(users, dict) or not users:
-            yield Line("error", f"external_auth.{system} must be a mapping of users to lists.")
-            continue
-        yield Line("ok", f"{system}: {', '.join(_permissions(users))} may log in.")
-        for name, granted in users.items():
-            if not isinstance(granted, list | dict):
-                yield Line("error", f"external_auth.{system}.{name} must be a list of permissions.")
+        if isinstance(users, dict) and users:
+            yield Line("ok", f"{system}: {', '.join(_permissions(users))} may log in.")
+    for problem in problems(systems):
+        yield Line("error", problem)
 
 
 def _permissions(users: dict[Any, Any]) -> Iterator[str]:

@@ -24,6 +24,7 @@ from saltapi.errors import (
     MasterUnavailable,
     NoMinionsMatched,
 )
+from saltapi.external_auth import problems
 from saltapi.lowstate import WHEEL_KEYS
 from saltapi.trace import carried
 from saltapi.types import Credentials, Jid, Opts, Published, Token
@@ -75,9 +76,9 @@ class Master:
         answer = await self._send({**load, "cmd": "mk_token"}, self._timeout_seconds)
         if not answer:
             raise AuthenticationFailed("Could not authenticate using provided credentials")
-        data = _token_data(answer)
+        data = _token_data(answer, self._opts)
         if not isinstance(data.get("token"), str):
-            raise _malformed(answer)
+            raise _malformed(answer, self._opts)
         return data
 
     async def get_token(self, token: Token) -> dict[str, Any]:
@@ -90,7 +91,7 @@ class Master:
         answer = await self._read({"cmd": "get_token", "token": token}, GET_TOKEN_TIMEOUT_SECONDS)
         if not answer:
             raise AuthenticationFailed("The token is unknown or has expired.")
-        return _token_data(answer)
+        return _token_data(answer, self._opts)
 
     async def publish(
         self,
@@ -141,9 +142,9 @@ class Master:
         answer = await self._send(load, self._publish_timeout_seconds)
         if not answer:
             raise AuthenticationFailed("The Salt master did not accept the credentials.")
-        job = _checked(answer).get("load")
+        job = _checked(answer, self._opts).get("load")
         if not isinstance(job, dict) or not isinstance(job.get("minions"), list):
-            raise _malformed(answer)
+            raise _malformed(answer, self._opts)
         if not job.get("jid"):
             raise NoMinionsMatched(
                 "No minions matched the target. No command was sent, no jid was assigned."
@@ -172,10 +173,10 @@ class Master:
             **credentials.as_load(),
             **carried(self._opts),
         }
-        answer = _checked(await self._send(load, self._timeout_seconds))
+        answer = _checked(await self._send(load, self._timeout_seconds), self._opts)
         jid = answer.get("jid")
         if not isinstance(jid, str):
-            raise _malformed(answer)
+            raise _malformed(answer, self._opts)
         return jid
 
     async def wheel(
@@ -202,9 +203,9 @@ class Master:
             "fun": fun,
             **credentials.as_load(),
         }
-        answer = _checked(await self._send(load, self._timeout_seconds))
+        answer = _checked(await self._send(load, self._timeout_seconds), self._opts)
         if not isinstance(answer.get("data"), dict) or "tag" not in answer:
-            raise _malformed(answer)
+            raise _malformed(answer, self._opts)
         return answer
 
     async def _send(self, load: dict[str, Any], timeout_seconds: float) -> Any:
@@ -217,17 +218,17 @@ class Master:
             return await self._send(load, timeout_seconds)
 
 
-def _checked(answer: Any) -> dict[str, Any]:
+def _checked(answer: Any, opts: Opts) -> dict[str, Any]:
     """Return *answer* if it is a dict without an error in it, raise the error's type otherwise."""
     if answer in ("", None, {}, False):
         raise AuthenticationFailed("The Salt master did not accept the credentials.")
     if not isinstance(answer, dict):
-        raise _malformed(answer)
+        raise _malformed(answer, opts)
     error = answer.get("error")
     if error is None:
         return answer
     if not isinstance(error, dict):
-        raise _malformed(answer)
+        raise _malformed(answer, opts)
     name = str(error.get("name", ""))
     message = str(error.get("message", "")) or name
     if name == "AuthorizationError" or (
@@ -243,20 +244,23 @@ def _checked(answer: Any) -> dict[str, Any]:
     raise BadRequest(f"The Salt master refused the command: {message}")
 
 
-def _token_data(answer: Any) -> dict[str, Any]:
+def _token_data(answer: Any, opts: Opts) -> dict[str, Any]:
     if (
         isinstance(answer, dict)
         and isinstance(answer.get("name"), str)
         and isinstance(answer.get("expire"), int | float)
     ):
         return answer
-    raise _malformed(answer)
+    raise _malformed(answer, opts)
 
 
-def _malformed(answer: Any) -> MalformedAnswer:
+def _malformed(answer: Any, opts: Opts) -> MalformedAnswer:
     # A sentence of the master's is safe to log; a structure might hold anything.
     log.error(
         "The master's answer is malformed: %.200s",
         answer if isinstance(answer, str) else type(answer),
     )
+    problem = next(problems(opts.get("external_auth")), None)
+    if problem is not None:
+        return MalformedAnswer(f"The Salt master could not process the request: {problem}")
     return MalformedAnswer("The Salt master could not process the request; its log says why.")

@@ -8,6 +8,7 @@ their pipes are out of its reach.
 import re
 from typing import Any, Literal
 
+from saltapi.external_auth import is_rule, readable
 from saltapi.types import Opts
 
 TOKEN = re.compile(r"[0-9a-f]{32,128}")
@@ -28,6 +29,7 @@ class Authorizer:
         import salt.auth
         import salt.utils.minions
 
+        opts = {**opts, "external_auth": readable(opts.get("external_auth"))}
         self.auth = salt.auth.LoadAuth(opts)
         self.minions = salt.utils.minions.CkMinions(opts)
 
@@ -71,6 +73,7 @@ class Authorizer:
         Raises:
             Refused: The name of the function is none.
         """
+        permissions = [rule for rule in permissions if is_rule(rule)]
         check = {"runner": self.minions.runner_check, "wheel": self.minions.wheel_check}[client]
         verdict = check(permissions, fun, {"arg": args, "kwarg": kwargs})
         if isinstance(verdict, dict):

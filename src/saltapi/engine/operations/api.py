@@ -127,7 +127,7 @@ class Api:
         values = value if isinstance(value, list) else [value]
         names = ("username", "password", "eauth")
         if not values or not all(
-            isinstance(item, Mapping) and all(item.get(name) for name in names) for item in values
+            isinstance(item, Mapping) and all(name in item for name in names) for item in values
         ):
             raise BadRequest('Require "username", "password", and "eauth" params')
         sessions = [await self._login(item, peer) for item in values]

@@ -7,12 +7,13 @@ but a brief memory of what the store said.
 
 import asyncio
 import hmac
+import json
 import logging
 import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -199,7 +200,7 @@ class Sessions:
 
     def _login_for(self, credentials: Credentials, attempt: Attempt) -> tuple[bytes, _Login]:
         load = credentials.as_load()
-        parts = "\0".join(f"{len(v)}:{v}" for v in load.values())
+        parts = json.dumps(list(load.values()))
         key = hmac.digest(self._login_key, parts.encode("utf-8", "surrogatepass"), "sha256")
         login = self._logins.get(key)
         now = time.monotonic()
@@ -247,9 +248,12 @@ def permissions(opts: Opts, session: Session) -> list[Any]:
     if session.auth_list is not None:
         entries: list[Any] = list(session.auth_list)
     else:
-        acl = (opts.get("external_auth") or {}).get(session.eauth) or {}
+        systems = opts.get("external_auth")
+        users = systems.get(session.eauth) if isinstance(systems, Mapping) else None
         names = [session.name, "*", *(f"{group}%" for group in session.groups)]
-        entries = [entry for name in names for entry in acl.get(name) or ()]
+        granted = [users.get(name) for name in names] if isinstance(users, Mapping) else []
+        # What is no list is malformed; Salt shows `{}` then, too.
+        entries = [entry for rules in granted if isinstance(rules, list) for entry in rules]
     texts = sorted({entry for entry in entries if isinstance(entry, str)})
     others: list[Any] = []
     for entry in entries:
