@@ -272,6 +272,8 @@ def test_a_master_function_is_named_as_module_and_function(base: dict[str, Any],
 def test_compound_commands() -> None:
     """With a list of functions there is one list of arguments for each."""
     fun = ["test.ping", "test.arg"]
+    with pytest.raises(InvalidChunk, match="100 functions"):
+        local(fun=["test.ping"] * 101)
     assert ([], ["a"]) == local(fun=fun, arg=[[], ["a"]]).args
     assert ([], []) == local(fun=fun).args == local(fun=fun, arg="").args
     arg: Any

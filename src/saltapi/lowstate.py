@@ -81,6 +81,8 @@ JID = re.compile(r"[0-9]{20}(_[0-9]{1,10})?")
 MINION_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.:@-]{0,252}", re.ASCII)
 BATCH_SIZE = re.compile(r"%?\s*\d{1,9}(\.\d{1,9})?\s*%?")
 FUNCTION_NAME_CHARACTERS = 200
+FUNCTIONS = 100
+"""Each function of a list is asked for on its own."""
 METADATA_CHARACTERS = 10_000
 """Every minion sends its metadata back with its return."""
 NUMBER_DIGITS = 100
@@ -340,6 +342,8 @@ def check_argument_names(kwargs: Mapping[str, Any]) -> None:
 def _local_function(client: str, chunk: Chunk) -> str | list[str]:
     fun = chunk.get("fun")
     if isinstance(fun, list) and fun and client != "ssh":
+        if len(fun) > FUNCTIONS:
+            raise InvalidChunk(f"A list in 'fun' may have {FUNCTIONS} functions.", key="fun")
         for name in fun:
             _check_function_name(name)
         return fun

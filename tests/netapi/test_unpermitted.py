@@ -332,6 +332,9 @@ def test_one_answer(attacker: Attacker, client: dict[str, Any]) -> None:
         answers = attacker.run("first", {**client, "fun": "test.ping", **probe})[:1]
         assert [] == [answer for answer in answers if not refused(answer)]
         found.update((a.status, _without_id(a)) for a in answers)
+    for probe in PROBES[:4]:
+        everybody = {**client, "fun": "saltutil.find_job", "arg": [JID], **probe}
+        assert refused(attacker.run("nothing", everybody)[0])
     assert 1 == len(found)
 
 

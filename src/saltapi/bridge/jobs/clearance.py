@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from saltapi.bridge.jobs.jobs import JobRequest
-from saltapi.bridge.permissions.permissions import Permissions
+from saltapi.bridge.permissions.permissions import OPEN_FUNCTIONS, Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.requests import arguments, targets
 from saltapi.errors import AuthorizationFailed
@@ -75,7 +75,7 @@ class Clearance:
             unclear = await self._permissions.has_conditions(session, request.fun)
             if not (by_data or unclear):
                 return request
-        if await self._permissions.everywhere(session, request.fun, request.arg):
+        if await self._permissions.everywhere(session, request.fun, request.arg, request.tgt_type):
             return request
         found = await self._permissions.local(
             session,
@@ -85,7 +85,9 @@ class Clearance:
             request.tgt_type,
             delimiter=extra.get("delimiter"),
         )
-        if found.unknown and not found.allowed and not listed and not unclear:
+        if found.unknown and not (found.allowed or listed or unclear):
+            if request.fun in OPEN_FUNCTIONS:  # the master lets everybody, whatever the target
+                raise AuthorizationFailed(REFUSED)
             return request  # the master decides; it does not see less than this process
         if not found.allowed:
             raise AuthorizationFailed(REFUSED)
@@ -104,9 +106,9 @@ class Clearance:
         if self._syndics:
             return
         session, allowed = await self._session_of(request.credentials), self._permissions
-        if not await allowed.everywhere(session, request.fun, request.arg) and not (
-            await allowed.may_name(session, request.fun, request.tgt, request.tgt_type)
-        ):
+        if not await allowed.everywhere(
+            session, request.fun, request.arg, request.tgt_type
+        ) and not (await allowed.may_name(session, request.fun, request.tgt, request.tgt_type)):
             raise AuthorizationFailed(REFUSED)
 
     async def _session_of(self, credentials: Credentials) -> Session:

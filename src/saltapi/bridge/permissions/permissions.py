@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 OPEN_FUNCTIONS = ["saltutil.find_job"]
-"""What the master lets everybody publish."""
+"""What the master lets everybody publish; for targets that name minions, and no others."""
 REGEX_TARGET_TYPES = frozenset({"pcre", "grain_pcre", "pillar_pcre"})
 REGEX_WORD = re.compile(r"[EPJ]@")
 """A part of a compound target that is a regular expression."""
@@ -115,7 +115,9 @@ class Permissions:
         )
         return found.allowed
 
-    async def everywhere(self, session: Session, fun: str | list[str], arg: Sequence[Any]) -> bool:
+    async def everywhere(
+        self, session: Session, fun: str | list[str], arg: Sequence[Any], tgt_type: str
+    ) -> bool:
         """
         Return whether the session may run a function, or a list of them, on all minions.
 
@@ -129,7 +131,7 @@ class Permissions:
             rules = self._rules(authorizer, session)
             if listed and blind and not any(map(rules_of.opens_minions, rules)):
                 return False
-            return self._everywhere(authorizer, rules, calls, listed)
+            return self._everywhere(authorizer, rules, calls, _open_to_all(fun, tgt_type))
 
         return await self._call(ask)
 
@@ -292,9 +294,9 @@ class Permissions:
         fun, tgt, tgt_type = request["fun"], request["tgt"], request["tgt_type"]
         if self._is_blacklisted(fun):
             return Verdict(False, reason=verdict.BLACKLISTED)
-        listed = not isinstance(fun, str)
-        everywhere = self._everywhere(authorizer, rules, calls, listed)
-        if listed and self._opts.get("order_masters") and not everywhere:
+        open_to_all = _open_to_all(fun, tgt_type)
+        everywhere = self._everywhere(authorizer, rules, calls, open_to_all)
+        if isinstance(fun, list) and self._opts.get("order_masters") and not everywhere:
             # Masters below this one check again, but only as Salt does.
             return Verdict(False, reason=verdict.NO_RULE)
         if found is None:
@@ -313,15 +315,14 @@ class Permissions:
                 for call in calls
             )
 
-        open_to_all = not listed and fun in OPEN_FUNCTIONS
-        if open_to_all or permits(rules, minions):
+        if fun in open_to_all or permits(rules, minions):
             rule = next((rule for rule in rules if permits([rule], minions)), None)
             return Verdict(
                 True,
                 minions=tuple(minions),
                 missing=missing,
                 rule=copy.deepcopy(rule),
-                reason=verdict.reason_allowed(rule, minions, open_to_all),
+                reason=verdict.reason_allowed(rule, minions, fun in open_to_all),
                 everywhere=everywhere,
             )
         may = set(minions)
@@ -338,12 +339,11 @@ class Permissions:
         )
 
     def _everywhere(
-        self, authorizer: Authorizer, rules: list[Any], calls: Calls, listed: bool
+        self, authorizer: Authorizer, rules: list[Any], calls: Calls, open_to_all: Sequence[str]
     ) -> bool:
         """Return whether all of *calls* are allowed on all minions that there may be."""
         wide = [rule for rule in rules if rules_of.is_wide(rule)]
-        whitelist = () if listed else OPEN_FUNCTIONS
-        return all(_permits(authorizer, wide, call, "*", "glob", [], whitelist) for call in calls)
+        return all(_permits(authorizer, wide, call, "*", "glob", [], open_to_all) for call in calls)
 
     def _allowed_minions(
         self,
@@ -373,7 +373,7 @@ class Permissions:
             return Verdict(False, reason=verdict.BLACKLISTED)
         whole = [rule for rule in rules if rules_of.opens_minions(rule)] if listed else rules
         for rule in whole:
-            if self._everywhere(authorizer, [rule], calls, listed):
+            if self._everywhere(authorizer, [rule], calls, ()):
                 reason = (
                     "Allowed on all minions; which of them match, this process cannot read from"
                     " the master's files."
@@ -420,6 +420,15 @@ class _OneLine(logging.Filter):
 
 
 _ONE_LINE = _OneLine()
+
+
+def _open_to_all(fun: str | list[str], tgt_type: str) -> Sequence[str]:
+    """
+    Return the functions that the master lets everybody run, where they count.
+
+    They do not in a list, nor where the target tells what data a minion has.
+    """
+    return OPEN_FUNCTIONS if isinstance(fun, str) and tgt_type in targets.NAME_TYPES else ()
 
 
 def _has_regex(tgt: str | list[str], tgt_type: str) -> bool:
