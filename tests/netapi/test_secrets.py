@@ -12,7 +12,7 @@ from websockets.asyncio.client import connect
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.netapi.test_conformance import MODULES
+from tests.netapi.conformance.client import MODULES
 from tests.waiting import scaled
 
 SECONDS = 60.0

@@ -1,57 +1,26 @@
 """The client interfaces against a real master: every row of what Salt's own netapi does."""
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from salt.version import __saltstack_version__ as salt_version
 
 from saltapi import config
 from saltapi.bridge.bus.events import Event, tag_prefix
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
-from saltapi.engine.commands.blocking import APIClient
 from saltapi.errors import (
     AuthenticationFailed,
     AuthorizationFailed,
     ClientDisabled,
     CommandTimeout,
     InvalidChunk,
-    MalformedAnswer,
-    MasterUnavailable,
     NoMinionsMatched,
 )
 from saltapi.lowstate import check
-from tests.waiting import async_eventually, scaled
-
-ONE, TWO = "minion-1", "minion-2"
-SOON = {"timeout": scaled(1), "gather_job_timeout": scaled(1)}
-"""Enough for minions that answer at once."""
-RESERVED_BY_SALT = [
-    "fun", "user", "username", "password", "eauth", "token", "client", "cmd", "print_event",
-    "full_return", "key",
-]  # fmt: skip
-"""What runner and wheel clients of Salt read at the top level of a chunk."""
-
-
-@pytest.fixture
-async def client(master: PrivateMaster) -> AsyncIterator[AsyncAPIClient]:
-    """A client of the session's master."""
-    async with AsyncAPIClient(config.load(master.config_dir)) as client:
-        yield client
-
-
-@pytest.fixture
-async def token(client: AsyncAPIClient, master: PrivateMaster) -> dict[str, str]:
-    """The credentials of somebody who may run everything, as part of a chunk."""
-    return {"token": (await client.sessions.login(master.credentials())).token}
-
-
-async def collect(batch: AsyncIterator[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [element async for element in batch]
+from tests.engine.commands.clients import ONE, RESERVED_BY_SALT, SOON, TWO, WHEEL_MODULE, collect
+from tests.waiting import scaled
 
 
 class TestChecks:
@@ -395,12 +364,6 @@ class TestWheel:
             await client.wheel("mine.echo", kwarg={key: "x"}, **token)
 
 
-WHEEL_MODULE = """
-def echo(**kwargs):
-    return kwargs
-"""
-
-
 @pytest.mark.parametrize("fast", [["mine.echo"], []])
 async def test_names_of_wheel_arguments(
     private_master: Callable[..., PrivateMaster], fast: list[str], tmp_path: Path
@@ -425,214 +388,3 @@ async def test_names_of_wheel_arguments(
         for wrong in ({"user": "eve"}, {"token": "bob"}):
             with pytest.raises(AuthorizationFailed):
                 await client.wheel("mine.echo", kwarg=wrong, **few)
-
-
-EVERY_CLIENT: list[dict[str, Any]] = [
-    {"client": "local", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
-    {"client": "local_async", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
-    {"client": "local_subset", "tgt": "*", "fun": "cmd.run", "arg": ["id"]},
-    {"client": "local_batch", "tgt": "*", "fun": "cmd.run", "arg": ["id"], "batch": 1},
-    {"client": "runner", "fun": "test.arg"},
-    {"client": "runner", "fun": "manage.up"},
-    {"client": "runner_async", "fun": "test.arg"},
-    {"client": "wheel", "fun": "key.list_all"},
-    {"client": "wheel", "fun": "file_roots.list_env"},
-    {"client": "wheel_async", "fun": "key.list_all"},
-    {"client": "wheel_async", "fun": "file_roots.list_env"},
-]
-
-
-async def run_to_end(client: AsyncAPIClient, chunk: dict[str, Any]) -> None:
-    result = await client.run(chunk)
-    if isinstance(result, AsyncIterator):
-        await collect(result)
-
-
-class TestAuthorization:
-    @pytest.mark.parametrize("chunk", EVERY_CLIENT, ids=lambda c: f"{c['client']}-{c['fun']}")
-    async def test_not_permitted(
-        self, client: AsyncAPIClient, master: PrivateMaster, chunk: dict[str, Any]
-    ) -> None:
-        """Who may only run test.ping can run nothing else by any client (CVE-2017-5192)."""
-        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
-            with pytest.raises(AuthorizationFailed):
-                await run_to_end(client, {**chunk, **master.credentials("low")})
-            published = [
-                e.data.get("fun")
-                for e in events.drain()
-                if isinstance(e, Event) and e.tag.endswith("/new")
-            ]
-
-        assert "cmd.run" not in published
-
-    @pytest.mark.parametrize("chunk", EVERY_CLIENT, ids=lambda c: f"{c['client']}-{c['fun']}")
-    @pytest.mark.parametrize(
-        "wrong",
-        [
-            {"token": "0" * 64},
-            {"token": "../../../etc/passwd"},
-            {"eauth": "nothing", "username": "saltdev", "password": "x"},
-        ],
-        ids=["token", "path", "eauth"],
-    )
-    async def test_not_authenticated(
-        self, client: AsyncAPIClient, chunk: dict[str, Any], wrong: dict[str, str]
-    ) -> None:
-        """Wrong credentials are an authentication error in every client (CVE-2021-25281)."""
-        with pytest.raises(AuthenticationFailed):
-            await run_to_end(client, {**chunk, **wrong})
-
-    async def test_permitted(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
-        """What somebody may run, they can."""
-        result = await client.local("*", "test.ping", **master.credentials("low"))
-
-        assert {ONE: True, TWO: True} == result
-
-
-def job_cache(client: AsyncAPIClient) -> list[bytes]:
-    """Return the contents of the files in the master's job cache."""
-    return [path.read_bytes() for path in (Path(client.opts["cachedir"]) / "jobs").rglob("*.p")]
-
-
-class TestSessions:
-    async def test_revoked(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
-        """A revoked token is refused at once."""
-        await client.sessions.revoke(token["token"])
-
-        with pytest.raises(AuthenticationFailed):
-            await client.local("*", "test.ping", **token)
-
-    async def test_expired(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
-        """A token is refused from the second on in which it expires (CVE-2021-3144)."""
-        session = await client.sessions.login({**master.credentials(), "token_expire": 1})
-        reason = await asyncio.wait_for(client.sessions.ended(session), scaled(10))
-
-        assert "expired" in reason
-        for _ in range(2):
-            with pytest.raises(AuthenticationFailed):
-                await client.local("*", "test.ping", token=session.token)
-
-    async def test_password_stays_here(self, client: AsyncAPIClient, master: PrivateMaster) -> None:
-        """A password reaches neither the event bus nor the job cache, allowed or refused."""
-        seen: list[bytes] = []
-        low = master.credentials("low")
-        async with client.hub.listen() as events:
-            await client.local("*", "test.ping", **low)
-            with pytest.raises(AuthorizationFailed):
-                await client.local("*", "cmd.run", ["id"], **low)
-            seen = [e.payload for e in events.drain() if isinstance(e, Event)]
-        stored = await asyncio.to_thread(job_cache, client)
-
-        assert seen
-        assert stored
-        secret = low["password"].encode()
-        assert [] == [data for data in (*seen, *stored) if secret in data]
-
-    async def test_listeners_see_no_token(
-        self, client: AsyncAPIClient, master: PrivateMaster
-    ) -> None:
-        """The event that the master fires for a refused command shows listeners no token."""
-        session = await client.sessions.login(master.credentials("low"))
-        async with client.hub.listen([tag_prefix("salt/job/")]) as events:
-            with pytest.raises(AuthorizationFailed):
-                await client.local("*", "cmd.run", ["id"], token=session.token)
-            refused = await anext(
-                event
-                async for event in events
-                if isinstance(event, Event) and event.tag.endswith("/error")
-            )
-
-        assert session.token not in str(refused.data)
-
-
-class TestBlocking:
-    def test_same_methods(self, master: PrivateMaster) -> None:
-        """APIClient gives blocking code the same results, from any thread."""
-        with APIClient(config.load(master.config_dir)) as client:
-            login = master.credentials()
-            assert {ONE: True} == client.local(ONE, "test.ping", **login)
-            assert {ONE: True} == client.run(
-                {"client": "local", "tgt": ONE, "fun": "test.ping", "arg": "", **login}
-            )
-            assert [{ONE: True}] == list(client.local_batch(ONE, "test.ping", **login))
-            assert [ONE] == client.local_async(ONE, "test.ping", **login)["minions"]
-            assert {ONE: True} == client.local_subset(ONE, "test.ping", **login)
-            assert {"args": [], "kwargs": {}} == client.runner("test.arg", **login)
-            assert "jid" in client.runner_async("test.arg", **login)
-            assert client.wheel("key.list_all", **login)["data"]["success"] is True
-            assert "jid" in client.wheel_async("key.list_all", **login)
-            with pytest.raises(ClientDisabled):
-                client.ssh("*", "test.ping", **login)
-
-
-async def all_answer(client: AsyncAPIClient, login: dict[str, str], minions: set[str]) -> None:
-    """Return when *minions* answer over a master that is coming up again."""
-    async with asyncio.timeout(scaled(60)):
-        while True:
-            with contextlib.suppress(MasterUnavailable, MalformedAnswer):
-                if dict.fromkeys(minions, True) == await client.local("*", "test.ping", **login):
-                    return
-            await asyncio.sleep(0.2)
-
-
-class TestMasterAway:
-    async def test_restart_under_jobs(self, private_master: Any) -> None:
-        """Jobs that wait when the master is killed all end, and the next command works."""
-        own = private_master(options={"timeout": 2, "gather_job_timeout": 2})
-        async with AsyncAPIClient(config.load(own.config_dir)) as client:
-            login = {"token": (await client.sessions.login(own.credentials())).token}
-            waiting = [
-                asyncio.create_task(client.local("*", "test.sleep", [3], **login))
-                for _ in range(50)
-            ]
-            await async_eventually(lambda: client.hub.watched_jobs >= 50, 30)
-            own.kill_master()
-            await asyncio.to_thread(own.start_master)
-            ended = await asyncio.wait_for(
-                asyncio.gather(*waiting, return_exceptions=True), scaled(60)
-            )
-
-            assert [] == [e for e in ended if not isinstance(e, dict | MasterUnavailable)]
-            await all_answer(client, login, {ONE, TWO})
-            assert 0 == client.hub.watched_jobs
-
-    async def test_down(self, private_master: Any) -> None:
-        """While the master is down every client says so within seconds."""
-        own = private_master(minions=0)
-        async with AsyncAPIClient(config.load(own.config_dir)) as client:
-            login = {"token": (await client.sessions.login(own.credentials())).token}
-            own.kill_master()
-            for chunk in EVERY_CLIENT:
-                if chunk["fun"] in client.config.fast_functions:
-                    continue
-                async with asyncio.timeout(scaled(10)):
-                    with pytest.raises(MasterUnavailable):
-                        await run_to_end(client, {**chunk, **login})
-
-    async def test_dead_minion(self, private_master: Any) -> None:
-        """A minion that is gone is reported as the installed Salt reports it."""
-        own = private_master()
-        own.stop_minion(TWO)
-        async with AsyncAPIClient(config.load(own.config_dir)) as client:
-            result = await client.local("*", "test.ping", **SOON, **own.credentials())
-            batch = await collect(
-                await client.local_batch("*", "test.ping", **SOON, **own.credentials())
-            )
-
-        assert result[ONE] is True
-        if salt_version.major >= 3008:
-            assert result[TWO].startswith("Minion did not return. [")
-        else:
-            assert result[TWO] is False
-        assert [{ONE: True}] == batch
-
-    async def test_tcp_transport(self, private_master: Any) -> None:
-        """All of this works with the tcp transport too."""
-        own = private_master(minions=1, transport="tcp")
-        async with AsyncAPIClient(config.load(own.config_dir)) as client:
-            login = {"token": (await client.sessions.login(own.credentials())).token}
-            assert {ONE: True} == await client.local("*", "test.ping", **login)
-            assert [ONE] == await client.runner("manage.up", **login)
-            own.kill_master()
-            await asyncio.to_thread(own.start_master)
-            await all_answer(client, login, {ONE})
