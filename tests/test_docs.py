@@ -206,6 +206,17 @@ def test_links(page: Path) -> None:
     assert [] == [target for target in local if not (page.parent / target).exists()]
 
 
+def test_where_to_look() -> None:
+    """What docs/architecture.md says is in a file is defined there."""
+    found = re.findall(r"^\| Where .* \| `(.+)` \| (.+) \|$", text("architecture.md"), re.MULTILINE)
+
+    assert found
+    for path, names in found:
+        source = (Path(saltapi.__file__).parent / path).read_text()
+        for name in re.findall(r"`(?:\w+\.)?(\w+)`", names):
+            assert re.search(rf"\b(?:class|def) {name}\b", source), (path, name)
+
+
 def test_decisions() -> None:
     """Every decision is in the list, and has its four parts on one page."""
     pages = {page.name: page.read_text() for page in (DOCS / "decisions").glob("*.md")}
