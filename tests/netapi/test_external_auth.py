@@ -7,7 +7,7 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.netapi.test_conformance import MODULES
+from tests.netapi.conformance.client import MODULES
 from tests.waiting import scaled
 
 SECONDS = 60.0
