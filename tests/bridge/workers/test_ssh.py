@@ -279,6 +279,35 @@ class TestChunks:
         for key, value in (("ssh_port", 70000), ("ssh_port", True), ("ssh_sudo", 2), ("kwarg", [])):
             assert key == refused({**PING, key: value}, opts)
 
+    @pytest.mark.parametrize(
+        ("value", "expected"), [(0.01, 0.01), ("0.25", 0.25), (2, 2.0), ("3", 3.0)]
+    )
+    def test_scan_timeout(self, opts: Opts, value: Any, expected: float) -> None:
+        """The time for a scan may be a fraction, as salt-ssh's own default is."""
+        chunk = {**PING, "ssh_scan_timeout": value}
+        assert expected == ssh_low(chunk, opts, allow_raw_shell=False)["ssh_scan_timeout"]
+
+    @pytest.mark.parametrize("value", [-1, "soon", True, [1], 1e9, float("nan"), "1e3"])
+    def test_wrong_scan_timeout(self, opts: Opts, value: Any) -> None:
+        """Nothing but a number of seconds is taken."""
+        assert "ssh_scan_timeout" == refused({**PING, "ssh_scan_timeout": value}, opts)
+
+    @pytest.mark.parametrize(
+        "value",
+        [
+            "salt://a.sh,salt://dir/b.sh",
+            "salt://a.sh, salt://dir/b.sh",
+            ["salt://a.sh", "salt://dir/b.sh"],
+        ],
+    )
+    def test_file_references(self, opts: Opts, value: Any) -> None:
+        """Files to send along are a list, or a text with commas and perhaps blanks."""
+        low = ssh_low({**PING, "extra_filerefs": value}, opts, allow_raw_shell=False)
+        assert "salt://a.sh,salt://dir/b.sh" == low["extra_filerefs"]
+        wrong: Any
+        for wrong in ("/etc/shadow", ["salt://a", "http://x/y"], ["salt://a", 1], 5, {}):
+            assert "extra_filerefs" == refused({**PING, "extra_filerefs": wrong}, opts)
+
     def test_keys(self, opts: Opts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A private key is a file that is there, below one of the directories that have keys."""
         monkeypatch.setenv("HOME", str(tmp_path))

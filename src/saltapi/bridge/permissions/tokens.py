@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import salt.auth
 from salt.version import __saltstack_version__ as salt_version
 
+from saltapi import seldom
 from saltapi.types import Opts, Token
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,7 @@ class TokenStore:
         self._opts = opts
         self._auth: Any = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-tokens")
+        seldom.quiet("salt.tokens.localfs", "Authentication failure: can not read", "unknown_token")
         self.readable = _readable(opts)
         if not self.readable:
             log.info("The token store cannot be used from here; tokens are checked by the master.")

@@ -109,6 +109,31 @@ def number(low: int, high: int) -> Check:
     return check
 
 
+def fraction(low: int, high: int) -> Check:
+    """Return a check for numbers, or texts of numbers, from *low* to *high*."""
+
+    def check(value: Any) -> float:
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", value):
+            value = float(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"a number from {low} to {high}")  # noqa: TRY004 (all raise the same)
+        if not low <= value <= high:
+            raise ValueError(f"a number from {low} to {high}")
+        return float(value)
+
+    return check
+
+
+def file_references(value: Any) -> str:
+    """Return what `state.apply` finds in `salt://` for the host, separated by commas."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+        found = [part.strip() for part in parts if part.strip()]
+        if all(map(_FILE_REFERENCE.fullmatch, found)):
+            return ",".join(found)
+    raise ValueError("salt:// paths, a list or a text with commas")
+
+
 def switch(value: Any) -> bool:
     """Return *value* as a boolean; a form sends it as a word."""
     words = {"true": True, "false": False}
@@ -142,10 +167,11 @@ _USER = text(r"[A-Za-z0-9_][A-Za-z0-9_.@\\-]{0,127}", "the name of a user")
 _PATH = text(r"(?:[/~.]|[A-Za-z0-9_])[A-Za-z0-9_.~/@+=:-]*", "a path without special characters")
 _MODULES = text(r"(?:\w+(?:\.\w+)*)(?:,\w+(?:\.\w+)*)*", "names of Python modules, with commas")
 _PORTS = text(r"\d{1,5}(?:-\d{1,5})?(?:,\d{1,5}(?:-\d{1,5})?)*", "numbers of ports, with commas")
+_FILE_REFERENCE = re.compile(r"salt://[\w.@+%=~/-]+(?:\?saltenv=[\w.-]+)?", re.ASCII)
 _FORWARD = r"(?:[A-Za-z0-9_.*-]*:)?\d{1,5}(?::[A-Za-z0-9_][A-Za-z0-9_.-]*:\d{1,5})?"
 
 KEYS: dict[str, Check] = {
-    "extra_filerefs": text(r"salt://[\w./-]+(?:,salt://[\w./-]+)*", "salt:// paths, with commas"),
+    "extra_filerefs": file_references,
     "ignore_host_keys": switch,
     "jid": text(r"\d{20}(?:_\d+)?", "a job id"),
     "min_extra_mods": _MODULES,
@@ -171,7 +197,7 @@ KEYS: dict[str, Check] = {
     "ssh_remote_port_forwards": text(rf"{_FORWARD}(?:,{_FORWARD})*", "[address:]port:host:port"),
     "ssh_run_pre_flight": switch,
     "ssh_scan_ports": _PORTS,
-    "ssh_scan_timeout": number(0, DAY_SECONDS),
+    "ssh_scan_timeout": fraction(0, DAY_SECONDS),
     "ssh_sudo": switch,
     "ssh_sudo_user": _USER,
     "ssh_timeout": number(1, DAY_SECONDS),

@@ -16,6 +16,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from saltapi import seldom
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -25,6 +26,7 @@ NO_ROUTE = "none"
 """The route of requests for URLs that there are not."""
 ENDED = "saltapi_processes_ended_total"
 MISSING = "saltapi_processes_missing"
+SELDOM = "saltapi_seldom_logged_total"
 MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds", ENDED, MISSING})
 MERGED_BY_MINIMUM = frozenset({"process_start_time_seconds", "process_max_fds"})
 
@@ -165,6 +167,7 @@ NAMES = (
     LOGINS,
     ENDED,
     MISSING,
+    SELDOM,
     *(n.name for n in NUMBERS),
     *PROCESS,
 )
@@ -254,12 +257,16 @@ class _Engine(Collector):
             family = _family(number.name, number.meaning, number.kind)
             family.add_sample(number.name, {}, float(number.read(self._client)))
             yield family
+        noise = _family(SELDOM, "What outsiders can cause, logged once a minute.", "counter")
+        for kind in seldom.KINDS:
+            noise.add_sample(SELDOM, {"kind": kind}, float(seldom.counts[kind]))
+        yield noise
         ended, missing = self._metrics.processes()
-        for name, kind, meaning, count in (
+        for name, form, meaning, count in (
             (ENDED, "counter", "Processes that died, hung or could not be started.", ended),
             (MISSING, "gauge", "Processes that should answer and do not.", missing),
         ):
-            family = _family(name, meaning, kind)
+            family = _family(name, meaning, form)
             family.add_sample(name, {}, float(count))
             yield family
         in_flight = _family(IN_FLIGHT, "Requests that are being answered.", "gauge")

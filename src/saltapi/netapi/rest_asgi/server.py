@@ -12,11 +12,16 @@ from pathlib import Path
 
 import uvicorn
 
+from saltapi import seldom
 from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http import websockets
 from saltapi.netapi._http.logs import open_logs
-from saltapi.netapi._http.sockets import allow_many_connections
+from saltapi.netapi._http.sockets import (
+    allow_many_connections,
+    listening_on,
+    quiet_about_descriptors,
+)
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
 from saltapi.process import lifecycle, socket_activation, tls
@@ -94,6 +99,7 @@ class Server:
             self.application,
             http=limited(self._section.max_request_head_size),
             ws=WebSocketProtocol,
+            backlog=self._section.socket_queue_size,
             lifespan="on",
             log_config=None,
             log_level=logging.WARNING,  # below it are whole requests, tokens included
@@ -124,7 +130,12 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         # Copies, so that ours can be closed while another process still listens.
-        sockets = [listening.dup() for listening in self._sockets]
+        sockets: list[socket.socket] = [
+            listening_on(listening.dup()) for listening in self._sockets
+        ]
+        asyncio.get_running_loop().set_exception_handler(quiet_about_descriptors)
+        seldom.quiet("uvicorn.error", "Invalid UTF-8 sequence received", "websocket_not_utf8")
+        seldom.quiet("uvicorn.error", "Invalid HTTP request received", "malformed_http")
         self._serving = asyncio.create_task(self._server.serve(sockets))
         started = asyncio.create_task(self._server.has_started.wait())
         await asyncio.wait({self._serving, started}, return_when=asyncio.FIRST_COMPLETED)

@@ -9,6 +9,7 @@ import ssl
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
+from saltapi import seldom
 from saltapi.config import EngineConfig, RestTornadoConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http.logs import open_logs
@@ -110,6 +111,7 @@ class Server:
 
     async def __aenter__(self) -> "Server":
         await self.application.client.start()
+        seldom.quiet("tornado.general", "SSL Error on", "tls_handshake")
         # Copies, so that ours can be closed while another process still listens.
         self._http.add_sockets([listening.dup() for listening in self._sockets])
         return self
