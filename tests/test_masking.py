@@ -79,6 +79,25 @@ GENERATED = {"fun": "wheel.key.gen_accept", "return": {"pub": PUBLIC_KEY, "priv"
         {"fun": "runner.sdb.get", "return": "SECRET"},
         {"fun": "runner.pillar.show_pillar", "return": {"db": {"password": "SECRET"}}},
         {"fun": "wheel.config.values", "return": {"x": {"pass": "SECRET"}}},
+        {
+            "fun": "runner.jobs.lookup_jid",
+            "return": {"m": {"fun": "runner.sdb.get", "return": "SECRET"}},
+        },
+        {
+            "fun": "runner.jobs.list_job",
+            "return": {
+                "Result": {
+                    "master": {
+                        "return": {
+                            "fun": "runner.auth.mk_token",
+                            "fun_args": [{"password": "SECRET"}],
+                            "return": {"token": "SECRET"},
+                        }
+                    }
+                }
+            },
+        },
+        {"events": [{"data": {"fun": "runner.auth.mk_token", "return": {"token": "SECRET"}}}]},
         {"fun": "runner.http.query", "fun_args": ["https://a", {"password": "SECRET"}]},
     ],
 )
@@ -105,6 +124,4 @@ def test_other_events(data: dict[str, Any]) -> None:
     """Where there is no such secret, the event is the same object, and is encoded once for all."""
     masked = masking.mask_event(data)
 
-    assert data == masked
-    if "runner" not in str(data) and "fun_args" not in data:
-        assert masked is data
+    assert masked is data

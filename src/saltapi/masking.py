@@ -159,34 +159,31 @@ def mask_event(data: dict[str, Any]) -> dict[str, Any]:
     Return the data of an event without what only administrators see.
 
     That are private keys, whatever the event is about; and of functions of the master arguments
-    that are named like secrets, and the results of `HANDS_OUT_SECRETS`. The same object is returned
-    if there is nothing of these.
+    that are named like secrets, and the results of `HANDS_OUT_SECRETS`, also where one event stands
+    in another, as in what looks jobs up. The same object is returned if there is nothing of these.
     """
-    fun = data.get("fun")
-    masked = {}
-    for key, value in data.items():
-        if key == "return":
-            masked[key] = mask_return(fun, value)
-        elif key in {"fun_args", "arg"}:
-            masked[key] = mask_arguments(fun, value)
-        else:
-            masked[key] = without_private_keys(value)
-    return masked if any(masked[key] is not value for key, value in data.items()) else data
+    masked: dict[str, Any] = _masked(data, DEPTH_LIMIT_LEVELS)
+    return masked
 
 
 def mask_return(fun: Any, value: Any) -> Any:
     """Return what *fun* has returned as everybody but administrators sees it; see `mask_event`."""
+    return _masked_return(fun, value, DEPTH_LIMIT_LEVELS)
+
+
+def _masked_return(fun: Any, value: Any, levels: int) -> Any:
     if any(HANDS_OUT_SECRETS.fullmatch(name) for name in _names(fun)):
         return HIDDEN
     if isinstance(value, Mapping) and any(map(KEY_FUNCTIONS.fullmatch, _names(fun))):
         value = {key: HIDDEN if key == "priv" and item else item for key, item in value.items()}
-    return without_private_keys(value)
+    return _masked(value, levels)
 
 
 def mask_arguments(fun: Any, arguments: Any) -> Any:
     """Return the arguments of *fun* as everybody but administrators sees them."""
     if any(name.startswith(MASTER_FUNCTIONS) for name in _names(fun)):
-        arguments = redact_value(arguments)
+        shown = redact_value(arguments)
+        arguments = arguments if shown == arguments else shown
     return without_private_keys(arguments)
 
 
@@ -201,11 +198,23 @@ def _masked(value: Any, levels: int) -> Any:
     if levels == 0:
         return HIDDEN
     if isinstance(value, Mapping):
-        items = {_masked(k, levels - 1): _masked(v, levels - 1) for k, v in value.items()}
+        items = {
+            _masked(key, levels - 1): _masked_item(value.get("fun"), key, item, levels - 1)
+            for key, item in value.items()
+        }
         is_same = all(k in items and items[k] is v for k, v in value.items())
         return value if is_same else items
     found = _masked_list(list(value), levels)
     return value if all(a is b for a, b in zip(found, value, strict=True)) else found
+
+
+def _masked_item(fun: Any, key: Any, value: Any, levels: int) -> Any:
+    """Mask what stands under *key* in a mapping that perhaps tells of the function *fun*."""
+    if _names(fun) and key == "return":
+        return _masked_return(fun, value, levels)
+    if key in {"fun_args", "arg"}:
+        return mask_arguments(fun, value)
+    return _masked(value, levels)
 
 
 def _masked_list(values: Sequence[Any], levels: int) -> list[Any]:
