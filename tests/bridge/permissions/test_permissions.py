@@ -253,10 +253,15 @@ async def test_files_that_cannot_be_read(opts: Opts, tmp_path: Path) -> None:
     assert [] == os.listdir(tmp_path)
 
 
-async def test_endless_pattern(opts: Opts, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("word", "tgt_type"), [("", "pcre"), ("E@", "compound"), ("P|@id|", "compound")]
+)
+async def test_endless_pattern(
+    opts: Opts, monkeypatch: pytest.MonkeyPatch, word: str, tgt_type: str
+) -> None:
     """A target that never ends is given up, and keeps nobody else waiting."""
     monkeypatch.setattr(module, "EXPANSION_SECONDS", 0.5)
-    endless = "(" * 30 + "[a-z]" + "+)" * 30 + "!"
+    endless = word + "(" * 30 + "[a-z]" + "+)" * 30 + "!"
 
     with pytest.raises(CommandTimeout):
-        await verdict(opts, [".*"], "test.ping", [], endless, "pcre")
+        await verdict(opts, [".*"], "test.ping", [], endless, tgt_type)

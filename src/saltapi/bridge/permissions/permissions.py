@@ -35,8 +35,8 @@ T = TypeVar("T")
 OPEN_FUNCTIONS = ["saltutil.find_job"]
 """What the master lets everybody publish; for targets that name minions, and no others."""
 REGEX_TARGET_TYPES = frozenset({"pcre", "grain_pcre", "pillar_pcre"})
-REGEX_WORD = re.compile(r"[EPJ]@")
-"""A part of a compound target that is a regular expression."""
+REGEX_WORD = re.compile(r"(E|[PJ].?)@")
+"""A part of a compound target that is a regular expression; `P` and `J` may have a delimiter."""
 ANY_FUNCTION = "any.function"
 """Stands for a function that no rule but "any function" names."""
 Calls: TypeAlias = list[tuple[str, list[Any]]]
