@@ -109,3 +109,13 @@ def test_line_and_mapping() -> None:
     assert str(found).endswith(f" trace={TRACE_ID}")
     assert TRACE_ID == found.as_mapping()["trace_id"]
     assert {"request_id": "ab"} == Trace(request_id="ab").as_mapping()
+
+
+def test_missing_headers() -> None:
+    """An answer names the minions that it leaves out, of many the first ones and how many more."""
+    trace = Trace()
+    assert {} == trace.missing_headers()
+    trace.silent.extend(["one", "tw\r\no"])
+    assert {"X-Salt-Missing": "one, ?"} == trace.missing_headers()
+    trace.silent.extend(["m"] * 30)
+    assert trace.missing_headers()["X-Salt-Missing"].endswith("m, +12")

@@ -18,8 +18,11 @@ from saltapi.errors import SaltApiError
 from saltapi.types import Jid
 
 JIDS_KEPT = 20
+SILENT_SHOWN = 20
+"""How many names of silent minions a header holds; of more it says how many."""
 USER_LIMIT_CHARACTERS = 64
 
+MISSING_HEADER = "X-Salt-Missing"
 TRACEPARENT = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 KNOWN_FLAGS = 0b11
 """Sampled, and (level 2) random trace id; others are not to be handed on."""
@@ -88,6 +91,16 @@ class Trace:
     eauth: str | None = None
     error: SaltApiError | None = None
     """What the request is answered with, if that is an error."""
+    silent: list[str] = field(default_factory=list)
+    """Minions that did not say in time that they are there, and that the command was not run on."""
+
+    def missing_headers(self) -> dict[str, str]:
+        """Return `X-Salt-Missing` for an answer that minions are left out of."""
+        if not self.silent:
+            return {}
+        names = [name if name.isascii() and name.isprintable() else "?" for name in self.silent]
+        more = [f"+{len(names) - SILENT_SHOWN}"] if len(names) > SILENT_SHOWN else []
+        return {MISSING_HEADER: ", ".join([*names[:SILENT_SHOWN], *more])}
 
     def __str__(self) -> str:
         """Return the end of a log line; a name cannot look like more than a name in it."""
@@ -129,6 +142,13 @@ def note_jid(jid: Jid) -> None:
     jids = act_jids.get()
     if jids is not None and jid not in jids and len(jids) < JIDS_KEPT:
         jids.append(jid)
+
+
+def note_silent(minions: Sequence[str]) -> None:
+    """Say that *minions* were left out of the current request's command: they did not answer."""
+    trace = current.get()
+    if trace is not None:
+        trace.silent.extend(minions)
 
 
 def note_error(error: SaltApiError) -> None:

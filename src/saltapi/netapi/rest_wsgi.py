@@ -81,6 +81,7 @@ class RestWsgi:
             trace,
         )
         headers["X-Request-Id"] = trace.request_id
+        headers.update(trace.missing_headers())
         return _respond(environ, start_response, status, body, headers)
 
     def responds(self) -> bool:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from saltapi import config
+from saltapi import config, trace
 from saltapi.bridge.bus.events import Event, tag_prefix
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -218,6 +218,19 @@ class TestLocalBatch:
     async def test_nothing_matched(self, client: AsyncAPIClient, token: dict[str, str]) -> None:
         """A target that matches nothing gives no elements."""
         assert [] == await collect(await client.local_batch("nobody", "test.ping", **token))
+
+
+@pytest.mark.parametrize("kind", ["local_batch", "local_subset"])
+async def test_left_out(client: AsyncAPIClient, token: dict[str, str], kind: str) -> None:
+    """Minions that do not say in time that they are there are noted, so that answers tell."""
+    trace.current.set(noted := trace.Trace())
+    chunk = {"client": kind, "tgt": [ONE, "ghost"], "tgt_type": "list", "fun": "test.ping"}
+    result = await client.run({**chunk, **SOON, **token})
+    if kind == "local_batch":
+        (result,) = await collect(result)
+
+    assert {ONE: True} == result
+    assert {"X-Salt-Missing": "ghost"} == noted.missing_headers()
 
 
 class TestRunner:

@@ -38,7 +38,7 @@ from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.errors import InvalidChunk, NoMinionsMatched
 from saltapi.lowstate import Command, check, check_argument_names
-from saltapi.trace import note_jid
+from saltapi.trace import note_jid, note_silent
 from saltapi.types import Chunk, Credentials, Jid, MinionId, Opts, Token
 
 log = logging.getLogger(__name__)
@@ -242,7 +242,11 @@ class AsyncAPIClient:
         await self.jobs.clearance.clear(request)
         extra = delimiter_of(request)
         ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None, extra=extra)
-        functions = await self._collect(ask, False)
+        async with await self.jobs.start(ask) as job:
+            answers = [found async for found in job]
+        silent = [found.minion for found in answers if found.silent]
+        note_silent(silent)
+        functions = {found.minion: found.data.get("return") for found in answers}
         able = [
             minion
             for minion, names in functions.items()
@@ -250,6 +254,12 @@ class AsyncAPIClient:
         ]
         chosen = secrets.SystemRandom().sample(able, min(command.subset, len(able)))
         if not chosen:
+            if silent:
+                raise NoMinionsMatched(
+                    f"{len(silent)} minions of the target did not say in time whether they have"
+                    " the function, and no other one has it; nothing was run. Raise 'timeout' and"
+                    " 'gather_job_timeout'."
+                )
             raise NoMinionsMatched("No minion of the target has the function.")
         return replace(request, tgt=chosen, tgt_type="list")
 

@@ -15,6 +15,7 @@ from typing import Any
 from saltapi.bridge.jobs.jobs import JobRequest, Jobs, MinionState, Return
 from saltapi.errors import NoMinionsMatched
 from saltapi.lowstate import Command
+from saltapi.trace import note_silent
 from saltapi.types import MinionId
 
 
@@ -102,9 +103,11 @@ async def up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
     ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, extra=delimiter_of(request))
     try:
         async with await jobs.start(ping) as job:
-            return [found.minion async for found in job if not found.silent]
+            answers = [found async for found in job]
     except NoMinionsMatched:
         return []
+    note_silent([found.minion for found in answers if found.silent])
+    return [found.minion for found in answers if not found.silent]
 
 
 def delimiter_of(request: JobRequest) -> tuple[tuple[str, Any], ...]:

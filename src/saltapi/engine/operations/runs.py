@@ -273,7 +273,9 @@ class Runs:
         request = job_request(command, command.credentials)
         minions = await up(self._client.jobs, request)
         if not minions:
-            raise NoMinionsMatched("No minion of the target has answered; nothing was run.")
+            raise NoMinionsMatched(
+                "No minion of the target has answered a test.ping in time; nothing was run."
+            )
         job = self._job_service.registry.new("", "local")
         self._own(job, command, run.session)
         job.expect(minions)

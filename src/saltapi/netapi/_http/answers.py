@@ -25,7 +25,7 @@ COMPRESSED_FROM_BYTES = 1 * KIB
 ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
 HTML_PAGE_TYPE = "text/html;charset=utf-8"
 UNEXPECTED = "An unexpected error occurred"
-EXPOSED_HEADERS = "X-Auth-Token, X-Request-Id"
+EXPOSED_HEADERS = "X-Auth-Token, X-Request-Id, X-Salt-Missing"
 STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "Connection": "keep-alive",

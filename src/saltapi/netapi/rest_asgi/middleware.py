@@ -186,6 +186,7 @@ class _Answer:
         message.setdefault("headers", [])
         headers = MutableHeaders(raw=_as_list(message))
         headers["X-Request-Id"] = self._current.request_id
+        headers.update(self._current.missing_headers())
         if self._current.context is not None:
             headers["traceresponse"] = self._current.context.traceparent
         headers["X-Content-Type-Options"] = "nosniff"

@@ -67,7 +67,8 @@ class Door:
         def noting_start_response(line: str, headers: Any, *rest: Any) -> Any:
             nonlocal status
             status = line.partition(" ")[0]
-            return start_response(line, [*headers, ("X-Request-Id", current.request_id)], *rest)
+            own = {"X-Request-Id": current.request_id, **current.missing_headers()}
+            return start_response(line, [*headers, *own.items()], *rest)
 
         assert self.application is not None  # noqa: S101 - set before anybody is let in
         try:

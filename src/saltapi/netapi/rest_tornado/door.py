@@ -267,6 +267,8 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
                 return
             media_type = formats.negotiate(self.accept, _in_order(self.accept))
             value = await handler(self, *path)
+            for name, missing in self.trace.missing_headers().items():
+                self.set_header(name, missing)
             if isinstance(value, bytes):
                 self.finish(value)
             else:
