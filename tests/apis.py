@@ -1,5 +1,6 @@
 """Netapi daemons on a private master: ours, and Salt's own to compare with."""
 
+import datetime
 import http.client
 import os
 import sys
@@ -21,6 +22,12 @@ SALTS = [
     "-c",
     "import sys; sys.argv[0] = 'salt-api'; import salt.scripts; salt.scripts.salt_api()",
 ]
+
+
+def jid_of_now(later_seconds: float = 0.0) -> str:
+    """Return a jid such as a client makes, *later_seconds* from now."""
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=later_seconds)
+    return f"{moment:%Y%m%d%H%M%S%f}"
 
 
 class ApiServer:

@@ -12,6 +12,7 @@ from typing import Any
 import salt.payload
 
 from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.jobs.jobs import JobRequest, Jobs
 from saltapi.errors import NoMinionsMatched
 from saltapi.types import Credentials, Published
@@ -27,8 +28,9 @@ def frame_body(tag: str, data: Any) -> bytes:
 
 
 def new_hub(*, history_bytes: int = BIG, queue_bytes: int = BIG) -> Hub:
-    """Return a hub that holds whatever a test gives it."""
-    return Hub(history_bytes=history_bytes, queue_bytes=queue_bytes)
+    """Return a hub that holds whatever a test gives it, of jobs at any time."""
+    starts = JobStarts(late_seconds=float("inf"))
+    return Hub(history_bytes=history_bytes, queue_bytes=queue_bytes, starts=starts)
 
 
 def job_request(tgt: Any = "*", fun: Any = "test.ping", **more: Any) -> JobRequest:

@@ -8,7 +8,7 @@ import pytest
 from saltapi.bridge.jobs.jobs import Job, MinionState, Return
 from saltapi.errors import (
     AuthorizationFailed,
-    BadRequest,
+    Conflict,
     InvalidChunk,
     MasterUnavailable,
     NoMinionsMatched,
@@ -443,13 +443,23 @@ async def test_a_cancelled_publish_leaves_nothing(master: FakeMaster) -> None:
     assert (True, 0) == (starting.cancelled(), master.hub.watched_jobs)
 
 
+@pytest.mark.parametrize("tag", ["salt/job/{jid}/new", "syndic/s/{jid}"])
+async def test_forged_minions(master: FakeMaster, tag: str) -> None:
+    """Whom the master expects is in its answer: no event adds minions that are waited for."""
+    job = await new_jobs(master).start(job_request())
+    expected = set(job.minions)
+    master.fire(tag.format(jid=job.jid), {"minions": ["ghost"], "missing": ["spirit"]})
+    assert (expected, set()) == (job.minions, job.missing)
+    job.close()
+
+
 async def test_a_jid_of_ones_own(master: FakeMaster) -> None:
     """A request may bring its jid; one that is being waited for is refused."""
     jobs = new_jobs(master)
     job = await jobs.start(job_request(jid=JID))
     assert (JID, JID) == (job.jid, master.loads[0]["jid"])
     for publish in (jobs.start, jobs.publish):
-        with pytest.raises(BadRequest, match="in use"):
+        with pytest.raises(Conflict, match="no other job"):
             await publish(job_request(jid=JID))
     job.close()
     assert JID == (await jobs.publish(job_request(jid=JID))).jid

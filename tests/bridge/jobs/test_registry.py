@@ -7,6 +7,7 @@ import pytest
 
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.registry import Answer, JobRegistry, JobState, RegisteredJob, Silence
+from tests.apis import jid_of_now
 from tests.fake_master import frame_body, new_hub
 from tests.waiting import scaled
 
@@ -168,3 +169,50 @@ async def test_who_waits_is_woken(hub: Hub) -> None:
     registry.close()
     returns(hub, "b")
     assert ["b"] == registered(registry).outstanding
+
+
+def test_the_first_start_counts(hub: Hub, caplog: pytest.LogCaptureFixture) -> None:
+    """Another `new` event changes nothing; that it says something else is noted, once."""
+    registry = book_of(hub)
+    publish(hub, minions=["a"])
+    publish(hub, minions=["a"])
+    job = registered(registry)
+    assert (job.contradicted, caplog.messages) == (False, [])
+    for _ in range(2):
+        publish(hub, minions=["a", "x"], fun="cmd.run", user="them", arg=["id"], tgt="x")
+    assert ("test.ping", [], "*", "me") == (job.fun, job.arg, job.tgt, job.user)
+    assert ["a"] == list(job.minions)
+    assert (True, False, 1) == (job.contradicted, job.vouched, len(caplog.messages))
+
+
+def test_what_is_ours(hub: Hub) -> None:
+    """No event changes a job that was started here, nor makes it doubtful."""
+    registry = book_of(hub)
+    job = registry.new(JID, "local")
+    job.describe({"fun": "test.arg", "arg": [1], "tgt": "a", "tgt_type": "glob"})
+    job.own("me", "file")
+    registry.add(job)
+    for user in ("me", "them"):
+        publish(hub, fun="cmd.run", user=user, minions=["x"])
+    assert ("test.arg", [1], "me", True) == (job.fun, job.arg, job.user, job.vouched)
+    assert not job.minions
+
+
+def test_a_start_that_is_not_believed() -> None:
+    """A `new` event that does not come at its time makes no job."""
+    hub = Hub(history_bytes=1_000_000, queue_bytes=1_000_000)
+    registry = book_of(hub)
+    publish(hub)
+    fire(hub, f"salt/run/{ASKED}/new", {"jid": ASKED, "fun": "runner.a.b", "user": "me"})
+    assert 0 == len(registry)
+    now = jid_of_now()
+    publish(hub, jid=now)
+    assert registered(registry, now).minions
+
+
+def test_what_is_lost(hub: Hub) -> None:
+    """Of a return that has taken the place of the load, the arguments are known and no target."""
+    job = book_of(hub).new(JID, "local")
+    assert (None, None) == (job.arg, job.tgt)
+    job.describe({"fun": "cmd.run_all", "arg": None, "fun_args": ["exit 3"], "tgt": None})
+    assert (["exit 3"], None) == (job.arg, job.tgt)

@@ -15,7 +15,8 @@ from saltapi.engine.events.filters import HELD_TOO_LONG
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.errors import CannotStart
 from saltapi.types import Session
-from tests.fake_master import frame_body, new_hub
+from tests.apis import jid_of_now
+from tests.fake_master import BIG, frame_body, new_hub
 from tests.waiting import async_eventually
 
 JID = "20261123180812345678"
@@ -216,6 +217,18 @@ async def test_own_needs_a_name_that_says_who() -> None:
     several = {**OPTS, "external_auth": {"file": {}, "ldap": {}}}
     acl = acl_on(hub, option="own", opts=several)
     assert [] == await tags_seen(acl, hub, session_of("low"), new_job(OTHER, "x", "low", ["db"]))
+
+
+async def test_forged_starts() -> None:
+    """Who fires the `new` event of somebody's job does not get to see what it returns."""
+    hub = Hub(history_bytes=BIG, queue_bytes=BIG)
+    acl = acl_on(hub)
+    known, missed = jid_of_now(), jid_of_now(-300)
+    real = new_job(known, "cmd.run", "saltdev", ["minion-1"])
+    forged = [new_job(jid, "test.ping", "low", ["minion-1"]) for jid in (known, missed)]
+    returns = [returned(jid, "minion-1", "cmd.run") for jid in (known, missed)]
+    found = await tags_seen(acl, hub, session_of("low"), real, *forged, *returns)
+    assert not {tag for tag, _ in returns} & set(found)
 
 
 async def test_globs() -> None:

@@ -14,7 +14,7 @@ import yaml
 from saltapi.demo import PrivateMaster
 from saltapi.demo.master import free_ports
 from saltapi.netapi.rest_asgi import openapi, problems
-from tests.apis import OURS, ApiServer
+from tests.apis import OURS, ApiServer, jid_of_now
 from tests.waiting import eventually
 from tests.wire import Answer
 
@@ -256,7 +256,7 @@ def test_no_minion(run: Callable[..., Answer]) -> None:
 
 def test_jid_that_there_is(run: Callable[..., Answer]) -> None:
     """A jid of one's own that is in use is 409."""
-    chunk = {**PING, "jid": "20261123180812000009"}
+    chunk = {**PING, "jid": jid_of_now()}
 
     assert 200 == run(chunk).status
     problem(run(chunk), 409, "conflict")

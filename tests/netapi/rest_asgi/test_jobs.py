@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from saltapi.demo import PrivateMaster
-from tests.apis import OURS, ApiServer
+from tests.apis import OURS, ApiServer, jid_of_now
 from tests.swarm import Swarm
 from tests.waiting import eventually, scaled
 from tests.wire import Answer, encode_request
@@ -212,11 +212,12 @@ def test_not_permitted(api: ApiServer, low: str) -> None:
 
 
 def test_own_jid(ask: Callable[..., Answer]) -> None:
-    """A jid of the client's own can be used once."""
-    chunk = {"tgt": "sim-1", "fun": "test.ping", "jid": "20260102030405060708"}
+    """A jid of the client's own can be used once, at the time that it carries."""
+    jid = jid_of_now()
+    chunk = {"tgt": "sim-1", "fun": "test.ping", "jid": jid}
     first, again = ask("POST", "/run", chunk), ask("POST", "/run", chunk)
     assert (200, 409) == (first.status, again.status)
-    assert "20260102030405060708" == first.header("X-Salt-Jid")
+    assert jid == first.header("X-Salt-Jid")
 
 
 # Jobs as resources

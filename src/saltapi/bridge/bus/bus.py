@@ -42,16 +42,19 @@ class Bus:
         *,
         on_event: Callable[[bytes], None],
         on_lost: Callable[[], None],
+        on_connected: Callable[[], None] = lambda: None,
     ) -> None:
         """
         Args:
             opts: The master's options; `sock_dir`, `ipc_mode` and the bus ports are used.
             on_event: Called with each frame's body, in order; must be quick.
             on_lost: Called each time an established connection breaks.
+            on_connected: Called each time events come in from now on.
         """
         self._opts = opts
         self._on_event = on_event
         self._on_lost = on_lost
+        self._on_connected = on_connected
         self._task: asyncio.Task[None] | None = None
         self._first_attempt = asyncio.Event()
         self._connected = asyncio.Event()
@@ -163,6 +166,7 @@ class Bus:
         reader = await self._subscribe()
         log.info("Connected to the master's event bus.")
         self._heard_at = time.monotonic()
+        self._on_connected()
         self._connected.set()
         self._first_attempt.set()
         try:

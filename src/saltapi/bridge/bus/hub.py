@@ -15,6 +15,7 @@ from weakref import WeakSet
 
 from saltapi.bridge.bus import positions
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
+from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.bus.positions import Place
 from saltapi.bridge.bus.wake import Wake
 from saltapi.types import Jid
@@ -176,12 +177,16 @@ class Listener:
 class Hub:
     """Takes every event of the bus once and hands it to whoever waits for it."""
 
-    def __init__(self, *, history_bytes: int, queue_bytes: int) -> None:
+    def __init__(
+        self, *, history_bytes: int, queue_bytes: int, starts: JobStarts | None = None
+    ) -> None:
         """
         Args:
             history_bytes: How many bytes of events stay for listeners that come back.
             queue_bytes: How many bytes may wait for one listener.
+            starts: Tells which `new` events of jobs are believed.
         """
+        self.starts = starts or JobStarts()
         self.epoch = secrets.token_hex(4)
         self._history: deque[Record] = deque()
         self._history_limit_bytes = history_bytes
@@ -229,9 +234,11 @@ class Hub:
         tag, payload = split(body)
         event = Event(self._new_id(tag, payload), tag, payload)
         self.events_total += 1
+        jid = jid_of(tag)
+        if jid is not None and tag.endswith("/new") and tag.count("/") == 3:
+            self.starts.hear(jid, event.id)
         for observe in self._observers:
             observe(event)
-        jid = jid_of(tag)
         if jid is not None:
             for callback in (*self._all_jobs, *self._jobs.get(jid, ())):
                 callback(event)

@@ -21,6 +21,8 @@ from saltapi.types import Jid, Opts
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+TIME_DIGITS = 20
+"""What of a jid is the time; with `unique_jid` the id of a process follows."""
 LISTING_SECONDS = 2.0
 """How long a listing of the whole cache may be repeated."""
 
@@ -42,6 +44,12 @@ class JobCache:
         if self._readable is None:
             self._readable = obstacle_to(self._opts) is None
         return self._readable
+
+    async def has(self, jid: Jid) -> bool:
+        """Return whether there is a job of this id, with its suffix or without, as far as seen."""
+        if not self.readable:
+            return False
+        return any([await self.load(each) for each in {jid, jid[:TIME_DIGITS]}])
 
     async def load(self, jid: Jid) -> dict[str, Any]:
         """Return the load of a job, with `Minions`; empty if there is none."""

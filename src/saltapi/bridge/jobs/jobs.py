@@ -14,16 +14,15 @@ from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-import salt.utils.jid
-
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.bus.wake import Wake
+from saltapi.bridge.jobs.jids import REFUSED, Jids
 from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.requests import targets
 from saltapi.bridge.requests.master import Master
-from saltapi.errors import BadRequest, NoMinionsMatched, SaltApiError
+from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError
 from saltapi.trace import note_jid
 from saltapi.types import Credentials, Jid, MinionId, Opts, Published, ReturnData
 
@@ -107,6 +106,7 @@ class Jobs:
         self.hub = hub
         self._master = master
         self.presence = presence
+        self.jids = Jids(opts, hub)
         self.order_masters = bool(opts.get("order_masters"))
         self.syndic_wait_seconds = float(opts.get("syndic_wait", 5)) if self.order_masters else 0.0
 
@@ -165,13 +165,13 @@ class Jobs:
 
     def new_jid(self) -> Jid:
         """Return a jid as the installed Salt makes them."""
-        return str(salt.utils.jid.gen_jid(self._opts))
+        return self.jids.new()
 
     def _jid(self, request: JobRequest) -> Jid:
         if request.jid is None:
             return self.new_jid()
         if self.hub.watches(request.jid):
-            raise BadRequest(f"The jid {request.jid} is in use; leave jid out to get a new one.")
+            raise Conflict(REFUSED)
         return request.jid
 
     async def publish_as(self, request: JobRequest, jid: Jid) -> Published:
@@ -308,8 +308,9 @@ class Job:
 
     def _on_event(self, event: Event) -> None:
         parts = event.tag.split("/", 4)
-        if parts[0] == "syndic" or parts[3:] == ["new"]:
-            self._add_minions(event.data)
+        if parts[0] == "syndic":  # whom this master expects is in its answer to the publish
+            if self._jobs.order_masters:
+                self._add_minions(event.data)
             return
         if len(parts) != 5 or parts[1] != "job" or parts[3] != "ret":
             return
@@ -325,7 +326,7 @@ class Job:
         self._wake.set()
 
     def _add_minions(self, data: dict[str, Any]) -> None:
-        """Take the minions that the master, or a syndic, expects to return."""
+        """Take the minions that a syndic expects to return."""
         for key, take in (("minions", self._expect), ("missing", self.missing.update)):
             value = data.get(key)
             if isinstance(value, list):

@@ -125,8 +125,9 @@ class RecentJobs:
     def _changed(self, event: Event) -> RecentJob | None:
         found = job_events.read(event)
         if isinstance(found, JobStarted):
-            job = self._jobs.setdefault(found.jid, RecentJob(found.jid, found.data))
-            self._size_bytes -= job.size_bytes
+            if found.jid in self._jobs:  # the first counts: whoever may fire events can forge more
+                return None
+            job = self._jobs[found.jid] = RecentJob(found.jid, found.data)
             job.expect(found.minions)
         elif isinstance(found, JobReturned) and found.jid in self._jobs:
             job = self._jobs[found.jid]

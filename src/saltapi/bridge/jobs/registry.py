@@ -6,7 +6,6 @@ master's job cache.
 """
 
 import asyncio
-import datetime
 import enum
 import logging
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.bus.job_starts import Source, epoch_of
 from saltapi.bridge.jobs import job_events
 from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
 from saltapi.masking import mask_return
@@ -111,11 +111,19 @@ class RegisteredJob:
         """
         self.jid = jid
         self.kind = kind
+        self.source = Source.HEARD
         self.fun: Any = ""
-        self.arg: Any = []
-        self.tgt: Any = ""
+        self.arg: Any = None
+        """None where it is not known any more."""
+        self.tgt: Any = None if kind == "local" else ""
+        """The same."""
         self.tgt_type = ""
+        self.delimiter: Any = None
         self.user = ""
+        self.vouched = True
+        """Whether `user` is sure to be who has started the job."""
+        self.contradicted = False
+        """Whether another `new` event has told something else of the job."""
         self.eauth: str | None = None
         """The eauth system of `user`, None where only the bus or the job cache told of the job."""
         self.started_at = time.time()
@@ -192,15 +200,30 @@ class RegisteredJob:
             self._pulse = None
 
     def describe(self, data: Mapping[str, Any]) -> None:
-        """Take what a `new` event, or the load in the job cache, says."""
-        self.fun = data.get("fun", self.fun)
-        self.arg = data.get("arg", data.get("fun_args", self.arg))
-        self.tgt = data.get("tgt", self.tgt)
+        """Take what a `new` event, the load in the job cache, or whoever has started it, says."""
+        self.fun = data.get("fun") or self.fun
+        for arg in (data.get("fun_args"), data.get("arg")):
+            self.arg = self.arg if arg is None else arg
+        self.tgt = self.tgt if data.get("tgt") is None else data["tgt"]
         self.tgt_type = str(data.get("tgt_type") or self.tgt_type)
+        if isinstance(kwargs := data.get("kwargs"), Mapping):
+            self.delimiter = kwargs.get("delimiter", self.delimiter)
         self.user = str(data.get("user") or self.user)
         self.unknown.update(job_events.names(data.get("missing")))
         self.started_at = epoch_of(data.get("_stamp")) or self.started_at
         self._add_bytes(len(repr(self.arg)) + len(repr(self.tgt)))
+
+    def own(self, user: str, eauth: str) -> None:
+        """Note that the job is started here, by *user* of the eauth system *eauth*."""
+        self.user, self.eauth, self.source, self.vouched = user, eauth, Source.OURS, True
+
+    def contradict(self, data: Mapping[str, Any]) -> None:
+        """Note a further `new` event: it changes nothing; what is another's goes into the log."""
+        told = {"arg": data.get("fun_args"), **data}
+        same = (told.get(k) in (None, getattr(self, k)) for k in ("fun", "arg", "tgt", "user"))
+        if not self.contradicted and not all(same):
+            log.warning("Another 'new' event of job %s, perhaps forged, is passed over.", self.jid)
+            self.contradicted, self.vouched = True, self.source is not Source.HEARD
 
     def expect(self, minions: Iterable[MinionId]) -> None:
         """Add minions that are expected to return."""
@@ -280,6 +303,7 @@ class JobRegistry:
         self._jobs: OrderedDict[Jid, RegisteredJob] = OrderedDict()
         self._size_bytes = 0
         self._questions: OrderedDict[Jid, Jid] = OrderedDict()
+        self._starts = hub.starts
         self._stop = hub.watch_jobs(self._on_event)
 
     def __len__(self) -> int:
@@ -312,7 +336,9 @@ class JobRegistry:
         return job
 
     def add(self, job: RegisteredJob) -> None:
-        """Put a job into the registry."""
+        """Put a job into the registry, in place of another of its id."""
+        if known := self._jobs.get(job.jid):
+            self.remove(known)
         self._jobs[job.jid] = job
         self._size_bytes += job.size_bytes
         self._forget_oldest(job)
@@ -339,7 +365,7 @@ class JobRegistry:
             if found is None:
                 return
             if isinstance(found, JobStarted):
-                self._started(found)
+                self._started(found, event)
             elif isinstance(found, JobReturned):
                 self._returned(found, event)
             else:
@@ -347,21 +373,30 @@ class JobRegistry:
         except Exception:  # what one event holds must not stop the reader of all
             log.exception("An event with tag %r cannot be registered.", event.tag)
 
-    def _started(self, found: JobStarted) -> None:
+    def _started(self, found: JobStarted, event: Event) -> None:
         if found.data.get("fun") == FIND_JOB:
             arg = found.data.get("arg")
             asked = self._jobs.get(str(arg[0])) if isinstance(arg, list) and arg else None
-            if asked is not None:
+            if asked is not None and self._starts.believes(event):
                 asked.asked(found.minions)
                 self._questions[found.jid] = asked.jid
             while len(self._questions) > QUESTIONS_LIMIT:
                 self._questions.popitem(last=False)
             return
-        job = self.open(found.jid, "local")
-        before = job.size_bytes
-        job.describe(found.data)
-        job.expect(found.minions)
-        self._grown(job, before)
+        self._begin(found.jid, "local", event, found.minions)
+
+    def _begin(self, jid: Jid, kind: str, event: Event, minions: Iterable[MinionId]) -> None:
+        """Book the job that *event* announces; the first that is known of a job counts."""
+        known, believed = self._jobs.get(jid), self._starts.believes(event)
+        if known is not None and known.fun:
+            if not believed:
+                known.contradict(event.data)
+        elif believed:
+            job = self.open(jid, kind)
+            before = job.size_bytes
+            job.describe(event.data)
+            job.expect(minions)
+            self._grown(job, before)
 
     def _returned(self, found: JobReturned, event: Event) -> None:
         asked = self._questions.get(found.jid)
@@ -379,16 +414,14 @@ class JobRegistry:
     def _function(self, found: FunctionEvent, event: Event) -> None:
         if str(found.data.get("fun")).startswith(HIDDEN_FUNCTIONS):
             return
-        job = self._jobs.get(found.jid) if found.ended else self.open(found.jid, found.kind)
-        if job is None:
-            return
-        before = job.size_bytes
         if not found.ended:
-            job.describe(found.data)
-            job.expect([self._master_id])
-        elif "return" in found.data:
+            self._begin(found.jid, found.kind, event, [self._master_id])
+            return
+        job = self._jobs.get(found.jid)
+        if job is not None and "return" in found.data:
+            before = job.size_bytes
             self._take(job, self._master_id, event)
-        self._grown(job, before)
+            self._grown(job, before)
 
     def _take(self, job: RegisteredJob, minion: MinionId, event: Event) -> None:
         kept = Event(event.id, event.tag, event.payload)  # without what was decoded of it
@@ -415,25 +448,3 @@ def returned(
         arrived_at,
         value=data.get("return"),
     )
-
-
-def epoch_of(stamp: Any) -> float | None:
-    """Return the seconds since the epoch of a time as Salt writes it (UTC); None if it is none."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        moment = datetime.datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    if moment.tzinfo is None:
-        moment = moment.replace(tzinfo=datetime.UTC)
-    return moment.timestamp()
-
-
-def time_of(jid: Jid) -> float | None:
-    """Return when a job was started, in seconds since the epoch, by its id; None if it is none."""
-    try:
-        moment = datetime.datetime.strptime(jid[:20], "%Y%m%d%H%M%S%f")
-    except ValueError:
-        return None
-    return moment.replace(tzinfo=datetime.UTC).timestamp()

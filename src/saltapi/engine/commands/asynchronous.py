@@ -19,6 +19,7 @@ import salt.utils.args
 from saltapi.bridge.bus.bus import Bus
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.clearance import Clearance
+from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.jobs import JobRequest, Jobs, Return
 from saltapi.bridge.jobs.live_view import LiveView
 from saltapi.bridge.jobs.presence import Presence
@@ -69,7 +70,12 @@ class AsyncAPIClient:
             history_bytes=self.config.api_event_history_bytes,
             queue_bytes=self.config.api_listener_queue_bytes,
         )
-        self.bus = Bus(opts, on_event=self.hub.dispatch, on_lost=self._master_lost)
+        self.bus = Bus(
+            opts,
+            on_event=self.hub.dispatch,
+            on_lost=self._master_lost,
+            on_connected=self.hub.starts.connected,
+        )
         self.channels = Channels(
             opts,
             limit=self.config.api_master_channels,
@@ -86,6 +92,8 @@ class AsyncAPIClient:
             Returners(self.config.netapi_returners),
         )
         self.jobs = Jobs(opts, self.hub, self.master, self.presence, clearance)
+        self.job_cache = JobCache(opts)
+        self.jobs.jids.ask(self.job_cache.has)
         self.view = LiveView(
             self.hub, connected=self.presence.connected, ask_grains=self._read_grains
         )
@@ -122,6 +130,7 @@ class AsyncAPIClient:
         await self.channels.close()
         self.token_store.close()
         self.permissions.close()
+        self.job_cache.close()
 
     def end_streams(self) -> None:
         """End everybody who listens; they are told that the service stops."""
@@ -140,13 +149,16 @@ class AsyncAPIClient:
 
         Raises:
             InvalidChunk, ClientDisabled: The chunk is wrong; nothing was run.
+            Conflict: Its `jid` is refused (`Jids.claim`); nothing was run.
             AuthenticationFailed, AuthorizationFailed: The credentials, or what they permit.
             MasterUnavailable, MasterBusy, CommandTimeout, MalformedAnswer, WorkerFailed
         """
-        return await self.run_command(check(chunk, self.config))
+        command = check(chunk, self.config)
+        await self.jobs.jids.claim([command.jid])
+        return await self.run_command(command)
 
     async def run_command(self, command: Command) -> Any:
-        """Same as `run`, for a chunk that `lowstate.check` has seen."""
+        """Same as `run`, for a chunk that `lowstate.check` has seen, whose jid is claimed."""
         result = getattr(self, f"_{command.interface.name}")(command)
         return result if isinstance(result, AsyncIterator) else await result
 

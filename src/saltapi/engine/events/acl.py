@@ -73,7 +73,7 @@ class EventAcl:
         self._administrators = administrators
         self._many_eauths = not known.are_clear
         self._local_names = {"root", opts.get("user")}
-        self._subjects = Subjects()
+        self._subjects = Subjects(hub.starts)
         self._filters: WeakValueDictionary[str, EventFilter] = WeakValueDictionary()
         self._scopes: WeakValueDictionary[str, Scopes] = WeakValueDictionary()
         hub.observe(self._subjects.note)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltapi.bridge.bus.events import Event
+from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.types import Jid, MinionId
 
 JIDS_LIMIT = 20_000
@@ -75,7 +76,12 @@ class _Started:
 class Subjects:
     """Tells what events are about; sees all of them (`Hub.observe`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, starts: JobStarts) -> None:
+        """
+        Args:
+            starts: Tells which `new` events are believed; of other jobs nothing is known.
+        """
+        self._starts = starts
         self._jobs: OrderedDict[Jid, _Started] = OrderedDict()
         self._last: Subject | None = None
 
@@ -87,7 +93,7 @@ class Subjects:
         ):
             return
         parts = tag.split("/")
-        if len(parts) != 4 or parts[2] in self._jobs:
+        if len(parts) != 4 or parts[2] in self._jobs or not self._starts.believes(event):
             return
         self._jobs[parts[2]] = _started(event.data)
         if len(self._jobs) > JIDS_LIMIT:

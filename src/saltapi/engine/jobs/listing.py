@@ -99,6 +99,8 @@ def _fits(wanted: JobFilter, job: RegisteredJob) -> bool:
 
 
 def _texts(value: Any) -> list[str]:
+    if value is None:  # it is not known any more
+        return []
     return [str(item) for item in value] if isinstance(value, list) else [str(value)]
 
 

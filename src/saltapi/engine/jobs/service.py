@@ -2,57 +2,42 @@
 Jobs as a session may know them: from the registry of what the bus shows, and from the job cache.
 
 A user sees the jobs that this user started, and all jobs if the master would let the user run
-`event_acl.JOB_READERS`; administrators see all. What the registry does not know any more is read
-from the master's job cache: in this process where it may read the master's files, by the same rule;
-else by the runner functions with the user's token, and the master decides.
+`event_acl.JOB_READERS`; administrators see all. Who has started a job is what was recorded when it
+was started here, else what the first `new` event said, else what the job cache says where no minion
+can have written it.
+
+What the registry does not know any more is read from the master's job cache: in this process where
+it may read the master's files, by the same rule; else by the runner functions with the user's
+token, and the master decides.
 """
 
 import asyncio
 import contextlib
-import json
 import logging
 import time
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any
 
-from saltapi.bridge.jobs.job_cache import JobCache
+from saltapi.bridge.bus.job_starts import Source, time_of
 from saltapi.bridge.jobs.jobs import Job, JobRequest, MinionState
-from saltapi.bridge.jobs.registry import (
-    JobRegistry,
-    JobState,
-    RegisteredJob,
-    Silence,
-    returned,
-    time_of,
-)
+from saltapi.bridge.jobs.registry import JobRegistry, JobState, RegisteredJob, Silence, returned
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
+from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners, OwnerStore
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.store.sqlite import ShareUsed
-from saltapi.errors import NotFound, SaltApiError, Stopping
+from saltapi.errors import NotFound, SaltApiError, Stopping, StoreUnavailable
 from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.lowstate import Command, checked_jid
 from saltapi.types import Credentials, Jid, MinionId, Session
 
 log = logging.getLogger(__name__)
 
-OWNER_KIND = "job-owner"
-OWNER_SECONDS = 7 * 86_400.0
-"""How long it is known which eauth system a job's user came from."""
 SEES_ALL_SECONDS = 5.0
 SEES_ALL_SESSIONS = 1_000
 
-
-class OwnerStore(Protocol):
-    """Where processes share which eauth system a job's user came from; the `Store`."""
-
-    async def get(self, kind: str, key: str) -> bytes | None:
-        """Return the value; None if there is none."""
-
-    async def put(
-        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
-    ) -> None:
-        """Put *value* into the share of *owner*; *expire* in seconds since the epoch."""
+LOST_TARGET = "unknown-target"
+"""What Salt's runner functions name as the target of a job whose load is lost."""
 
 
 class JobService:
@@ -84,9 +69,11 @@ class JobService:
             limit_bytes=limit_bytes,
             syndics=client.jobs.order_masters,
         )
-        self.cache = JobCache(client.opts)
+        self.cache = client.job_cache
         self.stopping = False
-        self._store = store
+        keep_seconds = client.opts.get("keep_jobs_seconds") or OWNER_SECONDS
+        self.owners = JobOwners(store, seconds=float(keep_seconds))
+        client.jobs.jids.ask(self.owners.claim)
         self.administrators = administrators
         self._eauths = sorted(client.opts.get("external_auth") or {})
         self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
@@ -107,7 +94,6 @@ class JobService:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         self.registry.close()
-        self.cache.close()
 
     async def get(self, session: Session, jid: Jid) -> RegisteredJob:
         """
@@ -122,12 +108,6 @@ class JobService:
             raise NotFound(f"There is no job {jid} that you may see.")
         return job
 
-    async def exists(self, jid: Jid) -> bool:
-        """Return whether a job of this id is known in this process or in the job cache."""
-        if self.registry.get(jid) is not None:
-            return True
-        return self.cache.readable and bool(await self.cache.load(jid))
-
     async def may_see(self, session: Session, job: RegisteredJob) -> bool:
         """Return whether *session* may see *job*."""
         return await self.is_own(session, job) or await self.sees_all(session)
@@ -140,16 +120,28 @@ class JobService:
         are several systems, and for the names of the master's own account and of root, a name
         alone is not enough.
         """
-        if job.user != session.name or not job.user:
+        if not job.vouched and (job.user == session.name or job.source is not Source.READ):
+            await self._vouch(job)
+        if job.user != session.name or not job.user or not job.vouched:
             return False
         if job.eauth is None:
-            local = session.name in {"root", self.client.opts.get("user")}
-            if len(self._eauths) == 1 and (not local or session.eauth == "pam"):
+            if not self._is_ambiguous(session):
                 return True
-            with contextlib.suppress(SaltApiError, ValueError):
-                owner = await self._store.get(OWNER_KIND, job.jid)
-                job.eauth = str(json.loads(owner)["eauth"]) if owner else None
-        return job.eauth == session.eauth
+            await self._take_record(job)
+        return (job.user, job.eauth) == (session.name, session.eauth)
+
+    async def is_recorded(self, job: RegisteredJob) -> bool:
+        """Return whether function, arguments and target of *job* are what was started here."""
+        if job.source is Source.OURS:
+            return True
+        owned = None
+        with contextlib.suppress(SaltApiError):
+            owned = await self.owners.find(job.jid)
+        if owned is None:
+            return False
+        if job.tgt is None and owned.target is not None:  # the job cache has lost it
+            job.tgt, job.tgt_type, job.delimiter = owned.target
+        return owned.is_of(job)
 
     async def sees_all(self, session: Session) -> bool:
         """Return whether the user of *session* may see all jobs."""
@@ -168,16 +160,65 @@ class JobService:
             )
         return known[1]
 
-    async def note_owner(self, session: Session, jid: Jid) -> None:
-        """Let all processes know which eauth system the user of a new job comes from."""
-        name = session.name
-        if len(self._eauths) > 1 or name in {"root", self.client.opts.get("user")}:
-            owner = json.dumps({"eauth": session.eauth}).encode()
-            expire = time.time() + OWNER_SECONDS
-            try:
-                await self._store.put(OWNER_KIND, jid, owner, expire=expire, owner=session.owner)
-            except ShareUsed:
-                log.warning("Whose job %s is will not be known elsewhere: too many jobs.", jid)
+    async def begin(self, session: Session, job: RegisteredJob) -> None:
+        """
+        Book a job that is about to be started here: nobody's events can take its place.
+
+        Raises:
+            StoreUnavailable: It cannot be noted whose it is, and a name alone does not tell.
+        """
+        job.own(session.name, session.eauth)
+        job.growing = True  # until it is known who is expected to return
+        self.registry.add(job)
+        try:
+            await self.owners.note(session, job)
+        except ShareUsed:
+            log.warning("Whose job %s is will not be known elsewhere: too many jobs.", job.jid)
+        except StoreUnavailable:
+            if self._is_ambiguous(session):
+                self.registry.remove(job)
+                raise
+
+    async def record(self, session: Session, job: RegisteredJob) -> None:
+        """Record a job that was started here; where that cannot be done, it goes on without."""
+        with contextlib.suppress(StoreUnavailable, ShareUsed):
+            await self.owners.note(session, job)
+
+    def begun(self, job: RegisteredJob, published: Job) -> None:
+        """Note that the job *job*, which `begin` has registered, was published."""
+        if published.jid != job.jid:  # a job cache of the master's made one of its own
+            self.registry.remove(job)
+            job.jid = published.jid
+            self.registry.add(job)
+        job.growing = self.client.jobs.order_masters
+        job.unknown.update(published.missing)
+        job.expect(published.minions)
+
+    def _is_ambiguous(self, session: Session) -> bool:
+        """Return whether the name of a user alone does not tell who it is."""
+        local = session.name in {"root", self.client.opts.get("user")}
+        return len(self._eauths) > 1 or (local and session.eauth != "pam")
+
+    async def _vouch(self, job: RegisteredJob) -> None:
+        """Find out whose a job is of which events contradict each other, or the cache is unsure."""
+        if await self._take_record(job) or job.source is not Source.HEARD:
+            return
+        load = await self.cache.load(job.jid) if self.cache.readable else {}
+        if is_of_master(load):  # but a minion's event can add to its minions (`store_minions`)
+            self._describe(job, {**load, "Minions": None})
+        job.vouched = True
+
+    async def _take_record(self, job: RegisteredJob) -> bool:
+        """Take who has started *job*, if that was recorded, and return whether it was."""
+        owned = None
+        with contextlib.suppress(SaltApiError):
+            owned = await self.owners.find(job.jid) if job.jid else None
+        if owned is None:
+            return False
+        if job.user != owned.name:
+            log.warning("Job %s was started by another user than its records say.", job.jid)
+        job.user, job.eauth, job.vouched = owned.name, owned.eauth, True
+        return True
 
     def follow(self, session: Session, job: RegisteredJob, published: Job | None = None) -> None:
         """
@@ -232,7 +273,11 @@ class JobService:
     def past(self, jid: Jid, info: Mapping[str, Any]) -> RegisteredJob:
         """Return the job that an entry of `listing` is about, without minions and returns."""
         job = self.registry.new(jid, "local")
+        job.source = Source.READ
         self._describe(job, info)
+        job.vouched = (
+            job.kind == "local"
+        )  # what a function returned is in its load: see is_of_master
         return job
 
     def _let_go(self, job: RegisteredJob, done: asyncio.Task[None]) -> None:
@@ -283,6 +328,7 @@ class JobService:
     async def _load(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return the job that the job cache has; it is registered while minions are outstanding."""
         job = self.registry.new(jid, "local")
+        job.vouched = False
         if self.cache.readable:
             self.registry.add(job)  # before the cache is read, so that no return is lost between
         try:
@@ -293,11 +339,20 @@ class JobService:
                 load = await self._ask_runner(session, "jobs.list_job", jid=jid) or {}
                 load = {} if "Error" in load else load
                 returns = load.get("Result") or {}
+            known = self.registry.get(jid)
+            if known is not None and known.fun:  # it has begun meanwhile
+                return known
             if not load:
                 self.registry.remove(job)
                 return None
+            job.source = Source.READ
             self._describe(job, load)
             self._take_cached(job, returns)
+            job.vouched = (
+                await self._take_record(job)
+                or is_of_master(load)
+                or not self.cache.readable  # the master lets this user read all of them
+            )
             if job.state is not JobState.RUNNING:
                 self.registry.remove(job)
         except BaseException:
@@ -315,7 +370,11 @@ class JobService:
             "User": "user",
         }
         known = {names.get(key, key): value for key, value in load.items()}
-        job.describe({key: known.get(key) for key in (*names.values(), "missing")})
+        if known.get("tgt") == LOST_TARGET:  # what Salt puts in place of what is not there
+            known = {key: known[key] for key in known if key not in {"tgt", "tgt_type", "user"}}
+            known["arg"] = known.get("arg") or None
+        wanted = (*names.values(), "fun_args", "kwargs", "missing")
+        job.describe({key: known.get(key) for key in wanted})
         job.started_at = time_of(job.jid) or job.started_at
         kind, _, _ = str(job.fun).partition(".")
         if kind in FUNCTION_KINDS:
@@ -329,6 +388,8 @@ class JobService:
     def _take_cached(self, job: RegisteredJob, returns: Mapping[str, Any]) -> None:
         for minion, data in returns.items():
             if isinstance(data, Mapping) and isinstance(minion, str):
+                if job.arg is None:
+                    job.describe({"fun_args": data.get("fun_args")})
                 job.take(returned(minion, data, arrived_at=None), 0)
 
     async def _cached_returns(self, session: Session, jid: Jid) -> dict[str, Any]:
@@ -345,3 +406,14 @@ class JobService:
         except SaltApiError as error:
             log.info("The job cache cannot be read by %s: %s", fun, error)
             return None
+
+
+def is_of_master(load: Mapping[str, Any]) -> bool:
+    """
+    Return whether *load*, of a job cache, is what the master has written when it published a job.
+
+    Where the cache is not `local_cache`, and for jobs that began on a minion or are functions of
+    the master, what was returned takes its place (`salt.utils.job.store_job`), and a minion can
+    return to any job, and say in it whose the job is.
+    """
+    return bool(load) and "return" not in load

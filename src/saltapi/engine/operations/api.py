@@ -289,6 +289,7 @@ class Api:
         results: list[Any] = []
         async with AsyncExitStack() as stack:
             commands = await self._admit_all(stack, value, peer, token)
+            jids = [command.jid for command in commands]
             reservation: Reservation | None = None
             if keyed is not None:
                 session = await self._session_of(commands)
@@ -296,6 +297,7 @@ class Api:
                 if reservation.repeated:
                     return reservation.outcome()
                 commands = reservation.commands
+            await self._client.jobs.jids.claim(jids)
             many = len(commands) > 1
             for index, command in enumerate(commands):
                 with _naming_chunk(index if many else None, results):
@@ -332,6 +334,8 @@ class Api:
 
         Raises:
             BadRequest, AddressRefused: Nothing was run.
+            Conflict: A chunk's jid is refused, whichever it is (`Jids.claim`); nothing was run.
+            AuthenticationFailed: The same for the credentials of a chunk with a jid.
             TooManyRequests: Credentials are not tried now; `completed` holds what was run.
         """
         self.check_address(peer)
@@ -343,6 +347,11 @@ class Api:
         for index, chunk in enumerate(chunks):
             with _naming_chunk(index if many else None):
                 commands.append(self._checked(chunk))
+        named = [each for each in commands if isinstance(each, Command) and each.jid]
+        async with AsyncExitStack() as stack:  # strangers are told nothing of jids
+            for each in named:
+                await self._admit(stack, each, peer)
+            await self._client.jobs.jids.claim(each.jid for each in named)
         outcomes: list[Any] = []
         for command in commands:
             try:

@@ -124,7 +124,7 @@ class Replays:
     def _restored(self, session: Session, data: Mapping[str, Any]) -> RegisteredJob:
         job = self._job_service.registry.new(data["jid"], data["kind"])
         job.describe(data)
-        job.user, job.eauth = session.name, session.eauth
+        job.own(session.name, session.eauth)
         job.started_at, job.ended_at = data["started_at"], data["ended_at"]
         job.expect(data["minions"])
         for minion, found in data["returns"].items():

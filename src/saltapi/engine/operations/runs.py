@@ -11,18 +11,19 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saltapi.bridge.jobs.jobs import MinionState
+from saltapi.bridge.jobs.jobs import JobRequest, MinionState
 from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
+from saltapi.bridge.requests import targets
 from saltapi.engine.audit import activity
 from saltapi.engine.commands.asynchronous import job_request
 from saltapi.engine.commands.batch import batch_returns, up
 from saltapi.engine.jobs.records import Record, as_error, brief, document, records
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.api import Api
-from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError, Stopping
+from saltapi.errors import NoMinionsMatched, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS, Kind
 from saltapi.lowstate import Command, chunks_from
-from saltapi.types import Jid, Session
+from saltapi.types import Jid, Opts, Session
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,23 +160,16 @@ class Runs:
 
         Raises:
             BadRequest: There is nothing to run.
-            Conflict: A chunk has the jid of a job that there is already.
+            Conflict: A chunk's jid is refused (`Jids.claim`).
             What else `Api.run` raises before it runs anything.
         """
         session = await self._api.session(token, peer=peer)
         chunks = [{"client": "local", **chunk} for chunk in chunks_from(value)]
         commands = await self._api.commands(chunks, token=token, peer=peer)
-        taken: set[Jid] = set()
+        await self._client.jobs.jids.claim(command.jid for command in commands)
         for index, command in enumerate(commands):
-            jid = command.jid
-            if jid is not None and (jid in taken or await self._job_service.exists(jid)):
-                error = Conflict(f"There is a job {jid} already; leave jid out to get a new one.")
-                error.index = index if len(commands) > 1 else None
-                raise error
-            if jid is None and command.interface.our_jid:
-                jid = self._new_jid(taken)
-                commands[index] = replace(command, jid=jid)
-            taken.update(filter(None, [jid]))
+            if command.jid is None and command.interface.our_jid:
+                commands[index] = replace(command, jid=self._client.jobs.new_jid())
         return Prepared(session, tuple(commands))
 
     async def start(self, prepared: Prepared) -> Run:
@@ -223,11 +217,6 @@ class Runs:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _new_jid(self, taken: set[Jid]) -> Jid:
-        while (jid := self._client.jobs.new_jid()) in taken:  # they are made of microseconds
-            time.sleep(0)
-        return jid
-
     async def _drive(self, run: Run) -> None:
         for part in run.parts:
             try:
@@ -257,12 +246,15 @@ class Runs:
         request = job_request(command, credentials)
         if command.client == "local_subset":
             request = await self._client.subset_request(command, credentials)
-        await self._job_service.note_owner(session, str(request.jid))
-        published = await self._client.jobs.start(request)
-        job = self._job_service.registry.open(published.jid, "local")
-        self._own(job, command, session)
-        job.unknown.update(published.missing)
-        job.expect(published.minions)
+        job = self._job_service.registry.new(str(request.jid), "local")
+        job.describe(what_is_asked(self._client.opts, request))
+        await self._job_service.begin(session, job)
+        try:
+            published = await self._client.jobs.start(request)
+        except BaseException:
+            self._job_service.registry.remove(job)
+            raise
+        self._job_service.begun(job, published)
         self._begin(run, part, job)
         self._job_service.follow(session, job, published)
         if not part.only_started:
@@ -306,6 +298,7 @@ class Runs:
     async def _function(self, run: Run, part: Part, command: Command) -> None:
         """Run a runner or wheel function; it has begun when its `new` event comes."""
         jid = self._client.jobs.new_jid()
+        recording: list[asyncio.Task[None]] = []
 
         def started(jid: Jid) -> None:
             if part.job is None:
@@ -313,12 +306,14 @@ class Runs:
                 self._own(job, command, run.session)
                 job.expect([self._job_service.master_id])
                 self._begin(run, part, job)
+                recording.append(asyncio.create_task(self._job_service.record(run.session, job)))
 
         stop = self._client.hub.watch_job(jid, lambda _event: started(jid))
         try:
             data = await self._client.call_function(command, jid=jid, started=started)
         finally:
             stop()
+            await asyncio.gather(*recording)
         started(str(data["jid"]))
         assert part.job is not None  # noqa: S101 - by the line above
         part.job.take(returned(self._job_service.master_id, data, arrived_at=time.time()), 0)
@@ -330,6 +325,7 @@ class Runs:
         self._own(job, command, run.session)
         job.expect([self._job_service.master_id])
         self._begin(run, part, job)
+        await self._job_service.record(run.session, job)
 
     def _own(self, job: RegisteredJob, command: Command, session: Session) -> None:
         fun: Any = command.fun
@@ -339,11 +335,18 @@ class Runs:
         if not job.fun:  # else the bus has told of it
             arg = [*command.args, *([dict(command.kwargs)] if command.kwargs else [])]
             job.describe({"fun": fun, "arg": arg, "tgt": command.tgt, "tgt_type": tgt_type})
-        job.user, job.eauth = session.name, session.eauth
+        job.own(session.name, session.eauth)
 
     def _begin(self, run: Run, part: Part, job: RegisteredJob) -> None:
         part.job = job
         run.changed()
+
+
+def what_is_asked(opts: Opts, request: JobRequest) -> dict[str, Any]:
+    """Return what a `new` event of the job that *request* starts will say of it."""
+    tgt, tgt_type = targets.resolve(opts, request.tgt, request.tgt_type)
+    facts = {"fun": request.fun, "arg": list(request.arg), "tgt": tgt, "tgt_type": tgt_type}
+    return {**facts, "kwargs": dict(request.extra)}
 
 
 async def _ended(job: RegisteredJob) -> None:
