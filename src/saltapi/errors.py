@@ -16,6 +16,7 @@ The one family of errors, each with its HTTP status.
     ├── MethodNotAllowed              405 method_not_allowed
     ├── NotAcceptable                 406 not_acceptable
     ├── Conflict                      409 conflict
+    │   ├── ConfirmationNeeded        409 confirmation_needed shows what would run
     │   ├── StillStarting             409 still_starting      carries retry_after_seconds
     │   └── OutcomeUnknown            409 outcome_unknown     says which jobs to look at
     ├── BodyTooLarge                  413 body_too_large
@@ -169,6 +170,21 @@ class Conflict(SaltApiError):
 
     status = 409
     code = "conflict"
+
+
+class ConfirmationNeeded(Conflict):
+    """
+    What would run is not sure to be what was meant; it is shown, and runs when it is confirmed.
+
+    `command` is the chunk, `confirm` the text that confirms this one and no other.
+    """
+
+    code = "confirmation_needed"
+
+    def __init__(self, message: str, *, command: dict[str, Any], confirm: str) -> None:
+        super().__init__(message)
+        self.command = command
+        self.confirm = confirm
 
 
 class StillStarting(Conflict):

@@ -4,9 +4,10 @@ from typing import Any
 
 import pytest
 
+from saltapi.bridge.bus.job_starts import Source
 from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
-from saltapi.engine.jobs.rerun import chunk_for
-from saltapi.errors import Conflict, InvalidField
+from saltapi.engine.jobs.rerun import check_confirmed, chunk_for
+from saltapi.errors import ConfirmationNeeded, Conflict, InvalidField
 
 
 def job(**more: Any) -> RegisteredJob:
@@ -58,3 +59,71 @@ def test_refused() -> None:
         chunk_for(job(), [])
     with pytest.raises(Conflict, match="Only jobs of minions"):
         chunk_for(RegisteredJob("20260101000000000001", "runner", limit_bytes=1), "all")
+
+
+def test_what_is_lost() -> None:
+    """Without the target the minions are named; without the arguments nothing runs."""
+    lost = RegisteredJob("20260101000000000001", "local", limit_bytes=10_000)
+    lost.describe({"fun": "cmd.run_all", "fun_args": ["exit 3"]})
+    with pytest.raises(Conflict, match="nothing to run"):
+        chunk_for(lost, "all")
+    lost.expect(["b", "a"])
+    chunk = chunk_for(lost, "all")
+    assert (["exit 3"], ["b", "a"], "list") == (chunk["arg"], chunk["tgt"], chunk["tgt_type"])
+    with pytest.raises(ConfirmationNeeded):
+        check_confirmed(lost, "all", chunk, recorded=False, confirm=None)
+    lost.arg = None
+    with pytest.raises(Conflict, match="not known any more"):
+        chunk_for(lost, "all")
+
+
+def test_delimiter() -> None:
+    """A target with a delimiter of its own keeps it."""
+    assert "delimiter" not in chunk_for(job(), "all")
+    assert "|" == chunk_for(job(kwargs={"delimiter": "|"}), "all")["delimiter"]
+
+
+@pytest.mark.parametrize(
+    ("choice", "source", "recorded", "runs"),
+    [
+        ("all", Source.OURS, True, True),
+        ("all", Source.READ, True, True),
+        ("all", Source.HEARD, False, False),
+        ("all", Source.READ, False, False),
+        ("failed", Source.HEARD, True, True),
+        ("failed", Source.READ, True, False),  # the job cache may name others
+        (["b"], Source.READ, True, True),
+        (["b"], Source.READ, False, False),
+    ],
+)
+def test_confirmation(choice: Any, source: Source, recorded: bool, runs: bool) -> None:
+    """What was recorded runs at once; anything else when exactly that is confirmed."""
+    found = job()
+    found.source = source
+    chunk = chunk_for(found, choice)
+
+    def check(confirm: str | None = None) -> None:
+        check_confirmed(found, choice, chunk, recorded=recorded, confirm=confirm)
+
+    if runs:
+        check()
+        check("anything")
+        return
+    with pytest.raises(ConfirmationNeeded) as shown:
+        check()
+    assert chunk == shown.value.command
+    check(shown.value.confirm)
+    for wrong in ("", "0" * 64, shown.value.confirm[:-1]):
+        with pytest.raises(ConfirmationNeeded, match="not what you have confirmed"):
+            check(wrong)
+
+
+def test_a_minion_that_the_job_was_not_for() -> None:
+    """Who has returned without being asked is shown first, also for a job of our own."""
+    found = job()
+    found.source = Source.OURS
+    found.take(returned("x", {"return": 1, "retcode": 1}, arrived_at=1.0), 0)
+    chunk = chunk_for(found, "failed")
+    assert ["b", "x"] == chunk["tgt"]
+    with pytest.raises(ConfirmationNeeded):
+        check_confirmed(found, "failed", chunk, recorded=True, confirm=None)

@@ -1,10 +1,18 @@
-"""Running a job again: the same function and arguments, on all of its minions or on some."""
+"""
+Running a job again: the same function and arguments, on all of its minions or on some.
+
+What the event bus and the job cache say of a job may be forged by whoever is root on a minion, and
+runs with the rights of whoever asks for it. So it runs only if it is what was recorded when the job
+was started here; else it is shown first, and runs when exactly that is confirmed.
+"""
 
 from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
+from saltapi.bridge.bus.job_starts import Source
 from saltapi.bridge.jobs.registry import RegisteredJob
-from saltapi.errors import Conflict, InvalidField
+from saltapi.engine.jobs.owners import digest
+from saltapi.errors import ConfirmationNeeded, Conflict, InvalidField
 from saltapi.types import Chunk, MinionId
 
 Choice: TypeAlias = Literal["all", "failed", "missing", "unsuccessful"] | Sequence[MinionId]
@@ -20,18 +28,57 @@ def chunk_for(job: RegisteredJob, choice: Choice) -> Chunk:
         choice: On which of its minions; `all` takes the same target again.
 
     Raises:
-        Conflict: It is no job of minions, or no minion is chosen.
+        Conflict: It is no job of minions, what it has run is not known, or no minion is chosen.
         InvalidField: A name is none of the job's minions.
     """
     if job.kind != "local":
         raise Conflict("Only jobs of minions can be run again from here.")
+    if not job.fun or job.arg is None:
+        raise Conflict("What this job has run is not known any more; send the command itself.")
     chunk: Chunk = {"client": "local", "fun": job.fun, **_arguments(job)}
-    if choice == "all":
-        return {**chunk, "tgt": job.tgt, "tgt_type": job.tgt_type or "glob"}
-    minions = _chosen(job, choice)
+    if choice == "all" and job.tgt is not None:
+        delimiter = {} if job.delimiter is None else {"delimiter": job.delimiter}
+        return {**chunk, "tgt": job.tgt, "tgt_type": job.tgt_type or "glob", **delimiter}
+    minions = list(job.minions) if choice == "all" else _chosen(job, choice)
     if not minions:
         raise Conflict(f"No minion of this job is {choice}; there is nothing to run again.")
     return {**chunk, "tgt": minions, "tgt_type": "list"}
+
+
+def check_confirmed(
+    job: RegisteredJob, choice: Choice, chunk: Chunk, *, recorded: bool, confirm: str | None
+) -> None:
+    """
+    Return if *chunk* may run: it was recorded, or it was shown before and is confirmed.
+
+    Args:
+        job: The job that is run again.
+        choice: On which of its minions.
+        chunk: What `chunk_for` returned.
+        recorded: Whether function, arguments and target of the job are those that were recorded.
+        confirm: What the client has sent to confirm.
+
+    Raises:
+        ConfirmationNeeded: It has to be shown first.
+    """
+    if confirm == (wanted := digest(chunk)) or (recorded and _are_sure(job, choice, chunk)):
+        return
+    changed = "" if confirm is None else "This is not what you have confirmed. "
+    raise ConfirmationNeeded(
+        f"{changed}It is not sure that this job has run the command shown here. If it is what you"
+        " want to run, send the request again with the field 'confirm' of this answer.",
+        command=chunk,
+        confirm=wanted,
+    )
+
+
+def _are_sure(job: RegisteredJob, choice: Choice, chunk: Chunk) -> bool:
+    """Return whether the minions of *chunk* are some that the job was for, or the client names."""
+    if not isinstance(choice, str) or (choice == "all" and job.tgt is not None):
+        return True
+    sure = job.base if job.source is not Source.READ else ()
+    named = job.tgt if isinstance(job.tgt, list) else ()
+    return set(chunk["tgt"]) <= {*sure, *named}
 
 
 def _chosen(job: RegisteredJob, choice: Choice) -> list[MinionId]:

@@ -105,6 +105,11 @@ PROBLEM = {
             "items": {"type": "string"},
             "description": "Jobs that may have been published.",
         },
+        "command": {
+            "type": "object",
+            "description": "The chunk that runs when it is confirmed (`confirmation_needed`).",
+        },
+        "confirm": {"type": "string", "description": "What to send to confirm exactly that."},
     },
     "additionalProperties": False,
 }

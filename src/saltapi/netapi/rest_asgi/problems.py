@@ -24,6 +24,7 @@ TITLES = {
     "body_too_large": "Body too large",
     "certificate_refused": "Certificate refused",
     "client_disabled": "Client disabled",
+    "confirmation_needed": "Confirmation needed",
     "conflict": "Conflict",
     "internal": "Internal error",
     "key_reused": "Idempotency key reused",
@@ -112,6 +113,8 @@ def problem(error: errors.SaltApiError, status: int | None = None) -> dict[str, 
     jids = getattr(error, "jids", ())
     if jids:
         found["jids"] = list(jids)
+    if isinstance(error, errors.ConfirmationNeeded):
+        found |= {"command": error.command, "confirm": error.confirm}
     if error.completed:
         found["completed"] = list(error.completed)
     return found

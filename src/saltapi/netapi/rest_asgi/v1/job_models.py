@@ -32,7 +32,7 @@ class JobHead(Model):
     url: str | None = Field(description="Where the job is, below the module's root.")
     client: Literal["local", "runner", "wheel", "ssh"]
     fun: SaltValue = Field(description="The function, or a list of functions.")
-    tgt: SaltValue = Field(description="The target as it was published.")
+    tgt: SaltValue = Field(description="The target as it was published; null if it is lost.")
     tgt_type: str
     user: str
     start: str | None = Field(description="When it started, ISO 8601 in UTC.")
@@ -69,7 +69,7 @@ class MinionReturn(Model):
 class Job(JobHead):
     """All that is known of a job."""
 
-    arg: SaltValue
+    arg: SaltValue = Field(description="The arguments as they were published; null if lost.")
     expected: list[str] = Field(description="The minions that the master sent it to.")
     state: State
     complete: bool = Field(description="Whether every minion has returned.")
@@ -124,6 +124,12 @@ class Rerun(Model):
         default="all",
         examples=["unsuccessful", ["web-1"]],
         description="`unsuccessful` are the failed and the missing ones.",
+    )
+    confirm: str | None = Field(
+        default=None,
+        max_length=64,
+        description="`confirm` of the answer 409 `confirmation_needed`: exactly the command that it"
+        " shows is run.",
     )
 
 

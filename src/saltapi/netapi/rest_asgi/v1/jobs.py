@@ -206,8 +206,9 @@ async def end_job(request: Request, door: TheDoor, session: TheSession, jid: Jid
         **NO_JOB,
         **KEY_RESPONSES,
         409: {
-            "description": "No minion is chosen, it is no job of minions, or the first request"
-            " with this Idempotency-Key is not done or cannot be told of."
+            "description": "What would run is shown, and has to be confirmed; no minion is chosen;"
+            " it is no job of minions, or what it has run is not known; or the first request with"
+            " this Idempotency-Key is not done or cannot be told of."
         },
     },
 )
@@ -222,11 +223,19 @@ async def rerun_job(
     body: models.Rerun,
     _key: KeyHeader = None,
 ) -> Any:
-    """Run the same function with the same arguments again, as a new job; answers as `/v1/run`."""
+    """
+    Run the same function with the same arguments again, as a new job; answers as `/v1/run`.
+
+    Only what was recorded when the job was started here runs at once. What the event bus or the job
+    cache alone says is shown first, with 409 and the code `confirmation_needed`: `command` is what
+    would run, and with its `confirm` in the request's body it does.
+    """
 
     async def prepare() -> Prepared:
         job = await door.jobs.get(session, jid)
+        recorded = await door.jobs.is_recorded(job)
         chunk = rerun.chunk_for(job, body.minions)
+        rerun.check_confirmed(job, body.minions, chunk, recorded=recorded, confirm=body.confirm)
         return await door.runs.prepare(chunk, token=token, peer=peer)
 
     return await run_once(request, body.model_dump(), session, prepare)
