@@ -27,6 +27,8 @@ Record = dict[str, Any]
 
 PROGRESS_SECONDS = 5.0
 """How often silent minions are told of."""
+TRIMMED = "VALUE_TRIMMED"
+"""What stands where the minion or the bus has cut a value out of an event."""
 NEWS_SECONDS = 0.5
 """How soon it is told what they have said, at the earliest after the last progress."""
 RECORDS_AT_ONCE = 100
@@ -242,7 +244,12 @@ class _Values:
         return None if found is None else found.read(self._job.fun, masked=self.masked)
 
     async def shown(self, found: RegisteredReturn) -> Record:
-        """Return `return`, `retcode`, `success` and `arrived`; `omitted` if there is no value."""
+        """
+        Return `return`, `retcode`, `success` and `arrived`.
+
+        Beside them `omitted` if there is no value, and `trimmed` where Salt has cut out of it what
+        would not fit into an event.
+        """
         shown = {
             "return": None if found.omitted else found.read(self._job.fun, masked=self.masked),
             "retcode": found.retcode,
@@ -257,7 +264,21 @@ class _Values:
                 shown["return"] = mask_return(self._job.fun, value) if self.masked else value
             else:
                 shown["omitted"] = True
+        if is_trimmed(shown["return"]):
+            shown["trimmed"] = True
         return shown
+
+
+def is_trimmed(value: Any) -> bool:
+    """Return whether Salt has put its mark for what it cut (`salt.utils.dicttrim`) into *value*."""
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, dict):  # Salt looks into nothing else
+            waiting.extend(item.values())
+        elif item == TRIMMED:
+            return True
+    return False
 
 
 def as_error(error: Exception) -> SaltApiError:

@@ -64,6 +64,10 @@ class MinionReturn(Model):
     success: SaltValue
     arrived: str | None = Field(description="When; null if it is not known any more.")
     omitted: bool = Field(default=False, description="The value is too large to be kept.")
+    trimmed: bool = Field(
+        default=False,
+        description="Salt has cut values out of it, to `VALUE_TRIMMED`; raise `max_event_size`.",
+    )
 
 
 class Job(JobHead):
