@@ -17,7 +17,9 @@ from urllib.parse import parse_qsl
 
 import yaml
 
+from saltapi import arguments, yaml_loader
 from saltapi.errors import BadRequest, NotAcceptable
+from saltapi.yaml_loader import Allowance, NoYaml
 
 JSON_TYPE = "application/json"
 YAML_TYPE = "application/x-yaml"
@@ -26,7 +28,6 @@ FORM_TYPE = "application/x-www-form-urlencoded"
 OUTPUT_TYPES = (JSON_TYPE, YAML_TYPE)
 DEPTH_LIMIT_LEVELS = 100
 OUTPUT_DEPTH_LIMIT_LEVELS = 200
-NODE_LIMIT = 1_000_000
 FORM_FIELD_LIMIT = 1000
 INTEGER_LIMIT_BITS = 10_000
 """Longer integers are written in hexadecimal: Python refuses to make decimals of them."""
@@ -61,42 +62,19 @@ def load_json(body: bytes) -> Any:
         raise _too_deep() from None
     except ValueError as error:
         raise BadRequest("The body holds a number that is too long.") from error
-    check_shape(value)
+    if body.count(b"[") + body.count(b"{") > DEPTH_LIMIT_LEVELS:
+        _check_depth(value)
     if b"\\ud" in body.lower():
         _check_unicode(value)
     return value
 
 
-def check_shape(value: Any) -> None:
-    """
-    Return if *value* is nested no deeper than `DEPTH_LIMIT_LEVELS` and not larger, with all that
-    it refers to more than once counted each time, than `NODE_LIMIT`.
-
-    Raises:
-        BadRequest: It is.
-    """
-    _measure(value, DEPTH_LIMIT_LEVELS, {})
-
-
-def _measure(value: Any, levels: int, known: dict[int, tuple[int, int]]) -> tuple[int, int]:
-    """Return how many nodes *value* has and how many levels; *known* holds what was measured."""
-    if not isinstance(value, dict | list):
-        return 1, 0
-    if levels == 0:
-        raise _too_deep()
-    nodes, height = known.get(id(value), (0, 0))
-    if not nodes:
-        nodes = 1
+def _check_depth(value: Any, levels: int = DEPTH_LIMIT_LEVELS) -> None:
+    if isinstance(value, dict | list):
+        if levels == 0:
+            raise _too_deep()
         for item in value.values() if isinstance(value, dict) else value:
-            item_nodes, item_height = _measure(item, levels - 1, known)
-            nodes += item_nodes
-            height = max(height, item_height + 1)
-        known[id(value)] = nodes, height
-    if height > levels:
-        raise _too_deep()
-    if nodes > NODE_LIMIT:
-        raise BadRequest("The body comes to too many values.")
-    return nodes, height
+            _check_depth(item, levels - 1)
 
 
 def _check_unicode(value: Any) -> None:
@@ -197,32 +175,33 @@ class _Dumper(yaml.CSafeDumper):
 
 def load_yaml(body: bytes) -> Any:
     """
-    Return the value in *body*, made of plain types only.
+    Return the value in *body*, made of plain types only (`saltapi.yaml_loader`).
 
     Raises:
-        BadRequest: It is no YAML, holds tags for other types, or aliases that refer to
-            themselves or multiply beyond measure.
+        BadRequest: It is no YAML, holds tags for other types or a key twice in one mapping, is
+            nested too deeply, or comes to too many values.
     """
     try:
-        value = yaml.load(body, Loader=yaml.CSafeLoader)
-    except yaml.MarkedYAMLError as error:
-        where = f" in line {error.problem_mark.line + 1}" if error.problem_mark else ""
-        raise BadRequest(f"The body is no valid YAML: {error.problem}{where}.") from error
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise BadRequest("The body is no valid YAML.") from error
-    check_shape(value)
-    return value
+        return yaml_loader.load(body, Allowance())
+    except NoYaml as error:
+        raise BadRequest(f"The body is no valid YAML: {error}.") from error
 
 
-def load_form(body: bytes, from_text: Callable[[str], Any]) -> dict[str, Any]:
+def load_form(body: bytes, *, reads_arguments: bool = True) -> dict[str, Any]:
     """
     Return the mapping in a form; 0.8.4, "x-www-form-urlencoded".
 
     A name that comes more than once gives a list. Empty values are left out. `arg` is always a
-    list; its items, and `kwarg`, are read by *from_text*, as Salt's command line reads them.
+    list.
+
+    Args:
+        body: The form.
+        reads_arguments: Whether the items of `arg`, and `kwarg`, are read as Salt's command line
+            reads them; else they stay texts.
 
     Raises:
-        BadRequest: The form is not UTF-8 or has too many fields.
+        BadRequest: The form is not UTF-8, has too many fields, or arguments that come to too many
+            values.
     """
     try:
         pairs = parse_qsl(body.decode("utf-8"), max_num_fields=FORM_FIELD_LIMIT, errors="strict")
@@ -233,10 +212,13 @@ def load_form(body: bytes, from_text: Callable[[str], Any]) -> dict[str, Any]:
         fields.setdefault(name, []).append(text)
     values: dict[str, Any] = {n: t[0] if len(t) == 1 else t for n, t in fields.items()}
     if "arg" in fields:
-        values["arg"] = [from_text(text) for text in fields["arg"]]
-    if isinstance(values.get("kwarg"), str):
-        values["kwarg"] = from_text(values["kwarg"])
-    check_shape(values)
+        values["arg"] = fields["arg"]
+    if reads_arguments:
+        allowance = Allowance()
+        if "arg" in fields:
+            values["arg"] = [arguments.from_text(text, allowance) for text in fields["arg"]]
+        if isinstance(values.get("kwarg"), str):
+            values["kwarg"] = arguments.from_text(values["kwarg"], allowance)
     return values
 
 
@@ -251,21 +233,21 @@ def load_text(body: bytes) -> Any:
         return text
 
 
-def decode(content_type: str, body: bytes, from_text: Callable[[str], Any]) -> Any:
+def decode(content_type: str, body: bytes, *, reads_arguments: bool = True) -> Any:
     """
     Return the value in *body*.
 
     Args:
         content_type: The header; its parameters are ignored.
         body: What was sent.
-        from_text: Reads `arg` and `kwarg` of a form.
+        reads_arguments: Whether `arg` and `kwarg` of a form are read; as `load_form`.
 
     Raises:
         NotAcceptable: Bodies of this type are not taken (406, as in 0.8.4).
         BadRequest: The body is not what it says it is.
     """
     loaders: dict[str, Callable[[bytes], Any]] = {
-        FORM_TYPE: lambda form: load_form(form, from_text),
+        FORM_TYPE: lambda form: load_form(form, reads_arguments=reads_arguments),
         JSON_TYPE: load_json,
         YAML_TYPE: load_yaml,
         "application/yaml": load_yaml,

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from saltapi import arguments
 from saltapi.config import EngineConfig
 from saltapi.errors import (
     AuthenticationFailed,
@@ -23,6 +24,7 @@ from saltapi.errors import (
 from saltapi.interfaces import FUNCTION_KINDS, INTERFACES, Interface, Kind
 from saltapi.target_names import check_delimiter, check_names
 from saltapi.types import Chunk, Credentials, Lowstate
+from saltapi.yaml_loader import Allowance, YamlRefused
 
 TARGET_TYPES = (
     "glob",
@@ -87,6 +89,8 @@ METADATA_CHARACTERS = 10_000
 """Every minion sends its metadata back with its return."""
 NUMBER_DIGITS = 100
 """Longer numbers are nobody's name, password or jid."""
+QUICK_CHUNKS = 50
+"""More are checked in a thread: an event loop serves others meanwhile."""
 CHECKED_REGEX_CHARACTERS = 10_000
 """Longer regular expressions are left to the master and the minions: compiling takes time."""
 
@@ -152,9 +156,10 @@ def chunks_from(value: Any) -> Lowstate:
 def check_all(chunks: Lowstate, config: EngineConfig) -> list[Command]:
     """Return the commands of a lowstate; the first chunk that is wrong raises, as in `check`."""
     commands = []
+    allowance = Allowance()
     for index, chunk in enumerate(chunks):
         try:
-            commands.append(check(chunk, config))
+            commands.append(check(chunk, config, allowance))
         except SaltApiError as error:
             raise _at(index, len(chunks), error) from None
     return commands
@@ -167,7 +172,12 @@ def _at(index: int, chunks: int, error: SaltApiError) -> SaltApiError:
     return error
 
 
-def check(chunk: Chunk, config: EngineConfig) -> Command:
+def takes_long(chunks: Lowstate) -> bool:
+    """Return whether to check *chunks* holds up an event loop for longer than others can bear."""
+    return len(chunks) > QUICK_CHUNKS or any(arguments.takes_long(_args(chunk)) for chunk in chunks)
+
+
+def check(chunk: Chunk, config: EngineConfig, allowance: Allowance | None = None) -> Command:
     """
     Return the command that *chunk* asks for.
 
@@ -176,6 +186,7 @@ def check(chunk: Chunk, config: EngineConfig) -> Command:
     Args:
         chunk: The chunk, with its credentials inside.
         config: Says which clients are enabled.
+        allowance: How many values the texts in `arg` may come to; those of one request share it.
 
     Raises:
         InvalidChunk, ClientDisabled, AuthenticationFailed, AuthorizationFailed
@@ -195,7 +206,12 @@ def check(chunk: Chunk, config: EngineConfig) -> Command:
     credentials = credentials_of(chunk)
     if chunk.get("raw_shell") and not config.netapi_allow_raw_shell:
         raise AuthorizationFailed("Raw shell option not allowed.")
-    if INTERFACES[client].kind in FUNCTION_KINDS:
+    is_function = INTERFACES[client].kind in FUNCTION_KINDS
+    try:
+        arguments.check(_args(chunk), allowance or Allowance(), all_long=is_function)
+    except YamlRefused as error:
+        raise InvalidChunk(str(error), key="arg") from error
+    if is_function:
         return _function_command(client, chunk, credentials)
     return _target_command(client, chunk, credentials)
 

@@ -11,15 +11,6 @@ NAMED = "__kwarg__"
 """Marks the mapping of named arguments among those of a minion's function."""
 
 
-def from_text(text: str) -> Any:
-    """
-    Return the value that Salt's command line would make of *text* (`salt.utils.args.yamlify_arg`).
-
-    `1` is an integer, `{a: 1}` and `{'a': 1}` are mappings, `foo=bar` stays a text.
-    """
-    return salt.utils.args.yamlify_arg(text)
-
-
 def calls_of(fun: str | list[str], arg: Sequence[Any]) -> list[tuple[str, list[Any]]]:
     """
     Return each function with its own arguments, as a minion takes them apart.

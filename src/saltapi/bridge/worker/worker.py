@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TextIO
 
+from saltapi import arguments
 from saltapi.bridge.worker import frames
 from saltapi.bridge.worker.authorizer import Authorizer, Refused
 from saltapi.bridge.worker.warm import keep_warm
@@ -242,12 +243,10 @@ def _fitting(
 
 def _checkable(args: list[Any], kwargs: dict[str, Any]) -> list[Any]:
     """Return the arguments as `auth_check` reads them: salt-ssh makes `a=b` a named one."""
-    import salt.utils.args
-
     positional: list[Any] = []
     named: dict[str, Any] = {}
     for arg in args:
-        pair = salt.utils.args.parse_input([arg], condition=False)[1] if _is_text(arg) else {}
+        pair = arguments.read([arg])[1] if _is_text(arg) else {}
         if pair:
             named.update(pair)
         else:

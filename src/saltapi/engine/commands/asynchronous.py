@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 
 import salt.utils.args
 
+from saltapi import arguments
 from saltapi.bridge.bus.bus import Bus
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.clearance import Clearance
@@ -38,7 +39,7 @@ from saltapi.engine.commands.shapes import shape, wheel_shape
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.errors import InvalidChunk, NoMinionsMatched
-from saltapi.lowstate import Command, check, check_argument_names
+from saltapi.lowstate import Command, check, check_argument_names, takes_long
 from saltapi.trace import note_jid, note_silent
 from saltapi.types import Chunk, Credentials, Jid, MinionId, Opts, Token
 
@@ -153,7 +154,10 @@ class AsyncAPIClient:
             AuthenticationFailed, AuthorizationFailed: The credentials, or what they permit.
             MasterUnavailable, MasterBusy, CommandTimeout, MalformedAnswer, WorkerFailed
         """
-        command = check(chunk, self.config)
+        if takes_long([chunk]):
+            command = await asyncio.to_thread(check, chunk, self.config)
+        else:
+            command = check(chunk, self.config)
         await self.jobs.jids.claim([command.jid])
         return await self.run_command(command)
 
@@ -374,7 +378,10 @@ class AsyncAPIClient:
                 say that it ended), or an argument does not fit.
         """
         fun = str(command.fun)
-        args, named = salt.utils.args.parse_input(list(command.args), condition=False)
+        if arguments.takes_long(command.args):
+            args, named = await asyncio.to_thread(arguments.read, command.args)
+        else:
+            args, named = arguments.read(command.args)
         kwargs = {**named, **(command.kwargs or {})}
         check_argument_names(named)
         signature = await self.signatures.find(kind, fun)

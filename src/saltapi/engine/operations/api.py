@@ -5,6 +5,7 @@ Netapi modules turn a request into plain values, call an operation, and turn wha
 the `SaltApiError` that it raises, into a response. They decide nothing about Salt.
 """
 
+import asyncio
 import functools
 from collections.abc import (
     AsyncIterator,
@@ -17,11 +18,10 @@ from collections.abc import (
 )
 from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from saltapi import lowstate
-from saltapi.bridge.requests import arguments
-from saltapi.config import AccessSection
+from saltapi import arguments, lowstate
+from saltapi.config import AccessSection, EngineConfig
 from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
@@ -44,13 +44,14 @@ from saltapi.errors import (
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
-from saltapi.types import Chunk, Credentials, Session, Token
+from saltapi.types import Chunk, Credentials, Lowstate, Session, Token
+from saltapi.yaml_loader import Allowance
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
 
-value_from_text = arguments.from_text
-"""Reads one argument of a form as Salt's command line would."""
+Checked = TypeVar("Checked", Command, Command | SaltApiError)
+"""What becomes of a chunk."""
 
 
 class Api:
@@ -210,7 +211,7 @@ class Api:
         chunk = lowstate.chunks_from(value)[:1] or [{}]
         low = {key: item for key, item in chunk[0].items() if key != "client"}
         for key in low.keys() & {"keysize", "force"}:  # a form has texts only
-            low[key] = value_from_text(low[key]) if isinstance(low[key], str) else low[key]
+            low[key] = arguments.from_text(low[key]) if isinstance(low[key], str) else low[key]
         mid = lowstate.checked_minion_id(low.pop("mid", None))
         command = {"client": "wheel", "fun": "key.gen_accept", "id_": mid}
         pair = (await self.run([{**low, **command}], peer=peer))[0]["data"]["return"]
@@ -342,11 +343,7 @@ class Api:
         chunks = lowstate.chunks_from(value)
         if token is not None:
             chunks = [c if "token" in c else lowstate.with_token(c, token) for c in chunks]
-        many = len(chunks) > 1
-        commands: list[Command | SaltApiError] = []
-        for index, chunk in enumerate(chunks):
-            with _naming_chunk(index if many else None):
-                commands.append(self._checked(chunk))
+        commands = await _soon(chunks, _checked_each, self._client.config)
         named = [each for each in commands if isinstance(each, Command) and each.jid]
         async with AsyncExitStack() as stack:  # strangers are told nothing of jids
             for each in named:
@@ -511,7 +508,7 @@ class Api:
         chunks = lowstate.chunks_from(value)
         if token is not None:
             chunks = [lowstate.with_token(chunk, token) for chunk in chunks]
-        commands = lowstate.check_all(chunks, self._client.config)
+        commands = await _soon(chunks, lowstate.check_all, self._client.config)
         for index, command in enumerate(commands):
             with _naming_chunk(index if len(commands) > 1 else None):
                 commands[index] = await self._admit(stack, command, peer)
@@ -545,13 +542,6 @@ class Api:
         )
         return replace(command, credentials=credentials)
 
-    def _checked(self, chunk: Chunk) -> Command | SaltApiError:
-        """Return the command of a chunk, or what is wrong with its credentials."""
-        try:
-            return lowstate.check(chunk, self._client.config)
-        except (AuthenticationFailed, AuthorizationFailed) as error:
-            return error
-
     async def _run_alone(self, command: Command | SaltApiError, peer: str) -> Any:
         if isinstance(command, SaltApiError):
             raise command
@@ -565,6 +555,28 @@ class Api:
             if isinstance(result, AsyncIterator):
                 return [element async for element in result]
             return result
+
+
+async def _soon(
+    chunks: Lowstate, check: Callable[[Lowstate, EngineConfig], list[Checked]], config: EngineConfig
+) -> list[Checked]:
+    """Return what *check* says of *chunks*, in a thread where that takes long."""
+    if lowstate.takes_long(chunks):
+        return await asyncio.to_thread(check, chunks, config)
+    return check(chunks, config)
+
+
+def _checked_each(chunks: Lowstate, config: EngineConfig) -> list[Command | SaltApiError]:
+    """Return the command of each chunk, or what is wrong with its credentials."""
+    found: list[Command | SaltApiError] = []
+    allowance = Allowance()
+    for index, chunk in enumerate(chunks):
+        with _naming_chunk(index if len(chunks) > 1 else None):
+            try:
+                found.append(lowstate.check(chunk, config, allowance))
+            except (AuthenticationFailed, AuthorizationFailed) as error:
+                found.append(error)
+    return found
 
 
 def _without_token(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,10 @@
-"""Reading the body of a WSGI request, within a limit and to its end."""
+"""The bodies of requests: read within a limit and to their end, and decoded."""
 
+import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from saltapi import formats
 from saltapi.config import KIB, MIB
 from saltapi.errors import BadRequest, BodyTooLarge
 
@@ -14,6 +16,18 @@ LENGTH_DIGITS = 19
 DRAINED_BYTES = 16 * MIB
 """How much of a body that is too large is read and thrown away, so that the client that is still
 sending it gets to read the answer."""
+
+IN_THREAD_FROM_BYTES = 4 * KIB
+"""Larger bodies are decoded in a thread: the loop serves others meanwhile."""
+
+
+async def decoded(content_type: str, body: bytes, *, reads_arguments: bool = True) -> Any:
+    """Same as `formats.decode`, for an event loop: what takes long is done in a thread."""
+    if len(body) < IN_THREAD_FROM_BYTES:
+        return formats.decode(content_type, body, reads_arguments=reads_arguments)
+    return await asyncio.to_thread(
+        formats.decode, content_type, body, reads_arguments=reads_arguments
+    )
 
 
 def read_body(environ: "WSGIEnvironment", limit_bytes: int) -> bytes:

@@ -12,19 +12,14 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.requests import ClientDisconnect, HTTPConnection
 
-from saltapi import formats
-from saltapi.config import KIB
-from saltapi.engine.operations.api import value_from_text
 from saltapi.errors import BadRequest, BodyTooLarge
 from saltapi.netapi._http import answers
-from saltapi.netapi._http.bodies import DRAINED_BYTES
+from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
 from saltapi.netapi.rest_asgi.door import Door
 from saltapi.types import Session
 
 Scope = MutableMapping[str, Any]
 
-IN_THREAD_FROM_BYTES = 64 * KIB
-"""Larger bodies are decoded in a thread: the loop serves others meanwhile."""
 BODY_TIMEOUT_SECONDS = 300.0
 
 _HEADER = APIKeyHeader(
@@ -167,7 +162,4 @@ async def decoded_body(request: Request) -> Any:
     raw = await read_body(request)
     if not raw:
         return None
-    content_type = request.headers.get("Content-Type", "")
-    if len(raw) < IN_THREAD_FROM_BYTES:
-        return formats.decode(content_type, raw, value_from_text)
-    return await asyncio.to_thread(formats.decode, content_type, raw, value_from_text)
+    return await decoded(request.headers.get("Content-Type", ""), raw)

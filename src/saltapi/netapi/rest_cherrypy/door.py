@@ -19,7 +19,7 @@ from saltapi import errors, formats, trace
 from saltapi.config import RestCherrypyConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.commands.blocking import APIClient
-from saltapi.engine.operations.api import Api, value_from_text
+from saltapi.engine.operations.api import Api
 from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
@@ -128,7 +128,7 @@ class Door:
         """Return what decodes the request's body as `body` does, in whichever thread."""
         raw: bytes = cherrypy.request.saltapi_body
         content_type = cherrypy.request.headers.get("Content-Type", "")
-        return lambda: formats.decode(content_type, raw, value_from_text) if raw else None
+        return lambda: formats.decode(content_type, raw) if raw else None
 
     # What an answer has
 

@@ -29,7 +29,7 @@ from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
-from saltapi.netapi._http.bodies import DRAINED_BYTES
+from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 Handler = Callable[..., Awaitable[Any]]
 
 IN_THREAD_FROM_BYTES = 64 * KIB
-"""Larger bodies are read, and compressed, in a thread: the loop serves others meanwhile."""
+"""Larger bodies are compressed in a thread: the loop serves others meanwhile."""
 METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 
 
@@ -193,9 +193,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         if not raw:
             return None
         content_type = self.request.headers.get("Content-Type", "")
-        if len(raw) < IN_THREAD_FROM_BYTES:
-            return formats.decode(content_type, raw, str)
-        return await asyncio.to_thread(formats.decode, content_type, raw, str)
+        return await decoded(content_type, raw, reads_arguments=False)
 
     async def session(self) -> tuple[str, str]:
         """
