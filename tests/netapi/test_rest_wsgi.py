@@ -4,6 +4,7 @@ import http.client
 import io
 import json
 import os
+import select
 import shutil
 import signal
 import socket
@@ -14,7 +15,7 @@ import wsgiref.simple_server
 import wsgiref.validate
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -518,6 +519,20 @@ def test_body_longer_than_said(door: Door) -> None:
 
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert 1 == answer.count(b"HTTP/1.1 405 ")
+
+
+@pytest.mark.parametrize(
+    "half", [b"POST / HTTP/1.1\r\nX: ", b"POST / HTTP/1.1\r\nContent-Length: 99\r\n\r\n["]
+)
+def test_unfinished_requests(here: Callable[..., Any], half: bytes) -> None:
+    """More unfinished requests than there are threads keep nobody waiting."""
+    with here(RestWsgi) as door, ExitStack() as stack:
+        address = ("127.0.0.1", door.port)
+        held = [stack.enter_context(socket.create_connection(address)) for _ in range(150)]
+        for connection in held:
+            connection.sendall(half)
+        assert 405 == door.ask(method="GET").status
+        assert [] == select.select(held, [], [], 0)[0], "the answer came when the others had ended"
 
 
 def test_path_cannot_forge_the_log(door: Door, home: Home) -> None:

@@ -158,6 +158,7 @@ def make_server(app: RestWsgi, section: config.RestWsgiConfig) -> Server:
     """
     # As Salt's: `localhost` is the IPv4 address; names may stand for another one first.
     host = "127.0.0.1" if section.host == "localhost" else section.host
+    engine = config.EngineConfig.of(__opts__)
     server = Server(
         (host, section.port),
         app,
@@ -165,8 +166,9 @@ def make_server(app: RestWsgi, section: config.RestWsgiConfig) -> Server:
         max=section.threads,
         request_queue_size=section.socket_queue_size,
         timeout=SOCKET_TIMEOUT_SECONDS,
-        shutdown_timeout=math.ceil(config.EngineConfig.of(__opts__).api_shutdown_timeout),
+        shutdown_timeout=math.ceil(engine.api_shutdown_timeout),
     )
+    server.bound(engine, section.max_request_body_size, trusted_proxies=section.trusted_proxies)
     try:
         server.prepare()
     except OSError as error:

@@ -1,5 +1,7 @@
 """Who holds how much of what is not complete."""
 
+from dataclasses import replace
+
 import pytest
 
 from saltapi.config import EngineConfig
@@ -62,6 +64,19 @@ def test_any_number_of_connections(address: str, connections: int) -> None:
     held = Held(connections=connections)
     for _ in range(5):
         held.connect(address)
+
+
+def test_proxies() -> None:
+    """A trusted proxy is many clients, and has no limit of its own; nor has a unix socket."""
+    held = Held(connections=1, in_all=200)
+    held.whole.limits = replace(held.whole.limits, trusted_proxies=["192.0.2.0/31", "unix"])
+    for address in (HERE, ""):
+        shares = [held.connect(address) for _ in range(5)]
+        assert all(share.hold(20) for share in shares)
+    assert [] == held.refused
+    held.connect(THERE)
+    with pytest.raises(TooManyRequests):
+        held.connect(THERE)
 
 
 def test_bytes_of_one_address() -> None:

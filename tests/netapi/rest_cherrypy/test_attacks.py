@@ -7,6 +7,7 @@ The names of the tests are those of the advisories (CVE-…) where there is one.
 import http.client
 import json
 import re
+import select
 import socket
 import time
 from collections.abc import Iterator
@@ -565,6 +566,42 @@ def test_large_body(api: ApiServer, token: str) -> None:
     """A body beyond `max_request_body_size` is 413 and fires nothing (D3)."""
     answer = post(api, "/hook/large", {"a": "x" * 1_100_000}, token)
     assert 413 == answer.status
+
+
+@ONE_MODULE
+def test_bodies_of_strangers(api: ApiServer, token: str) -> None:
+    """Without a session bodies are short, but where it is in them who somebody is."""
+    large = {"client": "local", "tgt": "minion-1", "fun": "test.echo", "arg": "x" * 100_000}
+    for other in (None, "0" * 64):
+        for path in ("/", "/login", "/minions", "/hook/x", "/nowhere"):
+            answer = post(api, path, large, other)
+            assert 413 == answer.status
+            assert "65536 bytes, which is the most without a session" in answer.value()["return"]
+    assert 200 == post(api, "/hook/x", large, token).status
+    assert {"return": [{"minion-1": "x" * 100_000}]} == post(api, "/", large, token).value()
+    answer = post(api, "/run", {**large, **api.master.credentials()})
+    assert {"return": [{"minion-1": "x" * 100_000}]} == answer.value()
+
+
+@ONE_MODULE
+@pytest.mark.parametrize(
+    "half",
+    [
+        b"GET / HTTP/1.1\r\nHost: x\r\nX: ",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{",
+        b"POST /login HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n9\r\n{",
+    ],
+    ids=["head", "body", "chunk"],
+)
+def test_unfinished_requests(api: ApiServer, half: bytes) -> None:
+    """More unfinished requests than there are threads keep nobody waiting."""
+    held = [socket.create_connection(("127.0.0.1", api.port)) for _ in range(150)]
+    for connection in held:
+        connection.sendall(half)
+    assert 200 == api.send("GET", "/").status
+    assert [] == select.select(held, [], [], 0)[0], "the answer came when the others had ended"
+    for connection in held:
+        connection.close()
 
 
 # Sessions

@@ -7,85 +7,54 @@ request. Behind a proxy that reads the same bytes differently, one client could 
 another one's connection. Here such a request gets 400 and the connection ends.
 """
 
+import contextlib
 import http
 import io
 import logging
-import math
 import os
-import re
 import secrets
+import selectors
 import signal
 import socket
-import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from cheroot import server, wsgi
-from cheroot.makefile import StreamReader, StreamWriter
 
-from saltapi import config, formats
+from saltapi import formats
+from saltapi.config import MIB, EngineConfig
+from saltapi.errors import SaltApiError
+from saltapi.netapi._http.answering import Answering, Writers
+from saltapi.netapi._http.front import READ_BYTES, Front
+from saltapi.netapi._http.incoming import HEADER_LIMIT_BYTES, HeaderReader, Incoming, Stage
+from saltapi.netapi._http.unfinished import Limits, Pace, Share, Unfinished
 
 log = logging.getLogger(__name__)
 
-HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-HEADER_VALUE = re.compile(rb"[\t\x20-\x7e\x80-\xff]*")
-CONTENT_LENGTH = re.compile(rb"[0-9]{1,18}")
-CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
-CHUNK_LINE_LIMIT_BYTES = 4 * config.KIB
-TRAILER_LIMIT_BYTES = 8 * config.KIB
-HEADER_LIMIT_BYTES = 64 * config.KIB
-REQUEST_SECONDS = 120.0
-"""How long a request may take to come in: a client that dribbles must not keep a thread."""
 KEPT_CONNECTIONS = 200
 """How many connections may wait for their next request; further ones end with their answer."""
+BODY_BYTES = MIB
+STRANGERS = (
+    "The body is larger than {} bytes, which is the most without a session: log in first, and send"
+    " the token in a header."
+)
+TOO_LARGE = "The body is larger than {} bytes."
 
-ONCE = {b"Content-Length", b"Content-Type", b"Host", b"X-Auth-Token"}
-"""Headers that have one value, or the request means different things to different readers."""
 
-
-class HeaderReader(server.HeaderReader):
-    """Reads the headers of a request."""
+class _RequestHeaders(HeaderReader):
+    """The headers of a request that was read by the front, which has sent its 100."""
 
     def __call__(self, rfile: Any, hdict: dict[bytes, bytes] | None = None) -> dict[bytes, bytes]:
-        """
-        Return the headers in *rfile*, added to *hdict*.
-
-        Names with an underscore are left out: in WSGI they look like those with a hyphen.
-
-        Raises:
-            ValueError: They are malformed, or do not say clearly how long the body is.
-        """
-        headers = {} if hdict is None else hdict
-        while (line := rfile.readline()) != b"\r\n":
-            name, colon, value = line.removesuffix(b"\r\n").partition(b":")
-            value = value.strip(b" \t")
-            if not (
-                line.endswith(b"\r\n")
-                and colon
-                and HEADER_NAME.fullmatch(name)
-                and HEADER_VALUE.fullmatch(value)
-            ):
-                raise ValueError("A header is malformed.")
-            name = name.title()
-            if b"_" in name:
-                continue
-            if name in headers and name in ONCE:
-                raise ValueError(f"The header {name.decode()} is there twice.")
-            if name in headers:
-                separator = b"; " if name == b"Cookie" else b", "
-                value = headers[name] + separator + value
-            headers[name] = value
-        length = headers.get(b"Content-Length")
-        if length is not None and not CONTENT_LENGTH.fullmatch(length):
-            raise ValueError("Content-Length is no number.")
-        if length is not None and b"Transfer-Encoding" in headers:
-            raise ValueError("Content-Length and Transfer-Encoding exclude each other.")
+        """Return the headers in *rfile*, added to *hdict*."""
+        headers = super().__call__(rfile, hdict)
+        headers.pop(b"Expect", None)
         return headers
 
 
 class Request(server.HTTPRequest):
     """A request; what is wrong with its HTTP is answered in JSON, like any other error."""
 
-    header_reader = HeaderReader()
+    header_reader = _RequestHeaders()
 
     def __init__(self, server: Any, conn: Any) -> None:
         """Take also URLs with a scheme and a host (RFC 9112, section 3.2.2)."""
@@ -114,142 +83,218 @@ class Request(server.HTTPRequest):
             self.close_connection = True  # no more doubt about what belongs to the next request
         return True
 
+    def send_headers(self) -> None:
+        """Write the head of the answer, to be sent with what comes behind it."""
+        self.conn.answering.more_follows = True
+        super().send_headers()
+        self.conn.answering.more_follows = False
+
     def simple_response(self, status: str, msg: str = "") -> None:
         """Answer with an error and let the connection end."""
         self.close_connection = True
-        code = int(status[:3])
-        request_id = secrets.token_hex(8)
-        sentence = msg or f"{status[4:]}."
-        log.info("%s: %d %s request=%s", self.conn.remote_addr, code, sentence, request_id)
-        body = formats.dump_json({"status": code, "return": sentence})
-        head = (
-            f"{self.server.protocol} {code} {http.HTTPStatus(code).phrase}\r\n"
-            f"Content-Type: {formats.JSON_TYPE}\r\nContent-Length: {len(body)}\r\n"
-            f"X-Request-Id: {request_id}\r\nConnection: close\r\n\r\n"
-        )
         try:
-            self.conn.wfile.write(head.encode("latin-1") + body)
+            self.conn.wfile.write(self.conn.refusal_of(int(status[:3]), msg))
         except OSError:
             log.debug("The client did not wait for the answer.", exc_info=True)
 
 
 class Gateway(wsgi.Gateway_10):
-    """Hands a request on to the application, with a body that can be read safely."""
+    """Hands a request on to the application, with its body, which is there."""
 
     def __init__(self, req: Any) -> None:
         """Take over *req*."""
-        if req.chunked_read:
-            req.rfile = io.BufferedReader(ChunkedBody(req.conn.rfile))
+        req.rfile = req.conn.incoming.body
+        if req.conn.incoming.problem is not None:
+            req.close_connection = True  # who knows what comes behind it
         super().__init__(req)
 
 
-class ChunkedBody(io.RawIOBase):
-    """The body of a request that comes in chunks; of a chunk it holds what is asked for."""
+class _Head(io.BytesIO):
+    """The head of a request, as cheroot reads it."""
 
-    def __init__(self, rfile: Any) -> None:
-        """Read from *rfile*, which stands at the size of the first chunk."""
-        self._rfile = rfile
-        self._left_bytes = 0
-        self._ended = False
-
-    def readable(self) -> bool:
-        """Tell that it can be read."""
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        """
-        Read into *buffer* and return how many bytes; 0 at the end.
-
-        Raises:
-            ValueError: It is malformed or ends too early.
-        """
-        if not self._left_bytes and not self._ended:
-            self._left_bytes = self._chunk_size()
-            if not self._left_bytes:
-                self._ended = True
-                self._skip_trailers()
-        if self._ended:
-            return 0
-        data = self._rfile.read(min(len(buffer), self._left_bytes))
-        if not data:
-            raise ValueError("A chunk is cut short.")
-        buffer[: len(data)] = data
-        self._left_bytes -= len(data)
-        if not self._left_bytes and self._rfile.read(2) != b"\r\n":
-            raise ValueError("A chunk is longer than its size.")
-        return len(data)
-
-    def _chunk_size(self) -> int:
-        line = CHUNK_SIZE.fullmatch(self._rfile.readline(CHUNK_LINE_LIMIT_BYTES))
-        if line is None:
-            raise ValueError("The size of a chunk is malformed.")
-        return int(line[1], 16)
-
-    def _skip_trailers(self) -> None:
-        left_bytes = TRAILER_LIMIT_BYTES
-        while (line := self._rfile.readline(left_bytes)) != b"\r\n":
-            left_bytes -= len(line)
-            if not line.endswith(b"\n") or left_bytes <= 0:
-                raise ValueError("The end of the body is malformed.")
-
-
-class _TimedSocket(socket.SocketIO):
-    """Reads from a socket until a time that is set for each request."""
-
-    deadline = math.inf
-
-    def readinto(self, buffer: Any) -> int | None:
-        """
-        Read into *buffer* and return how many bytes.
-
-        Raises:
-            TimeoutError: The client pauses too long, or the request's time is over.
-        """
-        sock: socket.socket = self._sock  # type: ignore[attr-defined]
-        pause_seconds = sock.gettimeout()
-        left_seconds = self.deadline - time.monotonic()
-        if pause_seconds is None or pause_seconds <= left_seconds:
-            return super().readinto(buffer)
-        if left_seconds <= 0:
-            raise TimeoutError("timed out")
-        sock.settimeout(left_seconds)
-        try:
-            return super().readinto(buffer)
-        finally:
-            sock.settimeout(pause_seconds)
-
-
-class _Reader(StreamReader):
-    """Cheroot's reader, on a `_TimedSocket`."""
-
-    def __init__(self, sock: Any, size_bytes: int) -> None:
-        super(StreamReader, self).__init__(_TimedSocket(sock, "rb"), size_bytes)
-        self.bytes_read = 0
-
-
-def _make_file(sock: Any, mode: str, size_bytes: int) -> Any:
-    return _Reader(sock, size_bytes) if "r" in mode else StreamWriter(sock, mode, size_bytes)
+    bytes_read = 0
+    """What has come on the connection, for cheroot's statistics."""
 
 
 class Connection(server.HTTPConnection):
-    """A connection whose requests are strict, and come in time."""
+    """A connection whose requests are strict, and are answered when they are complete."""
 
     RequestHandlerClass = Request
+    share: Share | None = None
+    """What it holds; None before it is counted and after its end."""
+    refusal: SaltApiError | None = None
+    """Why its request is not to be answered."""
+    pace: Pace | None = None
+    """How fast its body comes."""
+    deadline = 0.0
+    """Until when the front waits for it, on the monotonic clock."""
+    wants = selectors.EVENT_READ
+    waits_for = 0
+    """What the front's selector looks for; 0 while a thread has the connection."""
+    is_kept = False
+    """Whether it has had a request."""
+    is_last = False
+    """Whether it ends with what is being sent."""
+    lingers = False
+    """Whether nothing is sent any more, and what comes is dropped."""
+    left_bytes = 0
+    """How much more of that at the most."""
 
-    def __init__(self, owner: Any, sock: Any, _makefile: Any = None) -> None:
+    def __init__(self, owner: "Server", sock: Any) -> None:
         """Take over *sock*, which *owner* has accepted."""
-        super().__init__(owner, sock, _make_file)
+        super().__init__(owner, sock, lambda *_: _Head())
+        rate_bytes = owner.unfinished.limits.body_bytes_per_second
+        self.wfile = self.answering = Answering(sock, rate_bytes, owner.writers)
+        self.buffer = bytearray()
+        """What has come and is in no request yet."""
+        self.incoming = Incoming(owner.first_body_bytes)
+
+    # By the front, which waits for nobody
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it waits for a request, and nothing else."""
+        begun = self.incoming.stage is not Stage.HEAD or self.buffer
+        return not (begun or self.answering.left or self.lingers)
+
+    @property
+    def understands(self) -> bool:
+        """Whether the client can be answered in HTTP by now."""
+        return True
+
+    def receive(self, limit_bytes: int) -> bytes | None:
+        """
+        Return what has come, at most so many bytes; `b""` at the end, None if nothing has yet.
+
+        Raises:
+            OSError: The connection is broken.
+        """
+        try:
+            return bytes(self.socket.recv(limit_bytes))
+        except BlockingIOError:
+            return None
+
+    def drop(self, limit_bytes: int) -> bool:
+        """Read and drop what has come, below TLS; return whether more may come."""
+        try:
+            size = len(socket.socket.recv(self.socket, limit_bytes))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+        self.left_bytes -= size
+        return size > 0 and self.left_bytes > 0
+
+    def send_continue(self) -> bool:
+        """Ask for the body, once; return whether that could be sent."""
+        self.incoming.expects_continue = False
+        return self._send(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+    def send_refusal(self, status: int, sentence: str, retry_seconds: int | None = None) -> bool:
+        """Send an error instead of an answer; return whether that could be done."""
+        return self.understands and self._send(self.refusal_of(status, sentence, retry_seconds))
+
+    def end_answers(self) -> None:
+        """
+        Say that nothing more will be sent.
+
+        Raises:
+            OSError: The client has gone.
+        """
+        socket.socket.shutdown(self.socket, socket.SHUT_WR)
+
+    def hold(self, size_bytes: int) -> None:
+        """Hold so many bytes; the front is told if those are too many."""
+        if self.share is not None:
+            self.share.release()
+            self.share.hold(size_bytes)
+
+    def decide(self, *, known: bool) -> None:
+        """Set the limit of a body that is longer than those of strangers may be."""
+        owner = self.server
+        limit = owner.body_bytes if known else owner.first_body_bytes
+        self.incoming.decide(limit, (TOO_LARGE if known else STRANGERS).format(limit))
+
+    def _send(self, data: bytes) -> bool:
+        try:
+            return bool(self.socket.send(data) == len(data))
+        except OSError:
+            return False
+
+    # By the thread that answers
 
     def communicate(self) -> bool:
-        """Answer one request and return whether the connection stays open."""
-        self.rfile.raw.deadline = time.monotonic() + REQUEST_SECONDS
-        return bool(super().communicate())  # type: ignore[no-untyped-call]
+        """Answer one request, or say how long its body may be; return whether it goes on."""
+        if self.answering.left:  # the front has stopped before it was sent
+            with contextlib.suppress(OSError):
+                self.answering.wait(0)
+            return False
+        self.rfile = _Head(self.incoming.head)
+        if self.incoming.stage is Stage.OVER_LIMIT:
+            return self._find_limit()
+        self.hold(len(self.buffer))
+        stays = bool(super().communicate())  # type: ignore[no-untyped-call]
+        if stays:
+            self.incoming = Incoming(self.server.first_body_bytes)
+            self.is_kept, self.pace = True, None
+        return stays
+
+    def _find_limit(self) -> bool:
+        request = self.RequestHandlerClass(self.server, self)
+        request.parse_request()
+        if request.ready:
+            self.decide(known=self.server.is_known(self.server.gateway(request).env))
+        return bool(request.ready)
+
+    def refusal_of(self, status: int, sentence: str, retry_seconds: int | None = None) -> bytes:
+        """Return the answer that says an error, in JSON, after which the connection ends."""
+        request_id = secrets.token_hex(8)
+        phrase = http.HTTPStatus(status).phrase
+        sentence = sentence or f"{phrase}."
+        log.info("%s: %d %s request=%s", self.remote_addr, status, sentence, request_id)
+        body = formats.dump_json({"status": status, "return": sentence})
+        retry = "" if retry_seconds is None else f"Retry-After: {retry_seconds}\r\n"
+        head = (
+            f"{self.server.protocol} {status} {phrase}\r\n"
+            f"Content-Type: {formats.JSON_TYPE}\r\nContent-Length: {len(body)}\r\n{retry}"
+            f"X-Request-Id: {request_id}\r\nConnection: close\r\n\r\n"
+        )
+        return head.encode("latin-1") + body
+
+    def close(self) -> None:
+        """End with the last answer, unless somebody else has the socket."""
+        if self.linger:
+            self._leave()
+        else:
+            self.server.front.finish(self)
+
+    @property
+    def has_unread(self) -> bool:
+        """Whether the client may still send what nobody will look at."""
+        whole = self.incoming.stage is Stage.DONE and self.incoming.problem is None
+        return bool(self.buffer) or not whole
+
+    def close_now(self) -> None:
+        """End at once."""
+        self._leave()
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)
+        self.socket.close()
+
+    def _leave(self) -> None:
+        self.rfile.close()
+        if self.share is not None:
+            self.share.close()
+            self.share = None
 
 
 class Server(wsgi.Server):
     """A server whose connections are strict and whose messages are in our log."""
 
     ConnectionClass = Connection
+    front: Front
+    """Set by `prepare`."""
+    _connections: Any
 
     def __init__(self, *args: Any, **options: Any) -> None:
         """Take the arguments of `cheroot.wsgi.Server`."""
@@ -258,6 +303,33 @@ class Server(wsgi.Server):
         self.max_request_header_size = HEADER_LIMIT_BYTES
         self.keep_alive_conn_limit = KEPT_CONNECTIONS
         self._bind_error: OSError | None = None
+        self.writers = Writers(self.requests.min)
+        self.bound(EngineConfig(), BODY_BYTES)
+
+    def bound(
+        self,
+        engine: EngineConfig,
+        body_bytes: int,
+        is_known: Callable[[dict[str, Any]], bool] | None = None,
+        trusted_proxies: Sequence[str] = (),
+    ) -> None:
+        """
+        Set what clients may send before anything is done for them; before `prepare`.
+
+        Args:
+            engine: The limits of all modules.
+            body_bytes: How long a body may be.
+            is_known: Whether the client of a request, of which there is the WSGI environ without
+                its body, may send so much; else `api_stranger_body_bytes` is the limit. Without
+                it everybody may.
+            trusted_proxies: Whose connections are of many clients.
+        """
+        self.body_bytes = self.first_body_bytes = body_bytes
+        self.is_known = is_known
+        if is_known is not None:
+            self.first_body_bytes = min(body_bytes, engine.api_stranger_body_bytes)
+        request_bytes = body_bytes + HEADER_LIMIT_BYTES + READ_BYTES
+        self.unfinished = Unfinished(Limits.of(engine, request_bytes, trusted_proxies))
 
     def prepare(self) -> None:
         """
@@ -270,6 +342,8 @@ class Server(wsgi.Server):
             super().prepare()
         except OSError as error:
             raise self._bind_error or error from None
+        self._connections.close()
+        self._connections = self.front = Front(self)
 
     def bind(self, family: int, type: int, proto: int = 0) -> Any:  # noqa: A002 - cheroot's name
         """Return the bound socket."""
@@ -287,12 +361,10 @@ class Server(wsgi.Server):
             log.exception("The HTTP server has failed.")
             os.kill(os.getpid(), signal.SIGTERM)
 
-    def process_conn(self, conn: Any) -> None:
-        """Hand a connection to a thread when there is something to read, not before."""
-        if conn.last_used is None:  # it is new
-            self.put_conn(conn)
-        else:
-            super().process_conn(conn)
+    def stop(self) -> None:
+        """Stop serving; what is being answered has `shutdown_timeout` seconds to end."""
+        self.writers.stop(self.shutdown_timeout)
+        super().stop()
 
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log what the server has to say."""

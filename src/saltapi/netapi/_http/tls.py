@@ -1,12 +1,14 @@
 """
 TLS on cheroot, with the handshake where it holds nobody up.
 
-Cheroot shakes hands in the thread that accepts connections: a client that connects and says
-nothing would keep all others out. Here the thread that reads the first request does it.
+Cheroot shakes hands in the thread that accepts connections, and waits for the client: one that
+connects and says nothing would keep all others out. Here it is a matter of the front, which waits
+for nobody.
 """
 
 import contextlib
 import logging
+import selectors
 import socket
 import ssl
 from typing import Any
@@ -48,19 +50,45 @@ class TlsAdapter(BuiltinSSLAdapter):
 class TlsConnection(Connection):
     """A connection that is TLS if its server is, and plain otherwise."""
 
-    def communicate(self) -> bool:
-        """Answer one request, after the handshake if it is the first."""
-        if isinstance(self.socket, ssl.SSLSocket) and not self.ssl_env:
-            try:
-                self.socket.do_handshake()
-            except OSError as error:  # ssl.SSLError is one
-                log.info("%s: no TLS: %s", self.remote_addr, error)
-                if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
-                    with contextlib.suppress(OSError):
-                        socket.socket.sendall(self.socket, PLAIN_HTTP_ANSWER)
-                return False
-            self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
-        return bool(super().communicate())
+    @property
+    def understands(self) -> bool:
+        """Whether the client can be answered in HTTP by now: after the handshake."""
+        return bool(self.ssl_env) or not isinstance(self.socket, ssl.SSLSocket)
+
+    def receive(self, limit_bytes: int) -> bytes | None:
+        """Same as `Connection.receive`, after the handshake, of which this is a part."""
+        self.wants = selectors.EVENT_READ
+        try:
+            if not self.understands:
+                self._shake_hands()
+            data = super().receive(limit_bytes)
+            pending = self.socket.pending() if data and self.ssl_env else 0
+            return data + self.socket.recv(pending) if pending else data
+        except ssl.SSLWantReadError:
+            return None
+        except ssl.SSLWantWriteError:
+            self.wants = selectors.EVENT_WRITE
+            return None
+
+    def end_answers(self) -> None:
+        """Same as `Connection.end_answers`, with TLS's farewell."""
+        if self.ssl_env:
+            with contextlib.suppress(ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self.socket.unwrap()
+        super().end_answers()
+
+    def _shake_hands(self) -> None:
+        try:
+            self.socket.do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError as error:  # ssl.SSLError is one
+            log.info("%s: no TLS: %s", self.remote_addr, error)
+            if isinstance(error, ssl.SSLError) and error.reason == "HTTP_REQUEST":
+                with contextlib.suppress(OSError):
+                    socket.socket.send(self.socket, PLAIN_HTTP_ANSWER)
+            raise
+        self.ssl_env = self.server.ssl_adapter.get_environ(self.socket)
 
 
 def use_tls(server: HTTPServer, context: ssl.SSLContext) -> None:

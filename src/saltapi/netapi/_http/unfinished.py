@@ -7,12 +7,13 @@ sockets tells what came, and ends what is refused here.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeAlias
 
 from saltapi.config import EngineConfig
 from saltapi.engine.limits.requests import client_of
+from saltapi.engine.sessions.addresses import address_listed
 from saltapi.errors import SaltApiError, ServiceBusy, TooManyRequests
 
 GRACE_SECONDS = 10.0
@@ -36,15 +37,20 @@ class Limits:
     bytes_per_address: int
     connections_per_address: int
     body_bytes_per_second: int
+    trusted_proxies: Sequence[str] = ()
+    """Whose connections are of many clients, and not counted as one address's."""
 
     @classmethod
-    def of(cls, engine: EngineConfig, request_bytes: int) -> Self:
+    def of(
+        cls, engine: EngineConfig, request_bytes: int, trusted_proxies: Sequence[str] = ()
+    ) -> Self:
         """Return the limits of *engine*, wide enough for one request of *request_bytes*."""
         return cls(
             bytes_in_all=max(engine.api_unfinished_bytes, request_bytes),
             bytes_per_address=max(engine.api_unfinished_bytes_per_address, request_bytes),
             connections_per_address=engine.api_connections_per_address,
             body_bytes_per_second=engine.api_min_body_rate_bytes,
+            trusted_proxies=trusted_proxies,
         )
 
 
@@ -63,8 +69,8 @@ class Unfinished:
         Return the share of a new connection, to be closed with it.
 
         Args:
-            peer: The address of whoever is there; "" for a unix socket, which may have any number
-                of connections.
+            peer: The address of whoever is there; "" for a unix socket, which has no limit of its
+                own, as trusted proxies have none.
             refuse: Ends the connection's request, with an answer if there is still time for one.
                 Called at most once, when it holds too much or must make room for another's;
                 perhaps by the thread of that other one.
@@ -73,10 +79,11 @@ class Unfinished:
             TooManyRequests: The address has as many connections as it may have.
         """
         address = client_of(peer)
-        limit = self.limits.connections_per_address
+        is_many = not peer or address_listed(self.limits.trusted_proxies, peer)
+        limit = 0 if is_many else self.limits.connections_per_address
         with self._lock:
-            holder = self._holders.setdefault(address, _Holder(address))
-            if address and limit and holder.connections >= limit:
+            holder = self._holders.setdefault(address, _Holder(address, is_many=is_many))
+            if limit and holder.connections >= limit:
                 raise TooManyRequests(CONNECTIONS, retry_after_seconds=RETRY_SECONDS)
             holder.connections += 1
         return Share(self, holder, refuse)
@@ -88,7 +95,8 @@ class Unfinished:
             if share.is_over:
                 return
             self._add(share, size_bytes)
-            if share.holder.held_bytes > self.limits.bytes_per_address:
+            limit = self.limits.bytes_per_address
+            if share.holder.held_bytes > limit and not share.holder.is_many:
                 refused[share] = TooManyRequests(OF_ADDRESS, retry_after_seconds=RETRY_SECONDS)
                 self._end(share)
             while self.held_bytes > self.limits.bytes_in_all:
@@ -134,8 +142,9 @@ class Unfinished:
 class _Holder:
     """What one address holds."""
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, *, is_many: bool) -> None:
         self.address = address
+        self.is_many = is_many
         self.connections = 0
         self.held_bytes = 0
         self.shares: set[Share] = set()

@@ -102,6 +102,8 @@ class Token(Resource):
 class Run(LowDataAdapter):
     """`/run`: commands with credentials in each chunk; header and cookie are not looked at."""
 
+    takes_strangers = True
+
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate."""
@@ -169,6 +171,10 @@ class Keys(Resource):
 class Webhook(Resource):
     """`/hook`: fire an event."""
 
+    def __init__(self, door: Door) -> None:
+        super().__init__(door)
+        self.takes_strangers = door.section.webhook_disable_auth
+
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:
         """Fire `salt/netapi/hook/…` with what was sent."""
@@ -207,8 +213,8 @@ def get_app(opts: Opts, name: str = SECTION) -> Door:
     section = RestCherrypyConfig.parse({"port": 1, **(opts.get(name) or {})})
     door = Door(opts, section, name)
     table = {path: resource(door) for path, resource in urls(section).items()}
-    router = Router(section.root_prefix, table, Nowhere(door))
-    door.application = application(door, router)
+    door.router = Router(section.root_prefix, table, Nowhere(door))
+    door.application = application(door, door.router)
     return door
 
 

@@ -5,7 +5,9 @@ The address is checked, the answer's format chosen, the handler called, and what
 the error that it raises, written in that format. Handlers take and return plain values.
 """
 
+import contextlib
 import functools
+import http.cookies
 import inspect
 import logging
 import time
@@ -34,6 +36,8 @@ from saltapi.types import Opts
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIEnvironment
 
+    from saltapi.netapi.rest_cherrypy.router import Router
+
 T = TypeVar("T")
 Handler = Callable[..., Any]
 
@@ -53,6 +57,8 @@ class Door:
         self.services = Services(opts, section, name)
         self.application: Callable[..., Iterable[bytes]] | None = None
         """CherryPy's application around the handlers; set by `app.get_app`."""
+        self.router: Router | None = None
+        """Who answers at which path; set by `app.get_app`."""
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -75,6 +81,39 @@ class Door:
             return self.application(environ, noting_start_response)
         finally:
             log_access(environ, status, time.monotonic() - started)
+
+    def is_known(self, environ: "WSGIEnvironment") -> bool:
+        """
+        Return whether the client of a request may send a body as long as bodies may be at all.
+
+        It may with a session, and where who it is stands in the body.
+        """
+        assert self.router is not None  # noqa: S101 - set before anybody is let in
+        resource, _ = self.router.find(environ["SCRIPT_NAME"], environ["PATH_INFO"])
+        believe(environ, self.section.trusted_proxies)
+        cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
+        if self.section.enable_sessions:
+            with contextlib.suppress(http.cookies.CookieError):
+                cookie.load(environ.get("HTTP_COOKIE", ""))
+        headers = {
+            "X-Auth-Token": environ.get("HTTP_X_AUTH_TOKEN", ""),
+            "Authorization": environ.get("HTTP_AUTHORIZATION", ""),
+        }
+        morsel = cookie.get(answers.COOKIE)
+        tokens = answers.session_tokens(headers, None if morsel is None else morsel.value)
+        peer = environ.get("REMOTE_ADDR") or ""
+        try:
+            check_admitted(environ, self.section, takes_cookies=False)
+            if resource.takes_strangers:
+                return True
+            if not tokens:
+                return False
+            token = (
+                tokens[0] if len(tokens) == 1 else self.call(lambda api: api.token_among(tokens))
+            )
+            return bool(self.call(lambda api: api.session(token, peer=peer)))
+        except errors.SaltApiError:
+            return False
 
     def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
         """Return what *operation* of the engine's `Api` returns."""

@@ -13,6 +13,8 @@ class Resource:
 
     gives_cookie = False
     """Whether an answer may have the session cookie."""
+    takes_strangers = False
+    """Whether a body may be long before it is known whose it is: that stands in the body."""
 
     def __init__(self, door: Door) -> None:
         self.door = door

@@ -5,7 +5,6 @@ import threading
 
 from saltapi import errors
 from saltapi.config import EngineConfig
-from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.logs import open_logs
 from saltapi.netapi._http.tls import use_tls
@@ -16,7 +15,7 @@ from saltapi.process import lifecycle, tls
 from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
-"""How long a client may pause in a request, and a connection may wait for its next one."""
+"""How long a connection may wait for its next request, and a client before it reads on."""
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -72,9 +71,7 @@ def make_server(door: Door, name: str, engine: EngineConfig) -> Server:
         shutdown_timeout=math.ceil(engine.api_shutdown_timeout),
     )
     server.gateway = StreamGateway
-    # The limit is kept by the application, which answers in the client's format; this one is
-    # for bodies that are not even worth reading.
-    server.max_request_body_size = max(section.max_request_body_size, DRAINED_BYTES)
+    server.bound(engine, section.max_request_body_size, door.is_known, section.trusted_proxies)
     server.stats["Enabled"] = section.collect_stats
     if not section.disable_ssl:
         use_tls(server, tls.server_context(section, name))

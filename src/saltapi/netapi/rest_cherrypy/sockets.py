@@ -102,19 +102,20 @@ class StreamGateway(Gateway):
                 self._hand_over(detach=answered and self._is_stream)
 
     def _hand_over(self, *, detach: bool) -> None:
+        connection = self.req.conn
+        try:
+            connection.answering.wait(0)
+        except OSError:
+            detach = False
         if not detach:
             gone = socket.socket()
             gone.close()
             self._handover.begin(gone)
             return
-        connection = self.req.conn
         self.req.chunked_write = False  # the last chunk is not cheroot's to send any more
         self.req.close_connection = True  # cheroot is to forget the connection,
         connection.linger = True  # and to leave its socket open
-        early = b""
-        while connection.rfile.has_data():
-            early += connection.rfile.read1()
-        self._handover.begin(connection.socket, early)
+        self._handover.begin(connection.socket, bytes(connection.buffer))
 
 
 _LENGTH_AND_CONNECTION = {"content-length", "connection"}
