@@ -239,3 +239,15 @@ def test_what_the_master_takes_is_handed_on() -> None:
     assert (("delimiter", "|"), ("metadata", {"a": 1})) == local(
         metadata={"a": 1}, delimiter="|", nocache=None
     ).extra
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [HUGE, [HUGE], {HUGE: 1}, {"a": [{"b": -HUGE}]}, "x" * 20_000, [[]] * 20_000, {b"x" * 20_000}],
+    ids=lambda metadata: type(metadata).__name__,
+)
+def test_long_metadata_is_refused(metadata: Any) -> None:
+    """Every return carries it: its size is bounded, also where Python does not write it out."""
+    with pytest.raises(InvalidChunk, match="'metadata' is too long") as caught:
+        local(metadata=metadata)
+    assert "metadata" == caught.value.key

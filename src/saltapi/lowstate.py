@@ -536,12 +536,34 @@ def _extra(chunk: Chunk) -> tuple[tuple[str, Any], ...]:
     for key, value in found:
         if key in {"ret_kwargs", "executor_opts"} and not isinstance(value, Mapping):
             raise InvalidChunk(f"{key!r} must be a mapping.", key=key)
-        if key == "metadata" and len(repr(value)) > METADATA_CHARACTERS:
+        if key == "metadata" and _is_longer(value, METADATA_CHARACTERS):
             raise InvalidChunk(
                 f"'metadata' is too long: {METADATA_CHARACTERS} characters are enough.", key=key
             )
     flags = ("start_event", "nocache")
     return tuple((k, v) for k, v in found if k not in flags or _flag(chunk, k))
+
+
+def _is_longer(value: Any, characters: int) -> bool:
+    """
+    Return whether *value* comes to more than *characters*, about as it is written.
+
+    It is not written: a number takes the longer for it, and Python refuses those of 4,300 digits.
+    Each of its bits counts.
+    """
+    rest = [value]
+    while rest and characters >= 0:
+        part = rest.pop()
+        characters -= 2
+        if isinstance(part, Mapping):
+            rest += [*part.keys(), *part.values()]
+        elif isinstance(part, list | tuple | set | frozenset):
+            rest += part
+        elif isinstance(part, str | bytes):
+            characters -= len(part)
+        elif isinstance(part, int):
+            characters -= part.bit_length()
+    return characters < 0
 
 
 def _number_as_text(value: Any) -> Any:
