@@ -144,7 +144,7 @@ def test_logs_of_clients(behind: ApiServer) -> None:
     forged = f'[{address}%" 200 forged]:1'
     assert 200 == run(behind, [("X-Forwarded-For", forged)]).status
     if behind.module == "rest_wsgi":
-        return  # tests/netapi/test_rest_wsgi.py
+        return  # tests/netapi/rest_wsgi
     access = behind.directory / "access.log"
     eventually(lambda: f'{address} "POST /run"' in access.read_text())
     assert "forged" not in access.read_text()
