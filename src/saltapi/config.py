@@ -245,7 +245,31 @@ class AccessSection(Section):
     ] = []
 
 
-class RestWsgiConfig(AccessSection):
+class ServiceSection(AccessSection):
+    """Base of our modules' sections: what the engine does for each of them."""
+
+    port: Port | None = None
+    administrators: list[str] = []
+    event_acl: EventAclOption = "all"
+    webhook_secrets: dict[str, HookSecrets] = {}
+    idempotency_seconds: Seconds = 86_400
+    job_book_jobs: int = Field(default=2000, ge=1)
+    job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)
+    audit_log: AbsolutePath = ""
+    audit_required: bool = False
+    audit_arguments: Literal["none", "redacted", "all"] = "redacted"
+    audit_redact: list[str] = AUDIT_REDACT
+    monitoring_urls: bool = False
+    metrics_disable_auth: bool = False
+    metrics_addresses: list[str] = []
+
+    @property
+    def processes(self) -> int:
+        """How many processes serve the module; 0 for one on each core."""
+        return 1
+
+
+class RestWsgiConfig(ServiceSection):
     """Options of `rest_wsgi` (0.8.4, "rest_wsgi")."""
 
     title = "rest_wsgi"
@@ -257,7 +281,7 @@ class RestWsgiConfig(AccessSection):
     max_request_body_size: BodyLimit = MIB
 
 
-class TlsSection(AccessSection):
+class TlsSection(ServiceSection):
     """Base of the sections of modules that speak TLS themselves (`saltapi.process.tls`)."""
 
     ssl_crt: str | None = Field(default=None, validation_alias=AliasChoices("ssl_crt", "ssl_cert"))
@@ -286,8 +310,6 @@ class HttpSection(TlsSection):
     stats_disable_auth: bool = False
     cors_origin: list[str] | str | None = None
     token_in_url: bool = True
-    administrators: list[str] = []
-    webhook_secrets: dict[str, HookSecrets] = {}
 
     @property
     def cors_origins(self) -> list[str]:
@@ -335,6 +357,11 @@ class RestTornadoConfig(HttpSection):
     websockets: bool = False
     num_processes: int = Field(default=1, le=256)
 
+    @property
+    def processes(self) -> int:
+        """How many processes serve the module; 0 for one on each core."""
+        return self.num_processes
+
     @model_validator(mode="before")
     @classmethod
     def _find_key(cls, values: dict[str, Any]) -> dict[str, Any]:
@@ -344,7 +371,7 @@ class RestTornadoConfig(HttpSection):
 
 
 class ProtectionSection(SiteSection):
-    """Base of the sections of modules that limit users and keep an audit log; 0 is no limit."""
+    """Base of the sections of modules that limit users; 0 is no limit."""
 
     user_requests_per_minute: int = Field(default=0, ge=0)
     address_requests_per_minute: int = Field(default=60_000, ge=0)
@@ -359,10 +386,6 @@ class ProtectionSection(SiteSection):
     queue_requests: int = Field(default=4000, ge=0)
     user_queue_requests: int = Field(default=2000, ge=0)
     queue_seconds: Seconds = 30
-    audit_log: AbsolutePath = ""
-    audit_required: bool = False
-    audit_arguments: Literal["none", "redacted", "all"] = "redacted"
-    audit_redact: list[str] = AUDIT_REDACT
 
 
 class RestAsgiConfig(ProtectionSection):
@@ -379,12 +402,13 @@ class RestAsgiConfig(ProtectionSection):
     )
     max_request_head_size: int = Field(default=64 * KIB, ge=1 * KIB)
     server_header: bool = True
-    idempotency_seconds: Seconds = 86_400
-    job_book_jobs: int = Field(default=2000, ge=1)
-    job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)
     event_acl: EventAclOption = "permitted"
-    metrics_disable_auth: bool = False
-    metrics_addresses: list[str] = []
+    monitoring_urls: bool = True
+
+    @property
+    def processes(self) -> int:
+        """How many processes serve the module; 0 for one on each core."""
+        return self.workers
 
 
 SECTIONS: dict[str, type[Section]] = {

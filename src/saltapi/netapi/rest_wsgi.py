@@ -16,8 +16,8 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from saltapi import config, errors, formats
-from saltapi.engine.commands.blocking import APIClient
-from saltapi.engine.operations.api import Api
+from saltapi.engine.engine import Engine
+from saltapi.engine.loop_thread import LoopThread
 from saltapi.netapi._http.admission import check_readable
 from saltapi.netapi._http.answers import flattened
 from saltapi.netapi._http.bodies import read_body
@@ -50,7 +50,8 @@ class RestWsgi:
 
     def __init__(self, opts: Opts, section: config.RestWsgiConfig) -> None:
         self._section = section
-        self._client = APIClient(opts)
+        self._engine = Engine(opts, section, NAME)
+        self._thread = LoopThread(lambda: self._engine)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -86,11 +87,11 @@ class RestWsgi:
 
     def responds(self) -> bool:
         """Return whether the engine's event loop turns."""
-        return self._client.responds(lifecycle.beat_interval_seconds() or 0.0)
+        return self._thread.responds(lifecycle.beat_interval_seconds() or 0.0)
 
     def close(self) -> None:
         """Let go of the master."""
-        self._client.close()
+        self._thread.close()
 
     def _run(self, environ: "WSGIEnvironment") -> list[Any]:
         # The body is read whatever comes of it: left on the connection, it would be taken for the
@@ -108,9 +109,7 @@ class RestWsgi:
             raise errors.BadRequest("The body is empty: send a lowstate as JSON.")
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
-        results = self._client.call(
-            lambda client: Api(client, self._section).run(lowstate, peer=peer)
-        )
+        results = self._thread.call(lambda engine: engine.api.run(lowstate, peer=peer))
         return flattened(lowstate, results)
 
 

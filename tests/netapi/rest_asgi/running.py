@@ -29,4 +29,4 @@ class RunningServer(running.RunningServer):
 
     def client_of(self, server: Server) -> AsyncAPIClient:
         """Return the server's engine."""
-        return server.application.door.client
+        return server.application.engine.client

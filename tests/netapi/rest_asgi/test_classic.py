@@ -134,7 +134,7 @@ def test_encoded_slash_is_part_of_a_name(site: RunningServer, monkeypatch: Any) 
     async def fire(tag: str, _data: Any) -> None:
         seen.append(tag)
 
-    monkeypatch.setattr(site.server.application.door.client.bus, "fire", fire)
+    monkeypatch.setattr(site.server.application.engine.client.bus, "fire", fire)
     for path in ("a%2Fb/c", "a%252Fb", "/x//y/"):
         assert 200 == site.send("POST", f"/salt/api/hook/{path}", json_body={}).status
     assert ["salt/netapi/hook/a/b/c", "salt/netapi/hook/a%2Fb", "salt/netapi/hook/x/y"] == seen
@@ -143,7 +143,7 @@ def test_encoded_slash_is_part_of_a_name(site: RunningServer, monkeypatch: Any) 
 def test_debug(plain: RunningServer, site: RunningServer, monkeypatch: Any) -> None:
     """An error of ours is 500 in the client's format, with its traceback under `debug` only."""
     for server, path, debug in ((plain, "/", True), (site, "/salt/api", False)):
-        monkeypatch.setattr(server.server.application.door.client, "config", None)
+        monkeypatch.setattr(server.server.application.engine.client, "config", None)
         answer = server.send("GET", path)
         monkeypatch.undo()
         assert (500, JSON) == (answer.status, answer.media_type)
@@ -326,7 +326,7 @@ def test_reader_that_hangs(site: RunningServer, monkeypatch: pytest.MonkeyPatch)
 
 def websocket(server: RunningServer, path: str = "/ws", **options: Any) -> ClientConnection:
     """Return a connected client."""
-    prefix = server.server.application.door.section.root_prefix.rstrip("/")
+    prefix = server.server.application.engine.section.root_prefix.rstrip("/")
     headers = {**SESSION, **options.pop("headers", {})}
     url = f"ws://{HOST}:{server.port}{prefix}{path}"
     made: ClientConnection = connect(url, additional_headers=headers, max_size=None, **options)

@@ -86,7 +86,7 @@ class SlowServer(RunningServer):
     @property
     def commands(self) -> Any:
         """The slots of commands."""
-        return self.server.application.door.limits.slots[RequestClass.COMMANDS]
+        return self.server.application.engine.limits.slots[RequestClass.COMMANDS]
 
     def go_on(self) -> None:
         """Let everything that is held be answered."""
@@ -196,7 +196,7 @@ def test_streams(slow: SlowServer) -> None:
             "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
         }
         assert 429 == slow.send("GET", "/v1/stream/ws", headers=upgrade).status
-    streams = slow.server.application.door.limits.slots[RequestClass.STREAMS]
+    streams = slow.server.application.engine.limits.slots[RequestClass.STREAMS]
     eventually(lambda: streams.running == 0)
     slow.go_on()
     assert 200 == slow.send("GET", path, headers=headers).status

@@ -163,7 +163,7 @@ def test_without_a_master(tmp_path: Path) -> None:
         assert found["checks"]["service"]["ok"] is True
         assert 200 == server.send("GET", "/livez").status
 
-        server.loop.call_soon_threadsafe(server.server.application.door.end_streams)
+        server.loop.call_soon_threadsafe(server.server.application.engine.end_streams)
         eventually(lambda: not server.send("GET", "/readyz").value()["checks"]["service"]["ok"])
 
 

@@ -231,7 +231,7 @@ def test_preflight() -> None:
 def test_debug(debug: bool, caplog: pytest.LogCaptureFixture) -> None:
     """An error that is ours is in the log; the client sees the traceback only with `debug`."""
     door = WsgiDoor(debug=debug)
-    door.door.client.config = None  # type: ignore[assignment]  # nothing real breaks `GET /`
+    door.door.engine.client.config = None  # type: ignore[assignment]  # nothing real breaks `GET /`
     answer = door.ask("GET", "/")
 
     assert 500 == answer.status
@@ -295,7 +295,7 @@ def test_error_log(tmp_path: Path) -> None:
         door = WsgiDoor()
         door.ask("GET", "/nope")
         assert "" == file.read_text()
-        door.door.client.config = None  # type: ignore[assignment]
+        door.door.engine.client.config = None  # type: ignore[assignment]
         request_id = door.ask("GET", "/").header("X-Request-Id")
         lines = file.read_text().splitlines()
     with logs(log_error_file=str(debug_file), log_access_file=str(file), debug=True):

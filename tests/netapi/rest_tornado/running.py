@@ -30,4 +30,4 @@ class RunningServer(running.RunningServer):
 
     def client_of(self, server: Server) -> AsyncAPIClient:
         """Return the server's engine."""
-        return server.application.client
+        return server.application.engine.client

@@ -19,7 +19,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from saltapi import formats, trace
-from saltapi.config import KIB, ProtectionSection
+from saltapi.config import KIB, ServiceSection
 from saltapi.engine.audit import activity
 from saltapi.engine.audit.activity import Act
 from saltapi.engine.audit.redaction import Redaction
@@ -222,7 +222,7 @@ class AuditFile:
 class AuditLog:
     """The audit log of one module in one process."""
 
-    def __init__(self, section: ProtectionSection) -> None:
+    def __init__(self, section: ServiceSection) -> None:
         """
         Raises:
             CannotStart: The file cannot be written.

@@ -16,14 +16,15 @@ from starlette.routing import Match
 import saltapi
 from saltapi import errors, trace
 from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.logs import one_line, without_token
 from saltapi.netapi.rest_asgi import classic, documentation, operations
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
 from saltapi.netapi.rest_asgi.v1 import ROUTERS
+from saltapi.process import lifecycle
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -33,12 +34,12 @@ WRONG_METHOD = "Specified method is invalid for this resource."
 
 
 class Application(Middleware):
-    """The module as an ASGI application; `door` is what its requests share."""
+    """The module as an ASGI application; `engine` is what its requests share."""
 
-    def __init__(self, api: FastAPI, door: Door) -> None:
-        super().__init__(api, door)
+    def __init__(self, api: FastAPI, engine: Engine[RestAsgiConfig]) -> None:
+        super().__init__(api, engine)
         self.api = api
-        self.door = door
+        self.engine = engine
 
 
 def create_app(opts: Opts, name: str = SECTION) -> Application:
@@ -49,15 +50,15 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
         CannotStart: An option is wrong.
     """
     section = RestAsgiConfig.parse(opts.get(name) or {})
-    door = Door(opts, section, name)
+    engine = Engine(opts, section, name, watches_jobs=True, processes=lifecycle.processes)
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        await door.start()
+        await engine.start()
         try:
             yield
         finally:
-            await door.close()
+            await engine.close()
 
     api = FastAPI(
         title="saltapi",
@@ -72,19 +73,19 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
             Exception: _on_unexpected,
         },
     )
-    api.state.door = door
+    api.state.engine = engine
     prefix = section.root_prefix.rstrip("/")
     classic.add_routes(api.router, section)
     api.include_router(operations.router, prefix=prefix)
     api.include_router(documentation.router, prefix=prefix)
     for router in ROUTERS:
         api.include_router(router, prefix=f"{prefix}/v1")
-    return Application(api, door)
+    return Application(api, engine)
 
 
 async def _on_error(connection: HTTPConnection, error: Exception) -> Response:
     assert isinstance(error, errors.SaltApiError)  # noqa: S101 - what it is registered for
-    debug = connection.app.state.door.section.debug
+    debug = connection.app.state.engine.section.debug
     level = logging.WARNING if error.status >= 500 or debug else logging.INFO
     sentence = one_line(without_token(str(error)))
     log.log(level, "%d %s %s", error.status, sentence, trace.current.get())
@@ -147,7 +148,7 @@ def preflight(request: Request, allowed: str) -> Response:
     """Answer an OPTIONS request: what may be sent here, and from where (the Fetch standard)."""
     headers = {"Allow": allowed}
     asked = request.headers.get("Access-Control-Request-Method")
-    origins = request.app.state.door.section.cors_origins
+    origins = request.app.state.engine.section.cors_origins
     if asked and answers.cors_headers(request.headers.get("Origin"), origins):
         headers["Access-Control-Allow-Methods"] = allowed
         headers["Access-Control-Allow-Headers"] = (

@@ -18,7 +18,7 @@ from saltapi import formats
 from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.openapi import document
-from saltapi.netapi.rest_asgi.requests import TheDoor
+from saltapi.netapi.rest_asgi.requests import TheEngine
 
 router = APIRouter(tags=["documentation"])
 
@@ -55,9 +55,11 @@ IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
         }
     },
 )
-async def openapi(request: Request, door: TheDoor, if_none_match: IfNoneMatch = None) -> Response:
+async def openapi(
+    request: Request, engine: TheEngine, if_none_match: IfNoneMatch = None
+) -> Response:
     """Return the OpenAPI document of the module. Needs no session."""
-    prefix = door.section.root_prefix.rstrip("/")
+    prefix = engine.section.root_prefix.rstrip("/")
     file = await asyncio.to_thread(_described, request.app, prefix)
     return file.response(request, if_none_match, formats.JSON_TYPE)
 

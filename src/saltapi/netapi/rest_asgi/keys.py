@@ -48,8 +48,8 @@ def keyed(request: Request, body: Any) -> Keyed | None:
         return None
     if len(values) > 1:
         raise BadRequest(f"Send one {NAME}, not {len(values)}.")
-    door = request.app.state.door
-    found: Keyed = door.idempotency.keyed(
+    engine = request.app.state.engine
+    found: Keyed = engine.idempotency.keyed(
         values[0], request.method, request.url.path, request.url.query, body
     )
     return found

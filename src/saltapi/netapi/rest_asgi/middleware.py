@@ -14,12 +14,12 @@ from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 
 from saltapi import errors, trace
-from saltapi.config import KIB
+from saltapi.config import KIB, RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.logs import log_access, loggable_path
 from saltapi.netapi._http.origins import check_handshake
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.environ import believed
 from saltapi.netapi.rest_asgi.paths import located
 from saltapi.netapi.rest_asgi.problems import error_response, unexpected
@@ -47,43 +47,43 @@ DENIAL = "websocket.http.response"
 class Middleware:
     """The outermost ASGI application of the module."""
 
-    def __init__(self, app: App, door: Door) -> None:
+    def __init__(self, app: App, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
             app: Answers what comes through.
-            door: What all requests share.
+            engine: What all requests share.
         """
         self._app = app
-        self._protected = Protection(app, door)
-        self._door = door
+        self._protected = Protection(app, engine)
+        self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one connection."""
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope, environ = believed(scope, self._door.section.trusted_proxies)
+        scope, environ = believed(scope, self._engine.section.trusted_proxies)
         current = trace.Trace(context=trace_context(scope))
         trace.current.set(current)
-        answer = _Answer(self._door, scope, send, current)
+        answer = _Answer(self._engine, scope, send, current)
         # Servers drop the body of an answer to HEAD themselves.
-        inner = {**scope, **located(scope, self._door.section.root_prefix)}
+        inner = {**scope, **located(scope, self._engine.section.root_prefix)}
         inner.setdefault("state", {})
         if scope.get("method") == "HEAD":
             inner |= {"method": "GET", "saltapi.head": True}
         inner["app"] = self._app
         began_at = time.monotonic()
-        recorder = self._door.audit.record(
+        recorder = self._engine.audit.record(
             current,
-            module=self._door.name,
+            module=self._engine.name,
             address=environ["REMOTE_ADDR"],
             method=str(scope.get("method", "WEBSOCKET")),
             path=loggable_path(environ),
         )
-        metrics = self._door.metrics
+        metrics = self._engine.metrics
         metrics.in_flight += 1
         try:
-            await self._door.start()  # already done where the server speaks lifespan
+            await self._engine.start()  # already done where the server speaks lifespan
             await self._answer(inner, environ, receive, answer)
         finally:
             metrics.in_flight -= 1
@@ -99,7 +99,7 @@ class Middleware:
         self, scope: Scope, environ: dict[str, Any], receive: Receive, answer: "_Answer"
     ) -> None:
         connection = HTTPConnection(scope)
-        section = self._door.section
+        section = self._engine.section
         try:
             check_admitted(
                 environ,
@@ -115,7 +115,7 @@ class Middleware:
         try:
             if "HTTP_COOKIE" in environ:
                 scope = await without_foreign_bearer(scope)
-            await self._protected(await with_token(self._door, scope), receive, answer.send)
+            await self._protected(await with_token(self._engine, scope), receive, answer.send)
         except errors.SaltApiError as error:
             await error_response(connection, error)(scope, receive, answer.send)
         except Exception:
@@ -145,16 +145,18 @@ def route_of(scope: Scope) -> str | None:
 class _Answer:
     """Takes what the application sends, adds what every answer has, and passes it on."""
 
-    def __init__(self, door: Door, scope: Scope, send: Send, current: trace.Trace) -> None:
+    def __init__(
+        self, engine: Engine[RestAsgiConfig], scope: Scope, send: Send, current: trace.Trace
+    ) -> None:
         self.status = NOT_ANSWERED
         self._send = send
         self._current = current
         request = HTTPConnection(scope)
         self._accept_encoding = request.headers.get("Accept-Encoding")
         self._cors_headers = answers.cors_headers(
-            request.headers.get("Origin"), door.section.cors_origins, EXPOSED_HEADERS
+            request.headers.get("Origin"), engine.section.cors_origins, EXPOSED_HEADERS
         )
-        self._names_server = door.section.server_header
+        self._names_server = engine.section.server_header
         self._start: Message | None = None
         self._can_say_why = scope["type"] == "http" or DENIAL in (scope.get("extensions") or {})
         self.began_at: float | None = None

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from saltapi.engine.monitoring import metrics
 from saltapi.engine.monitoring.health import is_ready
 from saltapi.engine.sessions.addresses import address_allowed
-from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheToken
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheToken
 
 router = APIRouter(tags=["operations"])
 
@@ -72,9 +72,9 @@ async def livez() -> Alive:
         },
     },
 )
-async def readyz(door: TheDoor, response: Response) -> Readiness:
+async def readyz(engine: TheEngine, response: Response) -> Readiness:
     """Look at the master, its event bus and the function workers. Needs no session."""
-    checks = await door.health.checks()
+    checks = await engine.health.checks()
     ready = is_ready(checks)
     if not ready:
         response.status_code = 503
@@ -104,11 +104,11 @@ async def readyz(door: TheDoor, response: Response) -> Readiness:
         }
     },
 )
-async def read_metrics(door: TheDoor, token: TheToken, peer: Peer) -> Response:
+async def read_metrics(engine: TheEngine, token: TheToken, peer: Peer) -> Response:
     """Return the numbers. Needs a session unless the config lets the address in without one."""
-    section = door.section
+    section = engine.section
     listed = bool(section.metrics_addresses) and address_allowed(section.metrics_addresses, peer)
     if not (section.metrics_disable_auth or listed):
-        await door.api.session(token, peer=peer)
-    text = await door.shared_metrics.text()
+        await engine.api.session(token, peer=peer)
+    text = await engine.shared_metrics.text()
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -71,7 +71,7 @@ def status_of(kind: type[errors.SaltApiError], *, of_v1: bool) -> int:
 def error_response(connection: HTTPConnection, error: errors.SaltApiError) -> Response:
     """Return the answer to a request that ended with *error*, in a format that it accepts."""
     trace.note_error(error)
-    connection.app.state.door.metrics.error(error.code)
+    connection.app.state.engine.metrics.error(error.code)
     of_v1 = speaks_problems(connection)
     status = status_of(type(error), of_v1=of_v1)
     accept = connection.headers.get("Accept")
@@ -89,7 +89,7 @@ def error_response(connection: HTTPConnection, error: errors.SaltApiError) -> Re
 def unexpected(connection: HTTPConnection) -> Response:
     """Return the answer to a request that met an error of ours, while that is handled."""
     sentence = answers.UNEXPECTED
-    if connection.app.state.door.section.debug:
+    if connection.app.state.engine.section.debug:
         sentence = redact(traceback.format_exc())
     return error_response(connection, errors.SaltApiError(sentence))
 

@@ -14,10 +14,11 @@ from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from saltapi.bridge.requests.turns import FairSlots
+from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.problems import error_response
 from saltapi.netapi.rest_asgi.requests import peer_of, token_of
 
@@ -67,15 +68,15 @@ def class_of(method: str, path: str, query: str = "") -> RequestClass | None:
 class Protection:
     """The application behind the limits of the module."""
 
-    def __init__(self, app: App, door: Door) -> None:
+    def __init__(self, app: App, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
             app: Answers what comes through.
-            door: What all requests share.
+            engine: What all requests share.
         """
         self._app = app
-        self._door = door
-        self._prefix = door.section.root_prefix.rstrip("/")
+        self._engine = engine
+        self._prefix = engine.section.root_prefix.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -93,7 +94,7 @@ class Protection:
             await self._app(scope, receive, send)
             return
         user = None if found is RequestClass.LOGINS else await self._user(connection, path, query)
-        limits = self._door.limits
+        limits = self._engine.limits
         whose = limits.count(user, peer_of(connection))
         slot = _Slot(limits.slots[found], whose)
         guarded = _Guarded(connection, receive, send, slot)
@@ -107,7 +108,7 @@ class Protection:
     async def _user(self, connection: HTTPConnection, path: str, query: str) -> str | None:
         """Return whose session the request has; None without a valid one."""
         token = token_of(connection)
-        if not token and self._door.section.token_in_url:
+        if not token and self._engine.section.token_in_url:
             token = path.rpartition("/")[2]
             if not is_token(token) and "token=" in query:
                 values = parse_qs(query, max_num_fields=QUERY_FIELDS)
@@ -115,7 +116,7 @@ class Protection:
         if not is_token(token):
             return None
         try:
-            session = await self._door.client.sessions.check(token)
+            session = await self._engine.client.sessions.check(token)
         except SaltApiError:  # the handler says so
             return None
         return f"{session.name} {session.eauth}"

@@ -77,7 +77,7 @@ def run_headers(run: Run, root: str) -> dict[str, str]:
 
 async def run_answer(request: Request, run: Run) -> Response:
     """Answer with the results of *run*: as they come, or as one document when all are there."""
-    section = request.app.state.door.section
+    section = request.app.state.engine.section
     headers = run_headers(run, section.root_prefix.rstrip("/"))
     media_type = request.state.media_type
     if media_type in {SSE_TYPE, NDJSON_TYPE}:

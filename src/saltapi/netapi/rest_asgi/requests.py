@@ -12,10 +12,11 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.requests import ClientDisconnect, HTTPConnection
 
+from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.errors import BadRequest, BodyTooLarge
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.types import Session
 
 Scope = MutableMapping[str, Any]
@@ -35,17 +36,17 @@ SESSION_SCHEMES = (_HEADER, _BEARER, _COOKIE)
 """The ways to send the token of a session."""
 
 
-def door_of(connection: HTTPConnection) -> Door:
+def engine_of(connection: HTTPConnection) -> Engine[RestAsgiConfig]:
     """Return what all requests share."""
-    door: Door = connection.app.state.door
-    return door
+    engine: Engine[RestAsgiConfig] = connection.app.state.engine
+    return engine
 
 
-async def _door(connection: HTTPConnection) -> Door:
-    return door_of(connection)
+async def _engine(connection: HTTPConnection) -> Engine[RestAsgiConfig]:
+    return engine_of(connection)
 
 
-TheDoor = Annotated[Door, Depends(_door)]
+TheEngine = Annotated[Engine[RestAsgiConfig], Depends(_engine)]
 """What all requests share."""
 
 
@@ -68,7 +69,7 @@ def tokens_of(connection: HTTPConnection) -> list[str]:
         "X-Auth-Token": connection.headers.get("X-Auth-Token", ""),
         "Authorization": connection.headers.get("Authorization", ""),
     }
-    section = connection.app.state.door.section
+    section = connection.app.state.engine.section
     cookie = connection.cookies.get(answers.COOKIE) if section.enable_sessions else None
     return answers.session_tokens(headers, cookie)
 
@@ -87,7 +88,7 @@ async def without_foreign_bearer(scope: Scope) -> Scope:
     """
     connection = HTTPConnection(scope)
     tokens = tokens_of(connection)
-    if len(tokens) < 2 or tokens[0] == await door_of(connection).api.token_among(tokens):
+    if len(tokens) < 2 or tokens[0] == await engine_of(connection).api.token_among(tokens):
         return scope
     headers = [(name, value) for name, value in scope["headers"] if name != b"authorization"]
     return {**scope, "headers": headers}
@@ -103,13 +104,13 @@ TheToken = Annotated[str, Depends(_token)]
 
 async def _session(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     token: TheToken,
     _header: Annotated[Any, Depends(_HEADER)],
     _bearer: Annotated[Any, Depends(_BEARER)],
     _cookie: Annotated[Any, Depends(_COOKIE)],
 ) -> Session:
-    return await door.api.session(token, peer=peer_of(request))
+    return await engine.api.session(token, peer=peer_of(request))
 
 
 TheSession = Annotated[Session, Depends(_session)]
@@ -124,7 +125,7 @@ async def read_body(request: Request) -> bytes:
         BodyTooLarge, BadRequest
     """
     if not hasattr(request.state, "raw_body"):
-        limit_bytes = request.app.state.door.section.max_request_body_size
+        limit_bytes = request.app.state.engine.section.max_request_body_size
         try:
             async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
                 request.state.raw_body = await _read(request, limit_bytes)

@@ -18,7 +18,7 @@ from saltapi import formats
 from saltapi.errors import SaltApiError
 from saltapi.netapi.rest_asgi.requests import (
     decoded_body,
-    door_of,
+    engine_of,
     peer_of,
     read_body,
     token_of,
@@ -96,7 +96,7 @@ async def _body_value(request: Request) -> Any:
     try:
         return await decoded_body(request)
     except SaltApiError:
-        await door_of(request).api.session(token_of(request), peer=peer_of(request))
+        await engine_of(request).api.session(token_of(request), peer=peer_of(request))
         raise
 
 

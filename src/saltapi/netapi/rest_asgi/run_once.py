@@ -6,9 +6,10 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response
 
+from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi import keys
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.record_streams import run_answer
 from saltapi.types import Session
 
@@ -25,11 +26,11 @@ async def run_once(
         session: Who asks.
         prepare: Checks what is to be run; called unless it has run before.
     """
-    door: Door = request.app.state.door
+    engine: Engine[RestAsgiConfig] = request.app.state.engine
     key = keys.keyed(request, body)
     if key is None:
-        return await run_answer(request, await door.runs.start(await prepare()))
-    run = await door.replays.find(key, session)
+        return await run_answer(request, await engine.runs.start(await prepare()))
+    run = await engine.replays.find(key, session)
     if run is None:
-        run = await door.replays.start(key, await prepare())
+        run = await engine.replays.start(key, await prepare())
     return keys.mark(await run_answer(request, run), key)

@@ -91,7 +91,7 @@ class Server:
         """
         self.application = create_app(opts, name)
         self._name = name
-        self._section = self.application.door.section
+        self._section = self.application.engine.section
         self._sockets = sockets
         self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
         context = self._context()
@@ -147,7 +147,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         assert self._serving is not None  # noqa: S101 - it was entered
-        self.application.door.end_streams()
+        self.application.engine.end_streams()
         self._server.should_exit = True
         try:
             async with asyncio.timeout(self._stop_seconds + FAREWELL_SECONDS):
@@ -159,7 +159,7 @@ class Server:
 
     def reload(self) -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
-        self.application.door.services.reload()
+        self.application.engine.reload()
         if self._config.ssl is not None:
             self._context()  # raises where the files cannot be used
             tls.load_pair(self._config.ssl, self._section, self._name)

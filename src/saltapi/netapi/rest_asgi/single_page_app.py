@@ -8,13 +8,13 @@ from starlette.responses import FileResponse, Response
 
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.problems import no_such_path
-from saltapi.netapi.rest_asgi.requests import door_of
+from saltapi.netapi.rest_asgi.requests import engine_of
 
 
 def wants_app(connection: HTTPConnection) -> bool:
     """Return whether a browser asks for a page where there is a single-page app."""
     return bool(
-        door_of(connection).section.app
+        engine_of(connection).section.app
         and connection.scope.get("method") == "GET"
         and answers.wants_page(connection.headers.get("Accept"))
     )
@@ -27,7 +27,7 @@ async def app_page(connection: HTTPConnection) -> Response:
     Raises:
         NotFound: There is none.
     """
-    page = door_of(connection).section.app
+    page = engine_of(connection).section.app
     if not page or not await asyncio.to_thread(os.access, page, os.R_OK):
         raise no_such_path(connection)
     return FileResponse(page, media_type="text/html", headers={"Cache-Control": "no-store"})

@@ -5,8 +5,9 @@ from collections.abc import MutableMapping
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
+from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.errors import BadRequest
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.protection import JOB, QUERY_FIELDS
 
 Scope = MutableMapping[str, Any]
@@ -17,7 +18,7 @@ STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events")
 TOKEN_HEADER = b"x-auth-token"
 
 
-async def with_token(door: Door, scope: Scope) -> Scope:
+async def with_token(engine: Engine[RestAsgiConfig], scope: Scope) -> Scope:
     """
     Return the scope of a request for a stream with the token that its ticket stands for.
 
@@ -25,7 +26,7 @@ async def with_token(door: Door, scope: Scope) -> Scope:
     returned as they are: a ticket opens nothing but streams, and a job that is waited for.
 
     Args:
-        door: What all requests share.
+        engine: What all requests share.
         scope: The request, located (`saltapi.netapi.rest_asgi.paths`).
 
     Raises:
@@ -47,7 +48,7 @@ async def with_token(door: Door, scope: Scope) -> Scope:
     tickets = [value for name, value in fields if name == TICKET]
     if not tickets or not (is_stream or any(name == "wait" for name, _ in fields)):
         return scope
-    token = await door.tickets.redeem(tickets[0])
+    token = await engine.tickets.redeem(tickets[0])
     rest = urlencode([(name, value) for name, value in fields if name != TICKET])
     headers = [(name, value) for name, value in scope["headers"] if name != TOKEN_HEADER]
     return {

@@ -39,7 +39,7 @@ class LowDataAdapter(Resource):
     @endpoint
     def GET(self) -> Any:
         """Say what is here."""
-        return welcome(self.door.client.config.netapi_enable_clients)
+        return welcome(self.door.engine.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
@@ -89,7 +89,7 @@ class Token(Resource):
     @endpoint
     def GET(self) -> Any:
         """Same as `/`."""
-        return welcome(self.door.client.config.netapi_enable_clients)
+        return welcome(self.door.engine.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:

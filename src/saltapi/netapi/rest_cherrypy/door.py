@@ -19,10 +19,9 @@ import cherrypy
 
 from saltapi import errors, formats, trace
 from saltapi.config import RestCherrypyConfig
-from saltapi.engine.commands.asynchronous import AsyncAPIClient
-from saltapi.engine.commands.blocking import APIClient
+from saltapi.engine.engine import Engine
+from saltapi.engine.loop_thread import LoopThread
 from saltapi.engine.operations.api import Api
-from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -53,8 +52,9 @@ class Door:
 
     def __init__(self, opts: Opts, section: RestCherrypyConfig, name: str) -> None:
         self.section = section
-        self.client = APIClient(opts)
-        self.services = Services(opts, section, name)
+        self.engine = Engine(opts, section, name)
+        self.thread = LoopThread(lambda: self.engine)
+        """Where the engine runs."""
         self.application: Callable[..., Iterable[bytes]] | None = None
         """CherryPy's application around the handlers; set by `app.get_app`."""
         self.router: Router | None = None
@@ -117,18 +117,17 @@ class Door:
 
     def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
         """Return what *operation* of the engine's `Api` returns."""
-        return self.client.call(lambda client: operation(self.services.bind(client)))
+        return self.thread.call(lambda engine: operation(engine.api))
 
     def responds(self) -> bool:
         """Return whether the engine's event loop turns."""
-        return self.client.responds(lifecycle.beat_interval_seconds() or 0.0)
+        return self.thread.responds(lifecycle.beat_interval_seconds() or 0.0)
 
     def close(self) -> None:
         """End the streams and let go of the master."""
-        if self.client.started:
-            self.client.call(_end_streams)
-            self.client.call(lambda _: self.services.close())
-        self.client.close()
+        if self.thread.started:
+            self.thread.call(_end_streams)
+        self.thread.close()
 
     def path(self, path: str) -> str:
         """Return the URL path of *path* below where the WSGI server has put us."""
@@ -264,8 +263,8 @@ class Door:
         return body
 
 
-async def _end_streams(client: AsyncAPIClient) -> None:
-    client.end_streams()
+async def _end_streams(engine: Engine[RestCherrypyConfig]) -> None:
+    engine.end_streams()
     await wait_served(FAREWELL_SECONDS)
 
 

@@ -45,7 +45,7 @@ class _Listening(Resource):
         try:
             return use()
         except BaseException:
-            self.door.client.call(lambda _: stream.aclose())
+            self.door.thread.call(lambda _: stream.aclose())
             raise
 
 
@@ -72,7 +72,7 @@ class Events(_Listening):
 
     def _send(self, stream: EventStream, *, ids: bool) -> Any:
         cherrypy.response.headers.update(STREAM_HEADERS)
-        handover, loop = self._handover, self.door.client.loop
+        handover, loop = self._handover, self.door.thread.loop
         if handover is None:
             cherrypy.response.stream = True
             return EventIterator(stream, loop, ids=ids)
@@ -114,7 +114,7 @@ class WebsocketEndpoint(_Listening):
             stream,
             lambda: handover.take(
                 lambda socket: websockets.serve_websocket(stream, protocol, socket),
-                self.door.client.loop,
+                self.door.thread.loop,
             ),
         )
         return b""

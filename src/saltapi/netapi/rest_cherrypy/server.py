@@ -37,7 +37,7 @@ def serve(opts: Opts, name: str) -> None:
 
     def reload() -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
-        door.services.reload()
+        door.engine.reload()
         if server.ssl_adapter is not None:
             server.ssl_adapter.context = tls.server_context(section, name)
 

@@ -23,9 +23,8 @@ from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from saltapi import errors, formats, trace
 from saltapi.config import KIB, RestTornadoConfig
-from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.engine import Engine
 from saltapi.engine.operations.api import Api
-from saltapi.engine.services import Services
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -73,10 +72,8 @@ class Application(TornadoApplication):  # type: ignore[misc]
         super().__init__(handlers, default_handler_class=nowhere)
         self.opts = opts
         self.section = section
-        self.client = AsyncAPIClient(opts)
+        self.engine = Engine(opts, section, name)
         """To be started on the loop that serves."""
-        self.services = Services(opts, section, name)
-        self.api = self.services.bind(self.client)
         self.in_flight: set[BaseSaltAPIHandler] = set()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -152,7 +149,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
     @property
     def api(self) -> Api:
         """The operations."""
-        return self.application.api
+        return self.application.engine.api
 
     @property
     def peer(self) -> str:

@@ -39,7 +39,7 @@ class SaltAPIHandler(BaseSaltAPIHandler):
     @endpoint
     async def get(self) -> Any:
         """Say what is here."""
-        clients = sorted(self.application.client.config.netapi_enable_clients)
+        clients = sorted(self.application.engine.config.netapi_enable_clients)
         return {"clients": clients, "return": "Welcome"}
 
     @endpoint

@@ -110,7 +110,7 @@ class Server:
         return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     async def __aenter__(self) -> "Server":
-        await self.application.client.start()
+        await self.application.engine.start()
         seldom.quiet("tornado.general", "SSL Error on", "tls_handshake")
         # Copies, so that ours can be closed while another process still listens.
         self._http.add_sockets([listening.dup() for listening in self._sockets])
@@ -118,18 +118,17 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         self._http.stop()
-        self.application.api.end_streams()
+        self.application.engine.end_streams()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._stop_seconds):
                 await self.application.wait_idle()
         await wait_served(FAREWELL_SECONDS)
         await self._http.close_all_connections()
-        await self.application.client.close()
-        await self.application.services.close()
+        await self.application.engine.close()
 
     def reload(self) -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
-        self.application.services.reload()
+        self.application.engine.reload()
         self._http.ssl_options = self._context()
 
     def _context(self) -> ssl.SSLContext | None:

@@ -9,12 +9,12 @@ from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
 from saltapi.netapi.rest_asgi.keys import KeyHeader
-from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
 
 async def show_welcome(request: Request) -> Response:
     """Say which clients are enabled."""
-    return await answered(request, welcome(door_of(request).engine.netapi_enable_clients))
+    return await answered(request, welcome(engine_of(request).config.netapi_enable_clients))
 
 
 async def run_with_session(request: Request, _key: KeyHeader = None) -> Response:
@@ -46,7 +46,7 @@ async def show_run(request: Request) -> Response:
 async def _run(request: Request, token: str | None) -> Response:
     body = await decoded_body(request)
     key = keys.keyed(request, body)
-    results = await door_of(request).api.run(body, peer=peer_of(request), token=token, keyed=key)
+    results = await engine_of(request).api.run(body, peer=peer_of(request), token=token, keyed=key)
     return keys.mark(await answered(request, {"return": flattened(body, results)}), key)
 
 

@@ -13,7 +13,7 @@ from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, raw
 from saltapi.netapi.rest_asgi.paths import unescaped
 from saltapi.netapi.rest_asgi.problems import no_such_path
-from saltapi.netapi.rest_asgi.requests import door_of
+from saltapi.netapi.rest_asgi.requests import engine_of
 from saltapi.netapi.rest_asgi.single_page_app import app_page
 
 Name = Annotated[str, Path(description="The file's path below the directory.")]
@@ -24,7 +24,7 @@ Rest = Annotated[str, Path(description="Whatever the app makes of it.")]
 async def static_file(request: Request, name: Name) -> Response:
     """Return a file below `static`; directories are not listed."""
     segments = [unescaped(part) for part in name.split("/")]
-    directory = door_of(request).section.static or ""
+    directory = engine_of(request).section.static or ""
     file = await asyncio.to_thread(file_below, directory, segments)
     if file is None:
         raise no_such_path(request)
@@ -53,7 +53,7 @@ async def app_below(request: Request, rest: Rest) -> Response:
 @raw
 async def favicon(request: Request) -> Response:
     """Return the icon that `favicon` names."""
-    icon = door_of(request).section.favicon
+    icon = engine_of(request).section.favicon
     if not icon or not await asyncio.to_thread(os.access, icon, os.R_OK):
         raise errors.NotFound("There is no icon: set favicon.")
     return await _file(request, icon)

@@ -10,7 +10,7 @@ from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, answer
 from saltapi.netapi.rest_asgi.paths import unescaped
 from saltapi.netapi.rest_asgi.requests import (
     decoded_body,
-    door_of,
+    engine_of,
     peer_of,
     read_body,
     token_of,
@@ -40,8 +40,8 @@ async def fire_hook_below(request: Request, tag: Tag) -> Response:
 
 
 async def _fire(request: Request, tag: list[str]) -> Response:
-    door, peer, body = door_of(request), peer_of(request), await read_body(request)
-    open_to_all = door.section.webhook_disable_auth
+    engine, peer, body = engine_of(request), peer_of(request), await read_body(request)
+    open_to_all = engine.section.webhook_disable_auth
     if not open_to_all:
         add_header(request, "Cache-Control", "private")
 
@@ -49,7 +49,7 @@ async def _fire(request: Request, tag: list[str]) -> Response:
         named = {name.title(): text for name, text in headers.items()}
         return hook_event(body, await decoded_body(request), named, peer)
 
-    await door.api.hook(
+    await engine.api.hook(
         tag,
         headers=_headers(request),
         body=body,

@@ -10,7 +10,7 @@ from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http import websockets
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, parameters, raw
-from saltapi.netapi.rest_asgi.requests import door_of, peer_of, token_of
+from saltapi.netapi.rest_asgi.requests import engine_of, peer_of, token_of
 from saltapi.netapi.rest_asgi.streams import EVENTS_HEADERS, events_response
 from saltapi.netapi.rest_asgi.websockets import converse
 
@@ -47,14 +47,14 @@ async def listen_below(request: Request, token: TokenInPath, since: Since = None
 
 
 async def _events(request: Request, since: str | None, in_url: str) -> Response:
-    door, peer = door_of(request), peer_of(request)
+    engine, peer = engine_of(request), peer_of(request)
     _check_parameters(request, {"since"})
     token = _listener_token(request, in_url)
     since = request.headers.get("Last-Event-ID", since)
     if request.scope.get("saltapi.head"):
-        await door.api.session(token, peer=peer)
+        await engine.api.session(token, peer=peer)
         return Response(b"", headers=EVENTS_HEADERS)
-    stream = await door.api.listen(token, peer=peer, since=since or None)
+    stream = await engine.api.listen(token, peer=peer, since=since or None)
     return events_response(stream, ids=since is not None)
 
 
@@ -90,7 +90,7 @@ async def websocket(connection: WebSocket) -> None:
     given = _check_parameters(connection, {"format_events"})
     in_url = connection.path_params.get("token") or given.get("token") or given.get("salt_token")
     token, peer = _listener_token(connection, in_url or ""), peer_of(connection)
-    api = door_of(connection).api
+    api = engine_of(connection).api
     stream: EventStream | LiveViewStream
     if "format_events" in given:
         stream = await api.view(token, peer=peer)
@@ -115,7 +115,7 @@ def _check_parameters(connection: HTTPConnection, more: set[str]) -> dict[str, s
 
 def _listener_token(connection: HTTPConnection, in_url: str) -> str:
     """Return the token: of the headers or cookie, else of the URL if that is allowed."""
-    section = door_of(connection).section
+    section = engine_of(connection).section
     return token_of(connection) or (in_url if section.token_in_url else "")
 
 

@@ -9,7 +9,7 @@ from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
 from saltapi.netapi.rest_asgi.keys import KeyHeader
-from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
 MinionInPath = Annotated[str, Path(description="A minion id, or a glob.")]
 MinionInQuery = Annotated[str | None, Query(description="The same as in the path.")]
@@ -29,8 +29,8 @@ async def show_minion(request: Request, mid: MinionInPath) -> Response:
 
 
 async def _minions(request: Request, mid: str | None) -> Response:
-    door, token, peer = await session_of(request)
-    found = await door.api.minions(mid, token=token, peer=peer)
+    engine, token, peer = await session_of(request)
+    found = await engine.api.minions(mid, token=token, peer=peer)
     return await answered(request, {"return": [found]})
 
 
@@ -54,10 +54,10 @@ async def start_jobs_below(request: Request, mid: MinionInPath, _key: KeyHeader 
 
 
 async def _start(request: Request) -> Response:
-    door, token, peer = await session_of(request)
+    engine, token, peer = await session_of(request)
     body = await decoded_body(request)
     key = keys.keyed(request, body)
-    jobs = await door.api.start(body, token=token, peer=peer, keyed=key)
+    jobs = await engine.api.start(body, token=token, peer=peer, keyed=key)
     found = started_jobs(jobs, request.scope["saltapi.base"])
     return keys.mark(await answered(request, found, 202), key)
 
@@ -67,10 +67,10 @@ async def list_cached_jobs(
 ) -> Response:
     """List the jobs in the master's job cache."""
     del timeout
-    door, token, peer = await session_of(request)
+    engine, token, peer = await session_of(request)
     if jid is not None:
         return await _job(request, jid)
-    return await answered(request, {"return": [await door.api.jobs(token=token, peer=peer)]})
+    return await answered(request, {"return": [await engine.api.jobs(token=token, peer=peer)]})
 
 
 async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "") -> Response:
@@ -80,22 +80,22 @@ async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "
 
 
 async def _job(request: Request, jid: str) -> Response:
-    door, token, peer = await session_of(request)
-    return await answered(request, one_job(await door.api.job(jid, token=token, peer=peer)))
+    engine, token, peer = await session_of(request)
+    return await answered(request, one_job(await engine.api.job(jid, token=token, peer=peer)))
 
 
 async def list_keys(request: Request, mid: MinionInQuery = None) -> Response:
     """List the names of the minions' keys by their state."""
     if mid is not None:
         return await show_key(request, mid)
-    door, token, peer = await session_of(request)
-    return await answered(request, {"return": await door.api.keys(token=token, peer=peer)})
+    engine, token, peer = await session_of(request)
+    return await answered(request, {"return": await engine.api.keys(token=token, peer=peer)})
 
 
 async def show_key(request: Request, mid: MinionInPath) -> Response:
     """Show the fingerprints of a minion's keys."""
-    door, token, peer = await session_of(request)
-    return await answered(request, {"return": await door.api.key(mid, token=token, peer=peer)})
+    engine, token, peer = await session_of(request)
+    return await answered(request, {"return": await engine.api.key(mid, token=token, peer=peer)})
 
 
 async def make_key(request: Request) -> Response:
@@ -105,7 +105,7 @@ async def make_key(request: Request) -> Response:
     The body has `mid`, perhaps `keysize` and `force`, and a token or credentials beside them.
     """
     body = await decoded_body(request)
-    pair = await door_of(request).api.make_key(body, peer=peer_of(request))
+    pair = await engine_of(request).api.make_key(body, peer=peer_of(request))
     headers, archive = key_archive(*pair)
     return Response(archive, headers=headers)
 

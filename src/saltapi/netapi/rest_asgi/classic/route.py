@@ -18,12 +18,13 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection
 
 from saltapi import errors, formats
+from saltapi.config import RestAsgiConfig
+from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
-from saltapi.netapi.rest_asgi.door import Door
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.requests import (
     SESSION_SCHEMES,
-    door_of,
+    engine_of,
     peer_of,
     read_body,
     token_of,
@@ -149,9 +150,9 @@ def _check_parameters(request: Request, known: Iterable[str]) -> None:
         raise no_such_path(request)
 
 
-async def session_of(request: Request) -> tuple[Door, str, str]:
+async def session_of(request: Request) -> tuple[Engine[RestAsgiConfig], str, str]:
     """
-    Return the door, and token and address of a request whose answer is for this user alone.
+    Return the engine, and token and address of a request whose answer is for this user alone.
 
     To be called before the body is looked at: to strangers all requests are 401.
 
@@ -159,9 +160,9 @@ async def session_of(request: Request) -> tuple[Door, str, str]:
         AddressRefused, AuthenticationFailed, MasterUnavailable
     """
     add_header(request, "Cache-Control", "private")
-    door, token, peer = door_of(request), token_of(request), peer_of(request)
-    await door.api.session(token, peer=peer)
-    return door, token, peer
+    engine, token, peer = engine_of(request), token_of(request), peer_of(request)
+    await engine.api.session(token, peer=peer)
+    return engine, token, peer
 
 
 def add_header(connection: HTTPConnection, name: str, text: str) -> None:

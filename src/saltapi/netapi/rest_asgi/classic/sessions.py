@@ -11,7 +11,7 @@ from saltapi.netapi.rest_asgi.classic.route import (
     session_of,
     with_cookie,
 )
-from saltapi.netapi.rest_asgi.requests import decoded_body, door_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
 
 async def show_login(request: Request) -> Response:
@@ -27,7 +27,7 @@ async def login(request: Request) -> Response:
     The token comes in the body, in the header `X-Auth-Token` and as a cookie.
     """
     body = await decoded_body(request)
-    session = await door_of(request).api.login(body, peer=peer_of(request))
+    session = await engine_of(request).api.login(body, peer=peer_of(request))
     add_header(request, "X-Auth-Token", session["token"])
     add_header(request, "Cache-Control", "no-store")
     response = await answered(request, {"return": [session]})
@@ -40,21 +40,21 @@ async def logout(request: Request) -> Response:
 
     The token is revoked, the cookie taken back, and the session's streams end.
     """
-    door, token, peer = await session_of(request)
-    await door.api.logout(token, peer=peer)
+    engine, token, peer = await session_of(request)
+    await engine.api.logout(token, peer=peer)
     return with_cookie(request, await answered(request, LOGGED_OUT), "", None)
 
 
 async def show_token(request: Request) -> Response:
     """Say which clients are enabled."""
-    return await answered(request, welcome(door_of(request).engine.netapi_enable_clients))
+    return await answered(request, welcome(engine_of(request).config.netapi_enable_clients))
 
 
 async def make_tokens(request: Request) -> Response:
     """Make a token for each set of credentials, to send inside chunks to `/run`."""
     body = await decoded_body(request)
     add_header(request, "Cache-Control", "no-store")
-    tokens = await door_of(request).api.make_tokens(body, peer=peer_of(request))
+    tokens = await engine_of(request).api.make_tokens(body, peer=peer_of(request))
     return await answered(request, tokens)
 
 

@@ -5,7 +5,7 @@ from fastapi import Request, Response
 from saltapi.netapi._http.answers import process_statistics
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
-from saltapi.netapi.rest_asgi.requests import door_of
+from saltapi.netapi.rest_asgi.requests import engine_of
 
 
 async def show_statistics(request: Request) -> Response:
@@ -15,20 +15,20 @@ async def show_statistics(request: Request) -> Response:
     An empty mapping without `collect_stats`. Needs a session unless the config lets anybody in
     (`stats_disable_auth`). `/metrics` tells more, of all processes.
     """
-    door = door_of(request)
-    if not door.section.stats_disable_auth:
+    engine = engine_of(request)
+    if not engine.section.stats_disable_auth:
         await session_of(request)
-    if not door.section.collect_stats:
+    if not engine.section.collect_stats:
         return await answered(request, {})
-    metrics = door.metrics
+    metrics = engine.metrics
     return await answered(
         request,
         process_statistics(
-            door.name,
+            engine.name,
             metrics.started_at,
             metrics.statuses,
             metrics.in_flight,
-            door.api.listeners,
+            engine.api.listeners,
         ),
     )
 

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from saltapi.engine.operations.verdicts import verdicts_on
 from saltapi.lowstate import chunks_from
-from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
 
@@ -69,7 +69,7 @@ EXAMPLE: dict[str, Any] = {
     responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
 )
 async def check(
-    door: TheDoor, session: TheSession, token: TheToken, peer: Peer, lowstate: LowstateBody
+    engine: TheEngine, session: TheSession, token: TheToken, peer: Peer, lowstate: LowstateBody
 ) -> Checks:
     """
     Say for every chunk whether the master would run it, on which minions and by which rule.
@@ -78,8 +78,8 @@ async def check(
     `test.ping`, and the functions see nothing of it.
     """
     chunks = [{"client": "local", **chunk} for chunk in chunks_from(lowstate)]
-    commands = await door.api.commands(chunks, token=token, peer=peer)
-    verdicts = await verdicts_on(door.client, session, commands)
+    commands = await engine.api.commands(chunks, token=token, peer=peer)
+    verdicts = await verdicts_on(engine.client, session, commands)
     checks = [
         Check(
             chunk=index,

@@ -10,7 +10,7 @@ from saltapi import formats
 from saltapi.engine.events.encodings import NDJSON, SSE
 from saltapi.netapi.rest_asgi.event_streams import serve_websocket, stream_response
 from saltapi.netapi.rest_asgi.record_streams import document
-from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Model, Route, stream_content, streams
 
 router = APIRouter(tags=["events"], route_class=Route)
@@ -80,7 +80,7 @@ class Ticket(Model):
 @streams
 async def events(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     session: TheSession,
     peer: Peer,
     tags: Tags = [],  # noqa: B006 - FastAPI copies it
@@ -106,14 +106,14 @@ async def events(
     if request.scope.get("saltapi.head"):
         return Response(headers={"Content-Type": form.media_type})
     seen = last_event_id or since or None
-    stream = await door.api.listen(session.token, peer=peer, since=seen, tags=tags)
+    stream = await engine.api.listen(session.token, peer=peer, since=seen, tags=tags)
     return stream_response(stream, form, gzip=gzip, resumed=seen is not None)
 
 
 @router.websocket("/events")
 async def events_websocket(
     socket: WebSocket,
-    door: TheDoor,
+    engine: TheEngine,
     token: TheToken,
     peer: Peer,
     tags: Tags = [],  # noqa: B006 - FastAPI copies it
@@ -121,7 +121,7 @@ async def events_websocket(
 ) -> None:
     """Send the events that the session may see, each record as one JSON message."""
     seen = socket.headers.get("Last-Event-ID") or since or None
-    stream = await door.api.listen(token, peer=peer, since=seen, tags=tags)
+    stream = await engine.api.listen(token, peer=peer, since=seen, tags=tags)
     async with stream:
         await socket.accept()
         await serve_websocket(stream, socket, resumed=seen is not None)
@@ -147,14 +147,14 @@ async def events_websocket(
         }
     },
 )
-async def make_event_ticket(request: Request, door: TheDoor, session: TheSession) -> Any:
+async def make_event_ticket(request: Request, engine: TheEngine, session: TheSession) -> Any:
     """
     Make a ticket: good once within 30 seconds, at any URL of the module that is a stream.
 
     A browser's `EventSource` and `WebSocket` cannot send the token in a header; a token in a URL
     would be in logs and histories for as long as it lives.
     """
-    ticket, expire = await door.tickets.make(session)
+    ticket, expire = await engine.tickets.make(session)
     root = request.scope.get("saltapi.base", "")
     found = {"ticket": ticket, "expires": expire, "url": f"{root}/v1/events?ticket={ticket}"}
     return document(request, found, {"Cache-Control": "no-store"})

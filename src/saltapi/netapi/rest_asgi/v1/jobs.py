@@ -14,7 +14,7 @@ from saltapi.engine.jobs.listing import JobFilter
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.record_streams import document, stream
-from saltapi.netapi.rest_asgi.requests import Peer, TheDoor, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1 import job_models as models
@@ -52,7 +52,7 @@ def _pattern(text: str) -> Any:
 )
 async def list_jobs(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     session: TheSession,
     fun: Annotated[str | None, _pattern("The function")] = None,
     user: Annotated[str | None, _pattern("Who has started it")] = None,
@@ -86,7 +86,7 @@ async def list_jobs(
         since=_seconds(since),
         until=_seconds(until),
     )
-    found = await listing.page(door.jobs, session, wanted, limit=limit, cursor=cursor)
+    found = await listing.page(engine.jobs, session, wanted, limit=limit, cursor=cursor)
     return document(request, {"jobs": found.jobs, "cursor": found.cursor})
 
 
@@ -105,7 +105,7 @@ async def list_jobs(
 )
 async def get_job(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     session: TheSession,
     jid: Jid,
     wait: Annotated[
@@ -120,10 +120,10 @@ async def get_job(
     With `wait` the answer comes when the job has ended, at the latest after so many seconds;
     silent minions are asked meanwhile whether they still run it.
     """
-    job = await door.jobs.get(session, jid)
+    job = await engine.jobs.get(session, jid)
     if wait:
-        await door.jobs.wait(session, job, wait)
-    found = await job_records.document(door.jobs, session, job, returns=returns)
+        await engine.jobs.wait(session, job, wait)
+    found = await job_records.document(engine.jobs, session, job, returns=returns)
     return document(request, found)
 
 
@@ -144,7 +144,7 @@ async def get_job(
 @streams
 async def job_events(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     session: TheSession,
     jid: Jid,
     last_event_id: Annotated[
@@ -161,11 +161,11 @@ async def job_events(
     worker, and also after a restart.
     """
     media_type = formats.negotiate(request.headers.get("Accept"), STREAM_TYPES)
-    job = await door.jobs.get(session, jid)
+    job = await engine.jobs.get(session, jid)
     seen = job_marks.read(last_event_id or after, job.base)
     if seen.ended and job_records.is_told(job, seen):
         return Response(status_code=204)
-    records = job_records.records(door.jobs, session, job, seen=seen)
+    records = job_records.records(engine.jobs, session, job, seen=seen)
     return stream(media_type, records)
 
 
@@ -183,15 +183,15 @@ async def job_events(
         409: {"description": "The job runs in the master, which cannot end it."},
     },
 )
-async def end_job(request: Request, door: TheDoor, session: TheSession, jid: Jid) -> Any:
+async def end_job(request: Request, engine: TheEngine, session: TheSession, jid: Jid) -> Any:
     """
     Let the minions that have not returned end the job.
 
     `saltutil.term_job` on all of them, and `saltutil.kill_job` where the job still runs after
     two seconds; you need permission for both.
     """
-    job = await door.jobs.get(session, jid)
-    outcomes = await termination.end(door.jobs, session, job)
+    job = await engine.jobs.get(session, jid)
+    outcomes = await termination.end(engine.jobs, session, job)
     found = {"jid": jid, "state": str(job.state), "outcomes": outcomes}
     return document(request, found)
 
@@ -215,7 +215,7 @@ async def end_job(request: Request, door: TheDoor, session: TheSession, jid: Jid
 @streams
 async def rerun_job(
     request: Request,
-    door: TheDoor,
+    engine: TheEngine,
     session: TheSession,
     token: TheToken,
     peer: Peer,
@@ -232,11 +232,11 @@ async def rerun_job(
     """
 
     async def prepare() -> Prepared:
-        job = await door.jobs.get(session, jid)
-        recorded = await door.jobs.is_recorded(job)
+        job = await engine.jobs.get(session, jid)
+        recorded = await engine.jobs.is_recorded(job)
         chunk = rerun.chunk_for(job, body.minions)
         rerun.check_confirmed(job, body.minions, chunk, recorded=recorded, confirm=body.confirm)
-        return await door.runs.prepare(chunk, token=token, peer=peer)
+        return await engine.runs.prepare(chunk, token=token, peer=peer)
 
     return await run_once(request, body.model_dump(), session, prepare)
 

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from saltapi.engine.jobs.records import time_text
-from saltapi.netapi.rest_asgi.requests import TheDoor, TheSession
+from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
 
 router = APIRouter(tags=["permissions"], route_class=Route)
@@ -48,9 +48,9 @@ EXAMPLE = {
     response_model=WhoAmI,
     responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
 )
-async def who_am_i(door: TheDoor, session: TheSession) -> WhoAmI:
+async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
-    permissions = door.client.permissions
+    permissions = engine.client.permissions
     return WhoAmI(
         user=session.name,
         eauth=session.eauth,
@@ -59,5 +59,5 @@ async def who_am_i(door: TheDoor, session: TheSession) -> WhoAmI:
         expire=time_text(session.expire),
         expires_in_seconds=round(max(session.expire - time.time(), 0), 3),
         permissions=await permissions.rules(session),
-        administrator=await door.administrators.includes(session),
+        administrator=await engine.administrators.includes(session),
     )

@@ -1,0 +1,180 @@
+"""
+The engine: builds, starts and closes every service of one netapi module in one process.
+
+Modules are handed one, with their section of the config, and construct no service themselves.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from saltapi.config import EngineConfig, ProtectionSection, ServiceSection
+from saltapi.engine.audit.audit_log import AuditLog
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.jobs.service import JobService
+from saltapi.engine.limits.requests import Limits
+from saltapi.engine.monitoring.health import Health
+from saltapi.engine.monitoring.metrics import Metrics
+from saltapi.engine.monitoring.shared import SharedMetrics
+from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.replay import Replays
+from saltapi.engine.operations.runs import Runs
+from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.tickets import Tickets
+from saltapi.engine.sessions.user_names import UserNames
+from saltapi.engine.store.idempotency import Idempotency
+from saltapi.engine.store.sqlite import Store
+from saltapi.engine.webhooks.secrets import HookSecrets
+from saltapi.types import Opts
+
+SectionT = TypeVar("SectionT", bound=ServiceSection)
+
+
+class Engine(Generic[SectionT]):
+    """
+    The services of one module. Start it on the loop that serves, and close it there.
+
+    It may be made before a fork: nothing runs, and no file is open, before `start`.
+    """
+
+    def __init__(
+        self,
+        opts: Opts,
+        section: SectionT,
+        name: str,
+        *,
+        watches_jobs: bool = False,
+        processes: Callable[[], tuple[int, int]] = lambda: (0, 0),
+    ) -> None:
+        """
+        Args:
+            opts: The master's options; not changed.
+            section: The module's options.
+            name: The name of the section.
+            watches_jobs: Whether jobs are to be had as resources, so that what the bus says of
+                every job is kept from the start.
+            processes: Says how many processes of the module have ended, and how many do not
+                answer now.
+
+        Raises:
+            CannotStart: An option is wrong, or a file that one names cannot be read.
+        """
+        UserNames(opts).check(f"{name}.administrators", section.administrators)
+        directory = Path(opts["cachedir"]) / "saltapi"
+        self.opts = opts
+        self.section = section
+        self.name = name
+        self.client = AsyncAPIClient(opts)
+        self.store = Store(directory / f"{name}.sqlite")
+        """What all processes of the module on this machine share; a file when it is needed."""
+        if section.processes != 1:
+            self.client.login_throttle.share(self.store)
+        self.administrators = Administrators(opts, self.client.permissions, section.administrators)
+        self.event_acl = self._event_acl()
+        self.hook_secrets = HookSecrets(
+            section.webhook_secrets, once=self.store, throttle=self.client.login_throttle
+        )
+        self.api = Api(self.client, section, self.administrators, self.event_acl, self.hook_secrets)
+        self.audit = AuditLog(section)
+        self.tickets = Tickets(self.store)
+        self.idempotency = Idempotency(
+            self.store,
+            seconds=section.idempotency_seconds,
+            new_jid=self.client.jobs.new_jid,
+            master_listens=self.client.channels.master_listens,
+        )
+        self.metrics = Metrics(self.client, processes=processes)
+        # Of this service alone: another one on the same master may have a section of this name.
+        service = name if section.port is None else f"{name}-{section.port}"
+        self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
+        self.health = Health(self.client)
+        self._started = False
+        if watches_jobs:
+            _ = self.jobs
+
+    @property
+    def config(self) -> EngineConfig:
+        """The options that all modules share."""
+        return self.client.config
+
+    @cached_property
+    def limits(self) -> Limits:
+        """The limits of a module that has the options for them."""
+        assert isinstance(self.section, ProtectionSection)  # noqa: S101 - no other module asks
+        return Limits(self.section)
+
+    @cached_property
+    def jobs(self) -> JobService:
+        """Jobs as resources."""
+        return JobService(
+            self.client,
+            self.store,
+            jobs=self.section.job_book_jobs,
+            limit_bytes=self.section.job_book_bytes,
+            administrators=self.administrators,
+        )
+
+    @cached_property
+    def runs(self) -> Runs:
+        """Lowstates that are seen through, whether their client stays or not."""
+        return Runs(self.api, self.jobs)
+
+    @cached_property
+    def replays(self) -> Replays:
+        """Runs with an idempotency key."""
+        return Replays(self.runs, self.jobs)
+
+    async def start(self) -> None:
+        """Connect to the master; idempotent."""
+        if not self._started:
+            self._started = True
+            self.audit.start()
+            await self.client.start()
+            if self.section.monitoring_urls:
+                await self.shared_metrics.start()
+
+    def reload(self) -> None:
+        """
+        Read the files that options name again.
+
+        Raises:
+            CannotStart: One cannot be read; everything stays as it was.
+        """
+        self.hook_secrets.reload()
+
+    def end_streams(self) -> None:
+        """End all streams: the service stops, and is not ready for more."""
+        self.health.stopping = True
+        self.api.end_streams()
+        if "jobs" in self.__dict__:
+            self.jobs.end_streams()
+        if "runs" in self.__dict__:
+            self.runs.end_streams()
+
+    async def close(self) -> None:
+        """End the streams and let go of the master; idempotent."""
+        self.end_streams()
+        self.health.close()
+        await self.shared_metrics.close()
+        for name in ("runs", "replays", "jobs"):
+            if name in self.__dict__:
+                await getattr(self, name).close()
+        await self.client.close()
+        if self.event_acl is not None:
+            self.event_acl.close()
+        await self.store.close()
+        await self.audit.close()
+
+    def _event_acl(self) -> EventAcl | None:
+        """Return who sees which events; None where everybody sees all of them, as in Salt."""
+        if self.section.event_acl == "all":
+            return None
+        return EventAcl(
+            self.opts,
+            self.client.hub,
+            self.client.permissions,
+            self.administrators,
+            option=self.section.event_acl,
+        )
