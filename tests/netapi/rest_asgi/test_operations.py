@@ -122,7 +122,7 @@ def test_metrics_say_no_names(api: ApiServer) -> None:
     for word in (api.master.username, "minion-1", "20261123180000000000", "nowhere", "BREW"):
         assert word not in text
     labels = {key for _, labels in values for key, _ in labels}
-    assert labels <= {"route", "method", "status", "le", "code", "result"}
+    assert labels <= {"route", "method", "status", "le", "code", "result", "kind"}
 
 
 def test_trace_context(api: ApiServer) -> None:
