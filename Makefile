@@ -50,11 +50,12 @@ bench: $(VENV)/.project
 clean:
 	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
-$(VENV)/.requirements: requirements/salt-$(SALT).txt
+$(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Making $(VENV) with $(PYTHON) and Salt $(SALT); this takes a minute or two." >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install -r $<
+	@$(PIP) install --require-hashes -r requirements/build.txt
+	@$(PIP) install --require-hashes --no-build-isolation -r $<
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.requirements pyproject.toml
@@ -65,6 +66,8 @@ $(VENV)/.project: $(VENV)/.requirements pyproject.toml
 PYTHONS ?= python3.11 python3.12 python3.13
 
 pins:
+	python3.11 requirements/pin.py build $(PYTHONS) > requirements/build.new
+	mv requirements/build.new requirements/build.txt
 	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
 	mv requirements/salt-3008.new requirements/salt-3008.txt
 	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new
