@@ -19,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from saltapi.engine.commands.shapes import SALT_LINE
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.formats import OUTPUT_TYPES, quality
 from tests.differential.corpus import Request
 from tests.wire import Answer

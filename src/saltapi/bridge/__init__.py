@@ -1,1 +1,4 @@
-"""The bridge to Salt: everything that talks to a running master."""
+"""The bridge: everything that talks to a running Salt master, or asks Salt's own code.
+
+It knows the words, and nothing of who asks for what by which URL.
+"""

@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import Any
 
 from saltapi import config
+from saltapi.bridge.external_auth import problems
 from saltapi.check import sections
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.errors import CannotStart
-from saltapi.external_auth import problems
 from saltapi.interfaces import INTERFACES
 from saltapi.process import daemonize
 from saltapi.types import Opts

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from saltapi.config import RestAsgiConfig
+from saltapi.config.webhooks import NotSigned
 from saltapi.engine.sessions import logins
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.store.sqlite import Store
-from saltapi.engine.webhooks.schemes import NotSigned
 from saltapi.engine.webhooks.secrets import HookSecrets, Signed, most_specific
 from saltapi.errors import AuthenticationFailed, CannotStart, Conflict, TooManyRequests
 

@@ -17,9 +17,9 @@ from typing import Any
 import msgpack
 import salt.transport.frame
 import salt.utils.event
-from salt.version import __saltstack_version__ as salt_version
 
 from saltapi.bridge.bus.endpoints import tcp_end, unix_end
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.config import MIB
 from saltapi.errors import BadRequest, MasterUnavailable
 from saltapi.trace import carried
@@ -240,6 +240,6 @@ class _Reader(asyncio.Protocol):
 def stamp() -> str:
     """Return the time now as the installed Salt writes it into `_stamp`."""
     now = datetime.datetime.now(datetime.UTC)
-    if salt_version.major < 3008:
+    if SALT_LINE < 3008:
         now = now.replace(tzinfo=None)
     return now.isoformat()

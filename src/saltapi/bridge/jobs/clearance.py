@@ -17,7 +17,7 @@ from saltapi.bridge.permissions.permissions import OPEN_FUNCTIONS, Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.requests import arguments, targets
 from saltapi.errors import AuthorizationFailed
-from saltapi.target_names import check_delimiter
+from saltapi.lowstate.targets import check_delimiter
 from saltapi.types import Credentials, Opts, Session, Token
 
 REFUSED = "Authorization error occurred."

@@ -7,8 +7,8 @@ import time
 
 import salt.cache
 import salt.utils.minions
-from salt.version import __saltstack_version__ as salt_version
 
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.types import MinionId, Opts
 
 log = logging.getLogger(__name__)
@@ -61,6 +61,6 @@ class Presence:
 
     def _known(self, minions: set[MinionId]) -> set[MinionId]:
         cache = salt.cache.factory(self._opts)
-        if salt_version.major >= 3008:
+        if SALT_LINE >= 3008:
             return {minion for minion in minions if cache.contains("grains", minion)}
         return {minion for minion in minions if cache.contains(f"minions/{minion}", "data")}

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
 import salt.auth
-from salt.version import __saltstack_version__ as salt_version
 
 from saltapi import seldom
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.types import Opts, Token
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def _readable(opts: Opts) -> bool:
 
     A store that is no directory (redis and others) can be reached by whoever has the config.
     """
-    if salt_version.major >= 3008:
+    if SALT_LINE >= 3008:
         driver = opts.get("eauth_tokens.cache_driver") or opts.get("cache", "localfs")
         directory = opts["cachedir"]
     else:
@@ -70,6 +70,6 @@ def _readable(opts: Opts) -> bool:
         directory = opts["token_dir"]
     if driver != "localfs":
         return True
-    tokens = os.path.join(directory, "tokens") if salt_version.major >= 3008 else directory
+    tokens = os.path.join(directory, "tokens") if SALT_LINE >= 3008 else directory
     place = tokens if os.path.isdir(tokens) else directory
     return os.access(place, os.R_OK | os.W_OK | os.X_OK)

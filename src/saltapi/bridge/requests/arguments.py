@@ -25,6 +25,11 @@ def calls_of(fun: str | list[str], arg: Sequence[Any]) -> list[tuple[str, list[A
     return [(name, list(args)) for name, args in zip(fun, arg, strict=False)]
 
 
+def as_published(args: Sequence[Any], kwargs: Mapping[str, Any] | None) -> tuple[Any, ...]:
+    """Return the arguments of a minion's function as the master publishes them."""
+    return tuple(salt.utils.args.condition_input(list(args), kwargs))
+
+
 def are_plain(args: Sequence[Any]) -> bool:
     """
     Return whether a minion is sure to call the function with *args* as they stand there.

@@ -14,6 +14,7 @@ from typing import Any
 
 import salt.utils.user
 
+from saltapi.bridge.external_auth import problems
 from saltapi.bridge.requests.channels import Channels
 from saltapi.errors import (
     AuthenticationFailed,
@@ -24,7 +25,6 @@ from saltapi.errors import (
     MasterUnavailable,
     NoMinionsMatched,
 )
-from saltapi.external_auth import problems
 from saltapi.lowstate import WHEEL_KEYS
 from saltapi.trace import carried
 from saltapi.types import Credentials, Jid, Opts, Published, Token

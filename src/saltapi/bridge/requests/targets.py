@@ -5,7 +5,7 @@ import importlib.util
 import salt.utils.minions
 
 from saltapi.errors import InvalidChunk
-from saltapi.target_names import check_names, words
+from saltapi.lowstate.targets import check_names, words
 from saltapi.types import Opts
 
 NAME_TYPES = frozenset({"glob", "list", "pcre"})

@@ -8,7 +8,7 @@ their pipes are out of its reach.
 import re
 from typing import Any, Literal
 
-from saltapi.external_auth import is_rule, readable
+from saltapi.bridge.external_auth import is_rule, readable
 from saltapi.types import Opts
 
 TOKEN = re.compile(r"[0-9a-f]{32,128}")

@@ -15,10 +15,10 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TextIO
 
-from saltapi import arguments
 from saltapi.bridge.worker import frames
 from saltapi.bridge.worker.authorizer import Authorizer, Refused
 from saltapi.bridge.worker.warm import keep_warm
+from saltapi.formats import arguments
 from saltapi.types import Opts
 
 log = logging.getLogger("saltapi.worker")

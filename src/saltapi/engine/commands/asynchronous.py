@@ -14,9 +14,6 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any, Literal, Self
 
-import salt.utils.args
-
-from saltapi import arguments
 from saltapi.bridge.bus.bus import Bus
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.clearance import Clearance
@@ -27,6 +24,7 @@ from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.permissions.tokens import TokenStore
+from saltapi.bridge.requests.arguments import as_published
 from saltapi.bridge.requests.calls import MasterCalls
 from saltapi.bridge.requests.channels import Channels
 from saltapi.bridge.requests.master import Master
@@ -39,6 +37,7 @@ from saltapi.engine.commands.shapes import shape, wheel_shape
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.errors import InvalidChunk, NoMinionsMatched
+from saltapi.formats import arguments
 from saltapi.lowstate import Command, check, check_argument_names, takes_long
 from saltapi.trace import note_jid, note_silent
 from saltapi.types import Chunk, Credentials, Jid, MinionId, Opts, Token
@@ -436,7 +435,7 @@ def job_request(command: Command, credentials: Credentials) -> JobRequest:
         tgt=command.tgt,
         tgt_type=command.tgt_type,
         fun=command.fun,
-        arg=tuple(salt.utils.args.condition_input(list(command.args), command.kwargs)),
+        arg=as_published(command.args, command.kwargs),
         credentials=credentials,
         ret=command.ret,
         jid=command.jid,

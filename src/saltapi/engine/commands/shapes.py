@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from salt.version import __saltstack_version__ as salt_version
-
 from saltapi.bridge.jobs.jobs import MinionState, Return
-
-SALT_LINE: int = salt_version.major
+from saltapi.bridge.salt_line import SALT_LINE
 
 
 def shape(found: Return, full_return: bool) -> Any:

@@ -20,7 +20,7 @@ from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
-from saltapi import arguments, lowstate
+from saltapi import lowstate
 from saltapi.config import AccessSection, EngineConfig
 from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -41,11 +41,12 @@ from saltapi.errors import (
     SaltApiError,
     TooManyRequests,
 )
+from saltapi.formats import arguments
+from saltapi.formats.yaml_loader import Allowance
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
 from saltapi.types import Chunk, Credentials, Lowstate, Session, Token
-from saltapi.yaml_loader import Allowance
 
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})

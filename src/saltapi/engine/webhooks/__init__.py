@@ -1,4 +1,4 @@
-"""Web hooks: the schemes by which senders sign, and the secrets that are configured.
+"""Web hooks: the secrets that are configured, and what is done with a request that is signed.
 
 Pure over headers and bytes; the store and the throttle are handed in.
 """

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import unquote_plus
 
-from saltapi.engine.webhooks.schemes import HookSecret, NotSigned, WrongSignature
+from saltapi.config.webhooks import HookSecret, NotSigned, WrongSignature
 from saltapi.errors import CannotStart, Conflict
 
 STORE_KIND = "hook"

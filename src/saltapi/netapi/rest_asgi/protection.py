@@ -7,13 +7,12 @@ the body has come: a client that sends slowly holds nobody up.
 
 import re
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
-from saltapi.bridge.requests.turns import FairSlots
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.limits.requests import RequestClass
@@ -21,6 +20,9 @@ from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
 from saltapi.netapi.rest_asgi.problems import error_response
 from saltapi.netapi.rest_asgi.requests import peer_of, token_of
+
+if TYPE_CHECKING:
+    from saltapi.bridge.requests.turns import FairSlots
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -130,7 +132,7 @@ def _has_body(connection: HTTPConnection) -> bool:
 class _Slot:
     """One slot that one request may hold."""
 
-    def __init__(self, slots: FairSlots, whose: str) -> None:
+    def __init__(self, slots: "FairSlots", whose: str) -> None:
         self._slots = slots
         self._whose = whose
         self._is_held = False

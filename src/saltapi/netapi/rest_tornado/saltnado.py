@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 from saltapi import errors
 from saltapi.config import RestTornadoConfig
-from saltapi.engine.webhooks.schemes import NotSigned
+from saltapi.config.webhooks import NotSigned
 from saltapi.lowstate import checked_jid
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_tornado.door import (

@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl
 
 import yaml
 
-from saltapi import arguments, yaml_loader
 from saltapi.errors import BadRequest, NotAcceptable
-from saltapi.yaml_loader import Allowance, NoYaml
+from saltapi.formats import arguments, yaml_loader
+from saltapi.formats.yaml_loader import Allowance, NoYaml
 
 JSON_TYPE = "application/json"
 YAML_TYPE = "application/x-yaml"
@@ -175,7 +175,7 @@ class _Dumper(yaml.CSafeDumper):
 
 def load_yaml(body: bytes) -> Any:
     """
-    Return the value in *body*, made of plain types only (`saltapi.yaml_loader`).
+    Return the value in *body*, made of plain types only (`saltapi.formats.yaml_loader`).
 
     Raises:
         BadRequest: It is no YAML, holds tags for other types or a key twice in one mapping, is

@@ -1,9 +1,9 @@
 """
-How senders of web hooks prove who they are: GitHub, GitLab, Standard Webhooks, generic HMAC.
+The secrets of web hooks, and how those who know one sign: GitHub, GitLab, Standard Webhooks, HMAC.
 
-Functions of headers and the bytes of the body, as they came. Sources: "Validating webhook
-deliveries" in GitHub's documentation, "Webhooks" in GitLab's, and the Standard Webhooks
-specification (https://www.standardwebhooks.com).
+An entry of the config checks the headers and the bytes of the body, as they came. Sources:
+"Validating webhook deliveries" in GitHub's documentation, "Webhooks" in GitLab's, and the Standard
+Webhooks specification (https://www.standardwebhooks.com).
 """
 
 import base64

@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from saltapi import yaml_loader
-from saltapi.yaml_loader import Allowance, NoYaml
+from saltapi.formats import yaml_loader
+from saltapi.formats.yaml_loader import Allowance, NoYaml
 
 LONG_CHARACTERS = 4096
 """What is shorter can be read on an event loop, and comes to few values without aliases."""

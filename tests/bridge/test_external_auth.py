@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import salt.config
 
+from saltapi.bridge.external_auth import problems, readable
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.engine.sessions.sessions import permissions
-from saltapi.external_auth import problems, readable
 from saltapi.types import Session
 
 LOW = Session("7" * 64, "low", "file", 0.0, 2e9, groups=("staff",))

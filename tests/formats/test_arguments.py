@@ -7,8 +7,8 @@ import salt.utils.args
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from saltapi import arguments
-from saltapi.yaml_loader import Allowance, YamlRefused
+from saltapi.formats import arguments
+from saltapi.formats.yaml_loader import Allowance, YamlRefused
 from tests.bombs import BOMBS
 
 CORPUS = (

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import salt.utils.yaml
 
-from saltapi import yaml_loader
-from saltapi.yaml_loader import LEVEL_LIMIT, VALUE_LIMIT, Allowance, NoYaml, YamlRefused
+from saltapi.formats import yaml_loader
+from saltapi.formats.yaml_loader import LEVEL_LIMIT, VALUE_LIMIT, Allowance, NoYaml, YamlRefused
 from tests.bombs import BOMBS, flat
 
 
