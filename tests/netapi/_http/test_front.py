@@ -276,6 +276,18 @@ class TestHttp:
             assert got.endswith(b"3 bytes")
             assert answer(connection).endswith(b"3 bytes")
 
+    def test_trailers(self) -> None:
+        """A field behind the body is no header."""
+
+        def named(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            body = environ["wsgi.input"].read() + environ.get("HTTP_X_AUTH_TOKEN", "-").encode()
+            start_response("200 OK", [("Content-Length", str(len(body)))])
+            return [body]
+
+        data = post(CHUNKED, b"1\r\na\r\n0\r\nX-Auth-Token: b\r\n\r\n")
+        with serving(named) as server, connect(server) as connection:
+            assert answer(connection, data).endswith(b"\r\n\r\na-")
+
     def test_the_end_of_a_client(self) -> None:
         """A client that ends its half of the connection in a body is told so."""
         with serving() as server, connect(server) as connection:

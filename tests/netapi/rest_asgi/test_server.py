@@ -26,7 +26,7 @@ from tests.apis import OURS, ApiServer
 from tests.daemons import children_of, free_port
 from tests.netapi.certificates import Certificates, get, served_certificate
 from tests.netapi.rest_asgi.running import NAME, RunningServer
-from tests.netapi.running import HOST, read_all, request
+from tests.netapi.running import HOST, TOKEN, read_all, request
 from tests.waiting import eventually, scaled
 
 SECONDS = 20.0
@@ -226,6 +226,59 @@ def test_a_head_without_end(server: RunningServer, monkeypatch: pytest.MonkeyPat
             connection.sendall(data)
             assert b"" == read_all(connection)
         assert time.monotonic() - began_at < scaled(SECONDS)
+
+
+def chunked(fields: bytes, trailer: bytes) -> bytes:
+    """Return a request to fire a hook, whose body has a trailer."""
+    head = b"POST /hook/x HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + fields
+    return head + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n" + trailer + b"\r\n"
+
+
+@pytest.mark.parametrize(
+    "name", [b"X-Auth-Token: ", b"Authorization: Bearer ", b"Cookie: session_id="]
+)
+def test_trailers_are_no_headers(server: RunningServer, name: bytes) -> None:
+    """What comes behind a body is dropped: whoever let the head pass has not seen it (RFC 9110)."""
+    field = name + TOKEN.encode() + b"\r\n"
+    json = b"Content-Type: application/json\r\n"
+    assert b" 401 " in exchange(server, chunked(json, field)).splitlines()[0]
+    assert b" 401 " not in exchange(server, chunked(json + field, b"X: y\r\n")).splitlines()[0]
+
+
+@pytest.mark.parametrize("piece", [b"a" * 1000, b"aaa\r\nX-A: " * 100])
+def test_trailers_without_end(server: RunningServer, piece: bytes) -> None:
+    """A trailer is limited as a head is, also one line of it that does not end."""
+    with server.connect() as connection:
+        connection.sendall(chunked(b"", b"X-A: ").removesuffix(b"\r\n"))
+
+        def is_cut_off() -> bool:
+            try:
+                connection.sendall(piece)
+            except ConnectionError:
+                return True
+            return False
+
+        assert eventually(is_cut_off)
+
+
+def test_empty_lines_for_ever(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Empty lines between requests keep no connection."""
+    monkeypatch.setattr(protocol, "HEAD_TIMEOUT_SECONDS", 0.5)
+    with server.connect() as connection:
+        connection.sendall(GET + b"\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+        def ended() -> bool:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(b"\r\n")
+                connection.settimeout(0.05)
+                try:
+                    return not connection.recv(65536)
+                except TimeoutError:
+                    return False
+            return True
+
+        assert eventually(ended)
 
 
 def test_pipelined_requests(server: RunningServer) -> None:

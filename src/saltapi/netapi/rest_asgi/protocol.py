@@ -55,7 +55,8 @@ class Protocol(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._head_bytes = 0
         self._unparsed_bytes = 0
-        self._in_head = True
+        self._in_head = False
+        self._is_begun = False
         self._seen: set[bytes] = set()
         self._refusal = (400, MALFORMED)
         self._head_timer: asyncio.TimerHandle | None = None
@@ -76,11 +77,14 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come; a header that does not end is no reason to wait for its end."""
-        before = self._unparsed_bytes if self._in_head else 0
-        self._unparsed_bytes = before + len(data)
+        """Take what has come; a field that does not end is no reason to wait for its end."""
+        self._unparsed_bytes += len(data)
+        if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
+            self._expect_head()
         super().data_received(data)
-        if self._in_head and self._unparsed_bytes > self.head_limit_bytes:
+        if not self._is_begun:
+            self._unparsed_bytes = 0
+        if self._unparsed_bytes > self.head_limit_bytes:
             self._refusal = (431, TOO_LARGE.format(self.head_limit_bytes))
             self.send_400_response("")
 
@@ -90,7 +94,7 @@ class Protocol(HttpToolsProtocol):
         self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
         self._head_bytes = 0
         self._seen.clear()
-        self._in_head = True
+        self._in_head = self._is_begun = True
         if self._head_timer is None:
             self._expect_head()
 
@@ -100,8 +104,10 @@ class Protocol(HttpToolsProtocol):
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Take a header; a field behind the body is dropped (RFC 9110, 6.5.1)."""
         self._count(len(name) + len(value) + 4)
+        if not self._in_head:
+            return
         super().on_header(name, value)
         name = name.lower()
         if name in self._seen and name in ONCE:
@@ -120,8 +126,20 @@ class Protocol(HttpToolsProtocol):
         if version == "1.1" and b"host" not in self._seen:
             self._refuse(400, "The header Host is missing.")
         self._in_head = False
+        self._unparsed_bytes = 0
         self._stop_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        self._unparsed_bytes = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the request."""
+        self._unparsed_bytes = 0
+        self._is_begun = False
+        super().on_message_complete()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
         super()._start_asgi_task(cycle, as_clients_know(cycle, app))
