@@ -412,6 +412,26 @@ class TestBounds:
             assert got.startswith(b"HTTP/1.1 413 ")
             assert b"The body is larger than 150 bytes, which is the most without a session" in got
 
+    def test_tls_clients_that_leave(
+        self, pair: tuple[ssl.SSLContext, ssl.SSLContext], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """Who goes in the middle of his answer writes no traceback into the log."""
+        gone = threading.Event()
+
+        def late(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+            gone.wait(scaled(ANSWER_SECONDS))
+            return application(environ, start_response)
+
+        with serving(late, tls=pair[0]) as server:
+            with connect(server) as plain:
+                connection = pair[1].wrap_socket(plain, server_hostname="127.0.0.1")
+                connection.sendall(GET)
+                assert eventually(lambda: not server.front._connections())
+                connection.close()
+            gone.set()
+            assert eventually(lambda: not server.unfinished._holders)
+        assert [] == [one for one in caplog.records if one.exc_info]
+
     def test_nothing_is_kept(self, pair: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
         """However connections end, nothing of them is counted afterwards."""
         with serving(body_bytes=1000) as server, holding(server, HALF_HEAD) as held:

@@ -6,6 +6,7 @@ is left of an answer is sent by the front. Only while more than `LEFT_BYTES` are
 waits, and of all threads only half may do so.
 """
 
+import errno
 import select
 import selectors
 import socket
@@ -122,6 +123,8 @@ class Answering:
             self.wants = selectors.EVENT_WRITE
         except ssl.SSLWantReadError:
             self.wants = selectors.EVENT_READ
+        except ssl.SSLError as error:  # as if it were no TLS: cheroot knows who has just gone
+            raise BrokenPipeError(errno.EPIPE, str(error)) from error
         if not self.left:
             self._pace = None
         elif sent and self._pace is not None:

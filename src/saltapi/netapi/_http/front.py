@@ -10,7 +10,6 @@ otherwise; it is handed over whole, so that nothing of it needs a lock.
 """
 
 import contextlib
-import errno
 import logging
 import selectors
 import threading
@@ -21,10 +20,12 @@ from typing import TYPE_CHECKING, Any
 from cheroot.connections import prevent_socket_inheritance
 from cheroot.errors import FatalSSLAlert
 
+from saltapi import seldom
 from saltapi.config import KIB
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.incoming import Stage
+from saltapi.netapi._http.sockets import OUT_OF_RESOURCES, descriptors_are_left
 from saltapi.netapi._http.unfinished import Pace
 
 if TYPE_CHECKING:
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-READ_BYTES = 64 * KIB
+READ_BYTES = 16 * KIB
+"""How much is read of one connection before the others have their turn."""
 HEAD_SECONDS = 15.0
 """How long a TLS handshake and the head of a request may take together."""
 ACCEPTED_AT_ONCE = 64
@@ -42,7 +44,6 @@ LINGERING_CONNECTIONS = 100
 """So many connections may be waited for to have read that they were refused."""
 ROOM_CONNECTIONS = 16
 """So many idle connections are ended when the process has no file descriptor left."""
-EXHAUSTED = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 
 
 class Front:
@@ -128,9 +129,12 @@ class Front:
     def _accept(self) -> None:
         for _ in range(ACCEPTED_AT_ONCE):
             try:
+                if not descriptors_are_left(self._server.socket.fileno()):
+                    self._make_room()
+                    return
                 sock, address = self._server.socket.accept()
             except OSError as error:
-                if error.errno in EXHAUSTED:
+                if error.errno in OUT_OF_RESOURCES:
                     self._make_room()
                 return
             self._begin(sock, address)
@@ -171,7 +175,12 @@ class Front:
         """End connections that only wait, and take no new one until `_expire`."""
         idle = [one for one in self._connections() if one.is_idle]
         idle.sort(key=lambda one: one.deadline)
-        log.warning("No file descriptor is left: %d idle connections are ended.", len(idle))
+        seldom.warning(
+            log,
+            "out_of_descriptors",
+            "Idle connections are ended, and new ones wait: the process is at its limit of open"
+            " files (LimitNOFILE in the unit, or ulimit -n).",
+        )
         for connection in idle[:ROOM_CONNECTIONS]:
             self._end(connection)
         self._accepts = False

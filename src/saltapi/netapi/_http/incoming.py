@@ -26,8 +26,10 @@ HEADER_LIMIT_BYTES = 64 * KIB
 HEADERS_LIMIT = 200
 CHUNK_LINE_LIMIT_BYTES = 4 * KIB
 TRAILER_LIMIT_BYTES = 8 * KIB
-CHUNK_FRAMING_BYTES = 64 * KIB
-"""So much more than its body may the sizes, extensions and ends of a request's chunks take."""
+CHUNK_FRAMING_BYTES = 16 * KIB
+"""So much, and a quarter of the body, may the sizes, extensions and ends of its chunks take: each
+chunk costs time, and those of one byte cost more than anything else that a stranger can send."""
+CHUNK_FRAMING_SHARE = 4
 
 ONCE = {b"Content-Length", b"Content-Type", b"Host", b"X-Auth-Token"}
 """Headers that have one value, or the request means different things to different readers."""
@@ -257,7 +259,8 @@ class _Chunks:
                 return Stage.BODY
             if len(content) + self.left_bytes > limit_bytes:
                 return Stage.OVER_LIMIT
-            if self._framing_bytes > CHUNK_FRAMING_BYTES + len(content) + self.left_bytes:
+            size_bytes = len(content) + self.left_bytes
+            if self._framing_bytes > CHUNK_FRAMING_BYTES + size_bytes // CHUNK_FRAMING_SHARE:
                 raise ValueError("The chunks are more than what is in them.")
             if self._trailer_bytes is None and not self._take_chunk(buffer, content):
                 return Stage.BODY
