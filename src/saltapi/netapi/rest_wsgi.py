@@ -8,22 +8,19 @@ then reads the master config that the environment variable `SALT_MASTER_CONFIG` 
 
 import http
 import logging
-import math
-import os
-import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from saltapi import config, errors, formats
-from saltapi.engine.engine import Engine
-from saltapi.engine.loop_thread import LoopThread
 from saltapi.netapi._http.admission import check_readable
 from saltapi.netapi._http.answers import flattened
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.proxies import believe
-from saltapi.process import lifecycle
+from saltapi.netapi._http.serving import url_at
+from saltapi.netapi._http.threads import Application
+from saltapi.process.module import Standalone, virtual
 from saltapi.trace import Trace, current
 from saltapi.types import Opts
 
@@ -40,18 +37,14 @@ NAME = __name__.rpartition(".")[2]
 
 def __virtual__() -> str | tuple[bool, str]:
     """Run when the master config has a section of this module's name with a port in it."""
-    if "port" not in (__opts__.get(NAME) or {}):
-        return False, f"The master config has no {NAME} section with a port."
-    return NAME
+    return virtual(__opts__, NAME)
 
 
-class RestWsgi:
+class RestWsgi(Application[config.RestWsgiConfig]):
     """The WSGI application of one master config."""
 
     def __init__(self, opts: Opts, section: config.RestWsgiConfig) -> None:
-        self._section = section
-        self._engine = Engine(opts, section, NAME)
-        self._thread = LoopThread(lambda: self._engine)
+        super().__init__(opts, section, NAME)
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -61,7 +54,7 @@ class RestWsgi:
         current.set(trace)
         started = time.monotonic()
         headers: dict[str, str] = {}
-        believe(environ, self._section.trusted_proxies)
+        believe(environ, self.section.trusted_proxies)
         try:
             status, body = 200, {"return": self._run(environ)}
         except errors.SaltApiError as error:
@@ -85,18 +78,10 @@ class RestWsgi:
         headers.update(trace.missing_headers())
         return _respond(environ, start_response, status, body, headers)
 
-    def responds(self) -> bool:
-        """Return whether the engine's event loop turns."""
-        return self._thread.responds(lifecycle.beat_interval_seconds() or 0.0)
-
-    def close(self) -> None:
-        """Let go of the master."""
-        self._thread.close()
-
     def _run(self, environ: "WSGIEnvironment") -> list[Any]:
         # The body is read whatever comes of it: left on the connection, it would be taken for the
         # next request.
-        body = read_body(environ, self._section.max_request_body_size)
+        body = read_body(environ, self.section.max_request_body_size)
         check_readable(environ)
         if _path(environ) != "/":
             raise errors.NotFound("There is only one URL here: POST to /.")
@@ -109,14 +94,14 @@ class RestWsgi:
             raise errors.BadRequest("The body is empty: send a lowstate as JSON.")
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
-        results = self._thread.call(lambda engine: engine.api.run(lowstate, peer=peer))
+        results = self.call(lambda api: api.run(lowstate, peer=peer))
         return flattened(lowstate, results)
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
     """Answer for any WSGI server, with the config that `SALT_MASTER_CONFIG` names."""
     try:
-        app = _shared()
+        app = _standalone.get(__opts__)
     except errors.CannotStart as error:
         log.error("%s cannot start: %s", NAME, error)  # noqa: TRY400 - the text says it all
         body = _error_body(500, "The API's configuration is wrong; its log says what to change.")
@@ -134,18 +119,7 @@ def start() -> None:
     section = config.RestWsgiConfig.parse(__opts__[NAME])
     app = RestWsgi(__opts__, section)
     server = make_server(app, section)
-    serving = threading.Thread(target=server.serve, name=NAME)
-    serving.start()
-    host = f"[{section.host}]" if ":" in section.host else section.host
-    try:
-        lifecycle.run_until_stopped(
-            ready=f"http://{host}:{section.port}",
-            is_alive=lambda: serving.is_alive() and app.responds(),
-        )
-    finally:
-        server.stop()
-        serving.join()
-        app.close()
+    app.serve(server, url_at(section.host, section.port))
 
 
 def make_server(app: RestWsgi, section: config.RestWsgiConfig) -> Server:
@@ -155,46 +129,20 @@ def make_server(app: RestWsgi, section: config.RestWsgiConfig) -> Server:
     Raises:
         CannotStart: The address cannot be bound.
     """
-    # As Salt's: `localhost` is the IPv4 address; names may stand for another one first.
-    host = "127.0.0.1" if section.host == "localhost" else section.host
-    engine = config.EngineConfig.of(__opts__)
-    server = Server(
-        (host, section.port),
-        app,
-        numthreads=section.threads,
-        max=section.threads,
-        request_queue_size=section.socket_queue_size,
-        timeout=SOCKET_TIMEOUT_SECONDS,
-        shutdown_timeout=math.ceil(engine.api_shutdown_timeout),
+    return app.listen(
+        config.EngineConfig.of(__opts__),
+        threads=section.threads,
+        # As Salt's: `localhost` is the IPv4 address; names may stand for another one first.
+        host="127.0.0.1" if section.host == "localhost" else None,
     )
-    server.bound(engine, section.max_request_body_size, trusted_proxies=section.trusted_proxies)
-    try:
-        server.prepare()
-    except OSError as error:
-        raise errors.CannotStart(
-            f"{NAME} cannot listen on {section.host}:{section.port}:"
-            f" {error.strerror or error}. Choose another port or end what uses it."
-        ) from error
-    return server
 
 
-SOCKET_TIMEOUT_SECONDS = 15
+def _application(opts: Opts) -> RestWsgi:
+    values = {"port": 1, **(opts.get(NAME) or {})}  # the port is the server's affair
+    return RestWsgi(opts, config.RestWsgiConfig.parse(values))
 
-_app_lock = threading.Lock()
-_app: RestWsgi | None = None
 
-
-def _shared() -> RestWsgi:
-    """Return the process's application, made at the first request (after a server's fork)."""
-    global _app
-    with _app_lock:
-        if _app is None:
-            opts = __opts__ or config.load(
-                os.environ.get("SALT_MASTER_CONFIG", f"{config.DEFAULT_CONFIG_DIR}/master")
-            )
-            values = {"port": 1, **(opts.get(NAME) or {})}  # the port is the server's affair
-            _app = RestWsgi(opts, config.RestWsgiConfig.parse(values))
-        return _app
+_standalone = Standalone(_application)
 
 
 def _respond(

@@ -23,6 +23,11 @@ WITHOUT_TLS = (
 )
 
 
+def context_of(section: TlsSection, name: str) -> ssl.SSLContext | None:
+    """Same as `server_context`; None with `disable_ssl`."""
+    return None if section.disable_ssl else server_context(section, name)
+
+
 def server_context(section: TlsSection, name: str) -> ssl.SSLContext:
     """
     Return the context for connections that are accepted, with the files as they are now.
@@ -68,6 +73,15 @@ def load_pair(context: ssl.SSLContext, section: TlsSection, name: str) -> None:
         ) from error
     except OSError as error:
         raise CannotStart(f"{name} cannot read {error.filename}: {error.strerror}.") from error
+
+
+def common_name(certificate: Mapping[str, Any] | None) -> str | None:
+    """Return the common name in a client's certificate (`getpeercert`), if it has sent one."""
+    for part in (certificate or {}).get("subject", ()):
+        for name, value in part:
+            if name == "commonName":
+                return str(value)
+    return None
 
 
 def check_common_name(section: TlsSection, environ: Mapping[str, Any]) -> None:

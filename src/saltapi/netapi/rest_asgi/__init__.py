@@ -6,21 +6,18 @@ A REST API for Salt on ASGI: the URLs of rest_cherrypy, and below `/v1` what use
 
 from typing import Any
 
+from saltapi.process.module import virtual
 from saltapi.types import Opts
 
 __opts__: Opts = {}
 """The master's options, put here by the loader."""
 
 NAME = __name__.rpartition(".")[2]
-LISTENS_ON = ("port", "socket", "systemd_socket")
 
 
 def __virtual__() -> str | tuple[bool, str]:
     """Run when the master config has a section of this module's name that says where to listen."""
-    section = __opts__.get(NAME) or {}
-    if not any(name in section for name in LISTENS_ON):
-        return False, f"The master config has no {NAME} section with a port or a socket."
-    return NAME
+    return virtual(__opts__, NAME, ("port", "socket", "systemd_socket"))
 
 
 def start() -> None:

@@ -23,6 +23,7 @@ from saltapi import formats
 from saltapi.netapi._http.sockets import set_options
 from saltapi.netapi.rest_asgi.answers import as_clients_know
 from saltapi.netapi.rest_asgi.streams import ABORT, FRAMES
+from saltapi.process import tls
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class Protocol(HttpToolsProtocol):
         connection = transport.get_extra_info("socket")
         if connection is not None:
             set_options(connection)
-        common_name = _common_name(transport.get_extra_info("peercert"))
+        common_name = tls.common_name(transport.get_extra_info("peercert"))
         self.app_state = {**self.app_state, "client_common_name": common_name}
         self._expect_head()
 
@@ -207,12 +208,3 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         await super().send(message)
         if message["type"] == "websocket.http.response.body" and not message.get("more_body"):
             self.handshake_complete = True
-
-
-def _common_name(certificate: dict[str, Any] | None) -> str | None:
-    """Return the common name in the client's certificate, if it has sent one."""
-    for part in (certificate or {}).get("subject", ()):
-        for name, value in part:
-            if name == "commonName":
-                return str(value)
-    return None

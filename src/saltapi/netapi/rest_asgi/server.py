@@ -5,7 +5,6 @@ import contextlib
 import logging
 import os
 import socket
-import ssl
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,21 +14,14 @@ import uvicorn
 from saltapi import seldom
 from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
-from saltapi.netapi._http import websockets
-from saltapi.netapi._http.logs import open_logs
-from saltapi.netapi._http.sockets import (
-    allow_many_connections,
-    listening_on,
-    quiet_about_descriptors,
-)
+from saltapi.netapi._http import serving, websockets
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, cannot_listen, url_at
+from saltapi.netapi._http.sockets import listening_on, quiet_about_descriptors
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
 from saltapi.process import lifecycle, socket_activation, tls
-from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 
-FAREWELL_SECONDS = 3.0
-"""How long streams may take to end when the service stops."""
 SOCKET_MODE = 0o660
 """Who owns the process, and its group, may connect to a unix socket."""
 
@@ -42,27 +34,9 @@ def serve(opts: Opts, name: str) -> None:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
     """
     section = RestAsgiConfig.parse(opts.get(name) or {})
-    open_logs(section)
-    allow_many_connections()
-    if not section.disable_ssl:
-        tls.server_context(section, name)  # so that what is wrong is known before any fork
-    with listening(section, name) as sockets:
-
-        def work() -> None:
-            asyncio.run(serve_process(opts, name, sockets))
-
-        count = section.workers or os.cpu_count() or 1
-        if count == 1:
-            work()
-        else:
-            engine = EngineConfig.of(opts)
-            run_processes(
-                name,
-                count,
-                work,
-                stop_timeout_seconds=engine.api_shutdown_timeout + FAREWELL_SECONDS,
-                heartbeat_seconds=engine.api_heartbeat_seconds,
-            )
+    serving.serve(
+        opts, section, name, listening(section, name), lambda made: serve_process(opts, name, made)
+    )
 
 
 async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
@@ -94,7 +68,7 @@ class Server:
         self._section = self.application.engine.section
         self._sockets = sockets
         self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
-        context = self._context()
+        context = tls.context_of(self._section, name)
         self._config = uvicorn.Config(
             self.application,
             http=limited(self._section.max_request_head_size),
@@ -124,9 +98,8 @@ class Server:
         if first.family == socket.AF_UNIX:
             return f"unix:{first.getsockname()}"
         host, port = first.getsockname()[:2]
-        scheme = "http" if self._section.disable_ssl else "https"
         prefix = self._section.root_prefix.rstrip("/")
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{prefix}"
+        return url_at(host, port, with_tls=not self._section.disable_ssl, path=prefix)
 
     async def __aenter__(self) -> "Server":
         # Copies, so that ours can be closed while another process still listens.
@@ -161,12 +134,8 @@ class Server:
         """Read certificates and secrets again; connections that are open keep the old ones."""
         self.application.engine.reload()
         if self._config.ssl is not None:
-            self._context()  # raises where the files cannot be used
+            tls.context_of(self._section, self._name)  # raises where the files cannot be used
             tls.load_pair(self._config.ssl, self._section, self._name)
-
-    def _context(self) -> ssl.SSLContext | None:
-        section = self._section
-        return None if section.disable_ssl else tls.server_context(section, self._name)
 
 
 class _Uvicorn(uvicorn.Server):
@@ -226,10 +195,7 @@ def tcp_socket(section: RestAsgiConfig, name: str, port: int) -> socket.socket:
             (section.host, port), family=family, backlog=section.socket_queue_size
         )
     except OSError as error:
-        raise CannotStart(
-            f"{name} cannot listen on {section.host}:{port}: {error.strerror or error}."
-            " Choose another port or end what uses it."
-        ) from error
+        raise cannot_listen(name, section.host, port, error) from error
 
 
 def unix_socket(path: str, backlog: int, name: str) -> socket.socket:

@@ -4,6 +4,7 @@ A REST API for Salt (0.8.4, "rest_cherrypy"): CherryPy on cheroot.
 `saltapi` runs `start`; another WSGI server takes `saltapi.netapi.rest_cherrypy.wsgi:application`.
 """
 
+from saltapi.process.module import virtual
 from saltapi.types import Opts
 
 __opts__: Opts = {}
@@ -14,13 +15,13 @@ NAME = __name__.rpartition(".")[2]
 
 def __virtual__() -> str | tuple[bool, str]:
     """Run when the master config has a section of this module's name with a port in it."""
-    if "port" not in (__opts__.get(NAME) or {}):
-        return False, f"The master config has no {NAME} section with a port."
-    try:
-        import cherrypy  # noqa: F401
-    except ImportError as error:
-        return False, f"CherryPy cannot be imported: {error}."
-    return NAME
+    found = virtual(__opts__, NAME)
+    if found == NAME:
+        try:
+            import cherrypy  # noqa: F401
+        except ImportError as error:
+            return False, f"CherryPy cannot be imported: {error}."
+    return found
 
 
 def start() -> None:

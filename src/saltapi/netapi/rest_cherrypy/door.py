@@ -12,24 +12,20 @@ import inspect
 import logging
 import time
 import traceback
-from collections.abc import Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 import cherrypy
 
 from saltapi import errors, formats, trace
 from saltapi.config import RestCherrypyConfig
-from saltapi.engine.engine import Engine
-from saltapi.engine.loop_thread import LoopThread
-from saltapi.engine.operations.api import Api
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
-from saltapi.netapi._http.sockets import wait_served
-from saltapi.process import lifecycle
+from saltapi.netapi._http.threads import Application
 from saltapi.types import Opts
 
 if TYPE_CHECKING:
@@ -37,24 +33,18 @@ if TYPE_CHECKING:
 
     from saltapi.netapi.rest_cherrypy.router import Router
 
-T = TypeVar("T")
 Handler = Callable[..., Any]
 
 log = logging.getLogger(__name__)
 
-FAREWELL_SECONDS = 3.0
-"""How long streams may take to end when the service stops."""
 PREFLIGHT_SECONDS = 1400
 
 
-class Door:
+class Door(Application[RestCherrypyConfig]):
     """The module of one master config as a WSGI application."""
 
     def __init__(self, opts: Opts, section: RestCherrypyConfig, name: str) -> None:
-        self.section = section
-        self.engine = Engine(opts, section, name)
-        self.thread = LoopThread(lambda: self.engine)
-        """Where the engine runs."""
+        super().__init__(opts, section, name)
         self.application: Callable[..., Iterable[bytes]] | None = None
         """CherryPy's application around the handlers; set by `app.get_app`."""
         self.router: Router | None = None
@@ -114,20 +104,6 @@ class Door:
             return bool(self.call(lambda api: api.session(token, peer=peer)))
         except errors.SaltApiError:
             return False
-
-    def call(self, operation: Callable[[Api], Coroutine[Any, Any, T]]) -> T:
-        """Return what *operation* of the engine's `Api` returns."""
-        return self.thread.call(lambda engine: operation(engine.api))
-
-    def responds(self) -> bool:
-        """Return whether the engine's event loop turns."""
-        return self.thread.responds(lifecycle.beat_interval_seconds() or 0.0)
-
-    def close(self) -> None:
-        """End the streams and let go of the master."""
-        if self.thread.started:
-            self.thread.call(_end_streams)
-        self.thread.close()
 
     def path(self, path: str) -> str:
         """Return the URL path of *path* below where the WSGI server has put us."""
@@ -261,11 +237,6 @@ class Door:
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))
         return body
-
-
-async def _end_streams(engine: Engine[RestCherrypyConfig]) -> None:
-    engine.end_streams()
-    await wait_served(FAREWELL_SECONDS)
 
 
 def endpoint(handler: Handler) -> Handler:

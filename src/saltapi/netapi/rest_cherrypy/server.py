@@ -1,21 +1,14 @@
 """The server: cheroot with CherryPy's application on it, with TLS unless that is switched off."""
 
-import math
-import threading
-
-from saltapi import errors
 from saltapi.config import EngineConfig
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.logs import open_logs
-from saltapi.netapi._http.tls import use_tls
+from saltapi.netapi._http.serving import url_at
 from saltapi.netapi.rest_cherrypy.app import get_app
 from saltapi.netapi.rest_cherrypy.door import Door
 from saltapi.netapi.rest_cherrypy.sockets import StreamGateway
-from saltapi.process import lifecycle, tls
+from saltapi.process import tls
 from saltapi.types import Opts
-
-SOCKET_TIMEOUT_SECONDS = 15
-"""How long a connection may wait for its next request, and a client before it reads on."""
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -29,11 +22,6 @@ def serve(opts: Opts, name: str) -> None:
     section = door.section
     open_logs(section)
     server = make_server(door, name, EngineConfig.of(opts))
-    serving = threading.Thread(target=server.serve, name=name)
-    serving.start()
-    scheme = "http" if section.disable_ssl else "https"
-    host = f"[{section.host}]" if ":" in section.host else section.host
-    url = f"{scheme}://{host}:{section.port}{section.root_prefix}"
 
     def reload() -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
@@ -41,16 +29,9 @@ def serve(opts: Opts, name: str) -> None:
         if server.ssl_adapter is not None:
             server.ssl_adapter.context = tls.server_context(section, name)
 
-    try:
-        lifecycle.run_until_stopped(
-            ready=url,
-            reload=reload,
-            is_alive=lambda: serving.is_alive() and door.responds(),
-        )
-    finally:
-        server.stop()
-        serving.join()
-        door.close()
+    with_tls = not section.disable_ssl
+    url = url_at(section.host, section.port, with_tls=with_tls, path=section.root_prefix)
+    door.serve(server, url, reload)
 
 
 def make_server(door: Door, name: str, engine: EngineConfig) -> Server:
@@ -60,26 +41,12 @@ def make_server(door: Door, name: str, engine: EngineConfig) -> Server:
     Raises:
         CannotStart: A certificate cannot be read, or the address cannot be bound.
     """
-    section = door.section
-    server = Server(
-        (section.host, section.port),
-        door,
-        numthreads=section.thread_pool,
-        max=section.thread_pool,
-        request_queue_size=section.socket_queue_size,
-        timeout=SOCKET_TIMEOUT_SECONDS,
-        shutdown_timeout=math.ceil(engine.api_shutdown_timeout),
+    server = door.listen(
+        engine,
+        threads=door.section.thread_pool,
+        is_known=door.is_known,
+        gateway=StreamGateway,
+        context=tls.context_of(door.section, name),
     )
-    server.gateway = StreamGateway
-    server.bound(engine, section.max_request_body_size, door.is_known, section.trusted_proxies)
-    server.stats["Enabled"] = section.collect_stats
-    if not section.disable_ssl:
-        use_tls(server, tls.server_context(section, name))
-    try:
-        server.prepare()
-    except OSError as error:
-        raise errors.CannotStart(
-            f"{name} cannot listen on {section.host}:{section.port}: {error.strerror or error}."
-            " Choose another port or end what uses it."
-        ) from error
+    server.stats["Enabled"] = door.section.collect_stats
     return server

@@ -4,6 +4,7 @@ A REST API for Salt with real-time views (0.8.4, "rest_tornado"): Tornado on the
 `saltapi` runs `start`.
 """
 
+from saltapi.process.module import virtual
 from saltapi.types import Opts
 
 __opts__: Opts = {}
@@ -14,9 +15,7 @@ NAME = __name__.rpartition(".")[2]
 
 def __virtual__() -> str | tuple[bool, str]:
     """Run when the master config has a section of this module's name with a port in it."""
-    if "port" not in (__opts__.get(NAME) or {}):
-        return False, f"The master config has no {NAME} section with a port."
-    return NAME
+    return virtual(__opts__, NAME)
 
 
 def start() -> None:

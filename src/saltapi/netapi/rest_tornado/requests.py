@@ -5,9 +5,12 @@ from urllib.parse import unquote_to_bytes
 
 from tornado.httputil import HTTPServerRequest
 
+from saltapi.process.tls import common_name
+
 
 def environ_of(request: HTTPServerRequest) -> dict[str, Any]:
     """Return what a WSGI server's environ says about *request*, without its body."""
+    certificate = request.get_ssl_certificate() if request.protocol == "https" else None
     environ: dict[str, Any] = {
         "REQUEST_METHOD": request.method or "",
         "SCRIPT_NAME": "",
@@ -15,22 +18,10 @@ def environ_of(request: HTTPServerRequest) -> dict[str, Any]:
         "REMOTE_ADDR": request.remote_ip,
         "SERVER_PROTOCOL": request.version,
         "wsgi.url_scheme": request.protocol,
-        "SSL_CLIENT_S_DN_CN": _common_name(request),
+        "SSL_CLIENT_S_DN_CN": common_name(certificate),
     }
     for name, value in request.headers.items():
         if "_" in name:  # it would look like one with a hyphen
             continue
         environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
     return environ
-
-
-def _common_name(request: HTTPServerRequest) -> str | None:
-    """Return the common name in the client's certificate, if it has sent one."""
-    if request.protocol != "https":
-        return None
-    certificate = request.get_ssl_certificate()
-    for part in (certificate or {}).get("subject", ()):
-        for name, value in part:
-            if name == "commonName":
-                return str(value)
-    return None

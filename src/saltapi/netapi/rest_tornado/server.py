@@ -2,22 +2,20 @@
 
 import asyncio
 import contextlib
-import os
 import socket
-import ssl
+from collections.abc import Iterator
 
 from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from saltapi import seldom
 from saltapi.config import EngineConfig, RestTornadoConfig
-from saltapi.errors import CannotStart
-from saltapi.netapi._http.logs import open_logs
-from saltapi.netapi._http.sockets import allow_many_connections, wait_served
+from saltapi.netapi._http import serving
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, cannot_listen, url_at
+from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi.rest_tornado.door import Application
 from saltapi.netapi.rest_tornado.saltnado import get_application
 from saltapi.process import lifecycle, tls
-from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
@@ -25,8 +23,6 @@ SOCKET_TIMEOUT_SECONDS = 15
 BODY_TIMEOUT_SECONDS = 300
 NO_LIMIT_BYTES = 2**62
 """For Tornado, which would end the connection without a word; our handlers keep the limit."""
-FAREWELL_SECONDS = 3.0
-"""How long streams may take to end when the service stops."""
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -37,31 +33,9 @@ def serve(opts: Opts, name: str) -> None:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
     """
     section = RestTornadoConfig.parse(opts.get(name) or {})
-    open_logs(section)
-    allow_many_connections()
-    if not section.disable_ssl:
-        tls.server_context(section, name)  # so that what is wrong is known before any fork
-    sockets = bind(section, name)
-
-    def work() -> None:
-        asyncio.run(serve_process(opts, name, sockets))
-
-    try:
-        count = section.num_processes if section.num_processes > 0 else os.cpu_count() or 1
-        if count == 1:
-            work()
-        else:
-            engine = EngineConfig.of(opts)
-            run_processes(
-                name,
-                count,
-                work,
-                stop_timeout_seconds=engine.api_shutdown_timeout + FAREWELL_SECONDS,
-                heartbeat_seconds=engine.api_heartbeat_seconds,
-            )
-    finally:
-        for listening in sockets:
-            listening.close()
+    serving.serve(
+        opts, section, name, listening(section, name), lambda made: serve_process(opts, name, made)
+    )
 
 
 async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
@@ -95,7 +69,7 @@ class Server:
         self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
         self._http = HTTPServer(
             self.application,
-            ssl_options=self._context(),
+            ssl_options=tls.context_of(self._section, self._name),
             idle_connection_timeout=SOCKET_TIMEOUT_SECONDS,
             body_timeout=BODY_TIMEOUT_SECONDS,
             max_body_size=NO_LIMIT_BYTES,
@@ -105,9 +79,7 @@ class Server:
     def url(self) -> str:
         """Where the module answers."""
         host, port = self._sockets[0].getsockname()[:2]
-        host = self._section.address or host
-        scheme = "http" if self._section.disable_ssl else "https"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+        return url_at(self._section.address or host, port, with_tls=not self._section.disable_ssl)
 
     async def __aenter__(self) -> "Server":
         await self.application.engine.start()
@@ -129,11 +101,23 @@ class Server:
     def reload(self) -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
         self.application.engine.reload()
-        self._http.ssl_options = self._context()
+        self._http.ssl_options = tls.context_of(self._section, self._name)
 
-    def _context(self) -> ssl.SSLContext | None:
-        section = self._section
-        return None if section.disable_ssl else tls.server_context(section, self._name)
+
+@contextlib.contextmanager
+def listening(section: RestTornadoConfig, name: str) -> Iterator[list[socket.socket]]:
+    """
+    Yield the sockets of `bind`; they are closed at the end.
+
+    Raises:
+        CannotStart: The address cannot be bound.
+    """
+    made = bind(section, name)
+    try:
+        yield made
+    finally:
+        for one in made:
+            one.close()
 
 
 def bind(section: RestTornadoConfig, name: str) -> list[socket.socket]:
@@ -148,8 +132,5 @@ def bind(section: RestTornadoConfig, name: str) -> list[socket.socket]:
             section.port, address=section.address, backlog=section.backlog
         )
     except OSError as error:
-        raise CannotStart(
-            f"{name} cannot listen on {section.address or '*'}:{section.port}:"
-            f" {error.strerror or error}. Choose another port or end what uses it."
-        ) from error
+        raise cannot_listen(name, section.address or "*", section.port, error) from error
     return found

@@ -1,0 +1,71 @@
+"""Serving until the process is told to stop: on event loops, in one process or in several."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine
+from contextlib import AbstractContextManager
+from typing import Any
+
+from saltapi.config import EngineConfig, HttpSection
+from saltapi.errors import CannotStart
+from saltapi.netapi._http.logs import open_logs
+from saltapi.netapi._http.sockets import allow_many_connections
+from saltapi.process import tls
+from saltapi.process.prefork import run_processes
+from saltapi.types import Opts
+
+FAREWELL_SECONDS = 3.0
+"""How long streams may take to end when the service stops."""
+
+
+def serve(
+    opts: Opts,
+    section: HttpSection,
+    name: str,
+    listening: AbstractContextManager[list[socket.socket]],
+    work: Callable[[list[socket.socket]], Coroutine[Any, Any, None]],
+) -> None:
+    """
+    Serve the section *name* of the master config until the process is told to stop.
+
+    Args:
+        opts: The master's options.
+        section: The module's options.
+        name: The name of the section.
+        listening: The sockets, which listen from its beginning to its end.
+        work: Serves on them until its process is told to stop; run in each process.
+
+    Raises:
+        CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
+    """
+    open_logs(section)
+    allow_many_connections()
+    tls.context_of(section, name)  # so that what is wrong is known before any fork
+    count = section.processes if section.processes > 0 else os.cpu_count() or 1
+    with listening as sockets:
+        if count == 1:
+            asyncio.run(work(sockets))
+            return
+        engine = EngineConfig.of(opts)
+        run_processes(
+            name,
+            count,
+            lambda: asyncio.run(work(sockets)),
+            stop_timeout_seconds=engine.api_shutdown_timeout + FAREWELL_SECONDS,
+            heartbeat_seconds=engine.api_heartbeat_seconds,
+        )
+
+
+def url_at(host: str, port: int, *, with_tls: bool = False, path: str = "") -> str:
+    """Return the URL of a module that listens on *host* and *port*."""
+    scheme = "https" if with_tls else "http"
+    return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
+
+
+def cannot_listen(name: str, host: str, port: int, error: OSError) -> CannotStart:
+    """Return the error of an address that cannot be bound, which *error* says why."""
+    return CannotStart(
+        f"{name} cannot listen on {host}:{port}: {error.strerror or error}."
+        " Choose another port or end what uses it."
+    )
