@@ -1,4 +1,4 @@
-"""How streams for those who resume are written."""
+"""How streams of events are written."""
 
 import json
 import zlib
@@ -7,7 +7,15 @@ from typing import Any
 import pytest
 
 from saltapi.bridge.bus.events import Event, Gap, Record
-from saltapi.engine.events.encodings import MESSAGES, NDJSON, SSE, Encoding, Writer
+from saltapi.engine.events.encodings import (
+    CLASSIC,
+    CLASSIC_IDS,
+    MESSAGES,
+    NDJSON,
+    SSE,
+    Encoding,
+    Writer,
+)
 from saltapi.engine.events.streams import End, StreamEnded
 
 ENDED = StreamEnded("The token has expired.", End.SESSION)
@@ -24,10 +32,9 @@ def written(writer: Writer, *records: Record) -> bytes:
     parts = [
         writer.start("e-0"),
         *writer.records(records),
-        writer.heartbeat("e-9"),
-        writer.heartbeat(None),
+        *writer.records([], "e-9"),
+        *writer.records([]),
         writer.end(ENDED),
-        writer.last(),
     ]
     return b"".join(parts)
 
@@ -42,6 +49,20 @@ def test_server_sent_events() -> None:
         'event: end\ndata: {"code": "session", "reason": "The token has expired."}\n\n'
     )
     assert expected == written(Writer(SSE), event(), Gap("e-2", "lost")).decode()
+
+
+@pytest.mark.parametrize(
+    ("form", "number", "gap"),
+    [
+        (CLASSIC, "", ""),
+        (CLASSIC_IDS, "id: e-1\n", 'id: e-2\nevent: gap\ndata: {"reason": "lost"}\n\n'),
+    ],
+    ids=["bare", "ids"],
+)
+def test_classic(form: Encoding, number: str, gap: str) -> None:
+    """Salt's own form; ids and gaps are for who asks for them, and the end is not told."""
+    expected = f"retry: 400\n{number}tag: my/tag\ndata: {JSON}\n\n{gap}:\n\n:\n\n"
+    assert expected == written(Writer(form), event(), Gap("e-2", "lost")).decode()
 
 
 @pytest.mark.parametrize(("form", "behind"), [(NDJSON, "\n"), (MESSAGES, "")])
@@ -76,7 +97,7 @@ def test_gzip(form: Encoding) -> None:
     writer, unpacker = Writer(form, gzip=True), zlib.decompressobj(31)
     assert form.start("e-0") == unpacker.decompress(writer.start("e-0"))
     assert form.made(records[0]) == unpacker.decompress(b"".join(writer.records(records[:1])))
-    assert form.heartbeat("e") == unpacker.decompress(writer.heartbeat("e"))
+    assert form.heartbeat("e") == unpacker.decompress(b"".join(writer.records([], "e")))
 
 
 @pytest.mark.parametrize("gzip", [False, True])

@@ -10,8 +10,9 @@ import pytest
 from saltapi.bridge.bus.hub import OVERFLOW, Hub
 from saltapi.engine.events.encodings import NDJSON, SSE
 from saltapi.engine.events.streams import EventStream
-from saltapi.netapi.rest_asgi import event_streams, streams
-from saltapi.netapi.rest_asgi.event_streams import stream_response
+from saltapi.netapi._http import event_stream
+from saltapi.netapi.rest_asgi import streams
+from saltapi.netapi.rest_asgi.streams import stream_response
 from saltapi.types import Session
 from tests.fake_master import frame_body, new_hub
 from tests.netapi.rest_cherrypy.streaming import FakeSessions
@@ -70,7 +71,7 @@ class Client:
 @pytest.fixture(autouse=True)
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long here."""
-    monkeypatch.setattr(event_streams, "FAREWELL_SECONDS", 0.1)
+    monkeypatch.setattr(event_stream, "FAREWELL_SECONDS", 0.1)
     monkeypatch.setattr(streams, "LAST_SECONDS", 0.1)
 
 
@@ -152,7 +153,7 @@ async def test_the_end_is_told(end: Callable[[Client], None], code: bytes) -> No
 
 async def test_heartbeats_say_where_the_stream_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """When nothing comes for a while there is a heartbeat with an id to resume from."""
-    monkeypatch.setattr(event_streams, "HEARTBEAT_SECONDS", 0.02)
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.02)
     client = Client(new_hub())
     client.fire()
     await async_eventually(lambda: b"heartbeat" in client.body)

@@ -19,6 +19,7 @@ import trustme
 
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.live_view import LiveView
+from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS, Writer
 from saltapi.engine.events.streams import SSE_TYPE, EventStream, LiveViewStream
 from saltapi.errors import SaltApiError
 from saltapi.netapi._http.cheroot import Server
@@ -165,9 +166,10 @@ class StreamServer:
             return EventStream(self.hub, self.sessions, session_of(environ), since=since)  # type: ignore[arg-type]
 
         stream = self.call(listen())
+        writer = Writer(CLASSIC_IDS if query else CLASSIC)
 
         async def serve(detached: DetachedSocket) -> None:
-            await serve_events(stream, detached, ids=query != "", chunked=handover.chunked)
+            await serve_events(stream, detached, writer, chunked=handover.chunked)
             self.served += 1
 
         handover.take(serve, self.loop)

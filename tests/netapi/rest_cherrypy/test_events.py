@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from saltapi.engine.events.encodings import CLASSIC, Writer
 from saltapi.engine.events.streams import EventStream
 from saltapi.netapi._http import event_stream, sockets
 from saltapi.netapi.rest_cherrypy import events
@@ -208,7 +209,7 @@ class TestIterator:
             sessions: Any = server.sessions
             return EventStream(server.hub, sessions, session_of({}))
 
-        return EventIterator(server.call(listen()), server.loop, ids=False)
+        return EventIterator(server.call(listen()), server.loop, Writer(CLASSIC))
 
     def test_bytes(self, server: StreamServer, monkeypatch: pytest.MonkeyPatch) -> None:
         """It yields the preamble, events, and heartbeats."""

@@ -1,7 +1,7 @@
 """
-How a stream of events is written for who wants to resume: as server-sent events, or as JSON texts.
+How a stream of events is written: as server-sent events, Salt's own or with ids, or as JSON texts.
 
-Server-sent events are those of `saltapi.engine.events.streams`, with ids. As JSON each record is an
+Server-sent events are those of `saltapi.engine.events.streams`. As JSON each record is an
 object whose `type` says what it is:
 
     {"type": "start", "id": …}                          from here on
@@ -21,7 +21,15 @@ from collections.abc import Callable, Iterator, Sequence
 
 from saltapi import formats
 from saltapi.bridge.bus.events import Event, Gap, Record
-from saltapi.engine.events.streams import SSE_HEARTBEAT, StreamEnded, joined, json_text, sse_frame
+from saltapi.engine.events.streams import (
+    SSE_HEARTBEAT,
+    SSE_PREAMBLE,
+    SSE_TYPE,
+    StreamEnded,
+    joined,
+    json_text,
+    sse_frame,
+)
 
 NDJSON_TYPE = "application/x-ndjson"
 SSE_RETRY = b"retry: 400\n\n"
@@ -65,7 +73,7 @@ class Encoding:
 class Sse(Encoding):
     """Server-sent events with ids; an id without data is remembered by a browser, too."""
 
-    media_type = "text/event-stream"
+    media_type = SSE_TYPE
     name = "sse-id"
 
     def start(self, position: str | None) -> bytes:
@@ -83,6 +91,33 @@ class Sse(Encoding):
     def end(self, ended: StreamEnded) -> bytes:
         """Return the event `end`."""
         return b"event: end\ndata: %b\n\n" % formats.dump_json(_why(ended))
+
+
+class Classic(Encoding):
+    """Server-sent events as Salt's own netapi sends them; with ids for who asks for them."""
+
+    media_type = f"{SSE_TYPE};charset=utf-8"
+
+    def __init__(self, *, ids: bool) -> None:
+        """Write ids and gaps where *ids* says so."""
+        self.name = Sse.name if ids else "sse"
+        self._ids = ids
+
+    def start(self, position: str | None) -> bytes:  # noqa: ARG002 - it is not told
+        """Return how soon to come back."""
+        return SSE_PREAMBLE
+
+    def record(self, record: Record) -> bytes:
+        """Return an event, or a gap."""
+        return sse_frame(record, ids=self._ids)
+
+    def heartbeat(self, position: str | None) -> bytes:  # noqa: ARG002 - it is not told
+        """Return a comment."""
+        return SSE_HEARTBEAT
+
+    def end(self, ended: StreamEnded) -> bytes:  # noqa: ARG002 - it is not told
+        """Return nothing."""
+        return b""
 
 
 class Json(Encoding):
@@ -122,6 +157,8 @@ class Json(Encoding):
         return formats.dump_json(value) + self._behind
 
 
+CLASSIC = Classic(ids=False)
+CLASSIC_IDS = Classic(ids=True)
 SSE = Sse()
 NDJSON = Json(NDJSON_TYPE, "ndjson", b"\n")
 MESSAGES = Json(formats.JSON_TYPE, "messages", b"")
@@ -147,26 +184,26 @@ class Writer:
         first = self._form.start(position)
         return GZIP_HEAD + self._packed(first) if self._gzip else first
 
-    def records(self, records: Sequence[Record]) -> Iterator[bytes]:
-        """Yield the bytes of *records* in pieces worth a write each."""
+    def records(self, records: Sequence[Record], position: str | None = None) -> Iterator[bytes]:
+        """
+        Yield the bytes of *records* in pieces worth a write each; a sign of life if there are none.
+
+        *position* is what the listener has seen all before.
+        """
         form = self._form
+        if not records:
+            return iter([self._packed(form.heartbeat(position))])
         if not self._gzip:
             return joined(map(form.made, records))
         return joined(self._packed_record(record) for record in records)
 
-    def heartbeat(self, position: str | None) -> bytes:
-        """Return the sign of life."""
-        return self._packed(self._form.heartbeat(position))
-
     def end(self, ended: StreamEnded) -> bytes:
-        """Return the last record."""
-        return self._packed(self._form.end(ended))
-
-    def last(self) -> bytes:
-        """Return what ends the stream, whatever came before."""
+        """Return the last record, and what ends the stream, whatever came before."""
+        last = self._packed(self._form.end(ended))
         if not self._gzip:
-            return b""
-        return GZIP_LAST_BLOCK + struct.pack("<II", self._check, self._size_bytes & 0xFFFFFFFF)
+            return last
+        check = struct.pack("<II", self._check, self._size_bytes & 0xFFFFFFFF)
+        return last + GZIP_LAST_BLOCK + check
 
     def _packed_record(self, record: Record) -> bytes:
         form = self._form

@@ -241,13 +241,6 @@ def sse_frame(record: Record, *, ids: bool = False) -> bytes:
     return b"id: %b\n%b" % (record.id.encode(), frame) if ids else frame
 
 
-def sse_batches(records: Sequence[Record], *, ids: bool = False) -> Iterator[bytes]:
-    """Return the frames of *records*, `joined`; a heartbeat if there is no record."""
-    if not records:
-        return iter([SSE_HEARTBEAT])
-    return joined(sse_frame(record, ids=ids) for record in records)
-
-
 def render_each(
     records: Sequence[Record], form: str, make: Callable[[bytes], bytes]
 ) -> Iterator[bytes]:

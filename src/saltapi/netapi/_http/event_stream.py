@@ -1,15 +1,15 @@
-"""Server-sent events: the bus as a response that does not end (0.8.4, "/events")."""
+"""Streams of events: the bus as a response that does not end (0.8.4, "/events")."""
 
 import asyncio
 import logging
 from typing import Any, Protocol
 
+from saltapi.engine.events.encodings import Writer
 from saltapi.engine.events.streams import (
     HEARTBEAT_SECONDS,
-    SSE_PREAMBLE,
     EventStream,
+    Stream,
     StreamEnded,
-    sse_batches,
 )
 
 log = logging.getLogger(__name__)
@@ -33,50 +33,71 @@ class Connection(Protocol):
 
 
 async def serve_events(
-    stream: EventStream, socket: Connection, *, ids: bool, chunked: bool
+    stream: EventStream,
+    connection: Connection,
+    writer: Writer,
+    *,
+    resumed: bool = False,
+    chunked: bool = False,
 ) -> None:
     """
     Send the events of *stream* until it ends or the client leaves; closes both.
 
     Args:
         stream: The events.
-        socket: Where to; the response's headers have been sent.
-        ids: Whether the client asked to be able to resume.
+        connection: Where to; the response's headers have been sent.
+        writer: Makes bytes of them.
+        resumed: Whether the client goes on with a stream that it had before.
         chunked: Whether the body is sent in chunks (`Handover.chunked`).
     """
     async with stream:
-        sending = asyncio.create_task(_send(stream, socket, ids=ids, chunked=chunked))
-        leaving = asyncio.create_task(socket.drop_input())
-        both: set[asyncio.Future[Any]] = {sending, leaving}
-        try:
-            first = asyncio.FIRST_COMPLETED
-            await asyncio.wait({*both, stream.ended}, return_when=first)
-            if stream.ended.done():
-                await asyncio.wait(both, timeout=FAREWELL_SECONDS, return_when=first)
-        finally:
-            for task in both:
-                task.cancel()
-            await asyncio.wait(both)
+        sending = asyncio.create_task(
+            _send(stream, connection, writer, resumed=resumed, chunked=chunked)
+        )
+        leaving = asyncio.create_task(connection.drop_input())
+        await until_over(stream, sending, leaving)
         if not sending.cancelled():
             sending.result()
-    socket.close()
+    connection.close()
 
 
-async def _send(stream: EventStream, socket: Connection, *, ids: bool, chunked: bool) -> None:
+async def until_over(stream: Stream[Any], *tasks: asyncio.Future[Any]) -> None:
+    """
+    Return when one of *tasks* is done; all of them are then.
+
+    When *stream* ends, which its client may not read, they have `FAREWELL_SECONDS` for that.
+    """
+    first = asyncio.FIRST_COMPLETED
+    try:
+        await asyncio.wait({*tasks, stream.ended}, return_when=first)
+        if stream.ended.done():
+            await asyncio.wait(tasks, timeout=FAREWELL_SECONDS, return_when=first)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+async def _send(
+    stream: EventStream, connection: Connection, writer: Writer, *, resumed: bool, chunked: bool
+) -> None:
+    frame = _chunk if chunked else bytes
     try:
         try:
-            await socket.write(_chunk(SSE_PREAMBLE) if chunked else SSE_PREAMBLE)
+            await connection.write(frame(writer.start(None if resumed else stream.position())))
             while True:
-                for data in sse_batches(await stream.take_or_heartbeat(HEARTBEAT_SECONDS), ids=ids):
-                    await socket.write(_chunk(data) if chunked else data)
+                records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
+                for data in writer.records(records, stream.position()):
+                    await connection.write(frame(data))
                 await stream.gather()
-        except StreamEnded as end:
-            log.info("A stream of %s has ended: %s", stream.session.name, end)
-            if chunked:
-                await socket.write(LAST_CHUNK)
+        except StreamEnded as ended:
+            log.info("A stream of %s has ended: %s", stream.session.name, ended)
+            last = frame(writer.end(ended)) + (LAST_CHUNK if chunked else b"")
+            if last:
+                await connection.write(last)
     except OSError as error:
         log.info("A listener of %s is gone: %s", stream.session.name, error)
 
 
 def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
+    return b"%x\r\n%b\r\n" % (len(data), data) if data else b""

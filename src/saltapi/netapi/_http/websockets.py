@@ -190,11 +190,90 @@ async def serve_websocket(
         dialect: What the client gets; by default as at `/ws`, `EVENTS` or `VIEW`.
     """
     async with stream:
-        await _Conversation(stream, protocol, socket, dialect or dialect_of(stream)).run()
+        await _OnSocket(stream, protocol, socket, dialect or dialect_of(stream)).run()
 
 
-class _Conversation:
-    """One WebSocket connection."""
+class Conversation:
+    """One WebSocket connection; who speaks the protocol makes a class of its own of it."""
+
+    gone: tuple[type[Exception], ...] = (OSError,)
+    """What says that the client is not there any more."""
+
+    def __init__(self, stream: EventStream | LiveViewStream, dialect: Dialect) -> None:
+        """
+        Args:
+            stream: Events, or the view of jobs and minions.
+            dialect: What the client gets.
+        """
+        self._stream = stream
+        self._dialect = dialect
+        self._ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Converse until one side ends it."""
+        receiving = asyncio.create_task(self._receive())
+        sending = asyncio.create_task(self._send())
+        others = set(self._watch())
+        tasks: set[asyncio.Future[Any]] = {receiving, sending, *others}
+        first = asyncio.FIRST_COMPLETED
+        try:
+            await asyncio.wait({*tasks, self._stream.ended}, return_when=first)
+            if self._stream.ended.done() and self._ready.is_set():
+                await asyncio.wait(
+                    {receiving, sending}, timeout=FAREWELL_SECONDS, return_when=first
+                )
+            for task in (sending, *others):
+                task.cancel()
+            if not receiving.done():
+                await self._close(receiving)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        await self._finish()
+        for task in tasks:
+            error = None if task.cancelled() else task.exception()
+            if isinstance(error, self.gone):
+                log.info("A listener of %s is gone: %s", self._stream.session.name, error)
+            elif error is not None:
+                raise error
+
+    async def _send(self) -> None:
+        """Send events; what happens before the client is ready is not for it."""
+        stream, dialect = self._stream, self._dialect
+        with contextlib.suppress(StreamEnded):
+            if isinstance(stream, LiveViewStream):
+                await self._ready.wait()
+                while True:
+                    await self._write(map(dialect.frame_of, await stream.take()))
+            while True:
+                records = await stream.take()
+                if self._ready.is_set():
+                    await self._write(render_each(records, dialect.name, dialect.frame_of))
+                await stream.gather()
+
+    async def _receive(self) -> None:
+        """Take what the client sends; return when the conversation is over."""
+        raise NotImplementedError
+
+    async def _write(self, frames: Iterable[bytes]) -> None:
+        """Send *frames* with text messages."""
+        raise NotImplementedError
+
+    def _watch(self) -> Iterable[asyncio.Future[Any]]:
+        """Return what else ends the conversation."""
+        return ()
+
+    async def _close(self, receiving: asyncio.Future[None]) -> None:
+        """Tell the client that and why this is the end, as *receiving* still goes on."""
+        raise NotImplementedError
+
+    async def _finish(self) -> None:
+        """Let go of the connection."""
+
+
+class _OnSocket(Conversation):
+    """A connection on a detached socket."""
 
     def __init__(
         self,
@@ -203,46 +282,16 @@ class _Conversation:
         socket: DetachedSocket,
         dialect: Dialect,
     ) -> None:
-        self._stream = stream
+        super().__init__(stream, dialect)
         self._protocol = protocol
         self._socket = socket
-        self._dialect = dialect
-        self._ready = asyncio.Event()
         self._pong = asyncio.Event()
         self._message = bytearray()
         self._is_text = True
 
-    async def run(self) -> None:
-        """Converse until one side ends it."""
-        receiving = asyncio.create_task(self._receive())
-        sending = asyncio.create_task(self._send())
-        pinging = asyncio.create_task(self._ping())
-        tasks: set[asyncio.Future[Any]] = {receiving, sending, pinging}
-        first = asyncio.FIRST_COMPLETED
-        try:
-            await asyncio.wait({*tasks, self._stream.ended}, return_when=first)
-            if self._stream.ended.done() and self._ready.is_set():
-                await asyncio.wait(
-                    {receiving, sending}, timeout=FAREWELL_SECONDS, return_when=first
-                )
-            no_pong = pinging.done()
-            sending.cancel()
-            pinging.cancel()
-            if not receiving.done() and await self._close(no_pong=no_pong):
-                await asyncio.wait({receiving}, timeout=CLOSE_SECONDS)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.wait(tasks)
-        if self._protocol.eof_sent:
-            await self._socket.finish(CLOSE_SECONDS)
-        self._socket.close()
-        for task in tasks:
-            error = None if task.cancelled() else task.exception()
-            if isinstance(error, OSError):
-                log.info("A listener of %s is gone: %s", self._stream.session.name, error)
-            elif error is not None:
-                raise error
+    def _watch(self) -> Iterable[asyncio.Future[Any]]:
+        self._pinging = asyncio.create_task(self._ping())
+        return [self._pinging]
 
     async def _receive(self) -> None:
         """Take what the client sends; return when the conversation is over."""
@@ -279,20 +328,6 @@ class _Conversation:
         if self._message == READY:
             self._ready.set()
 
-    async def _send(self) -> None:
-        """Send events; what happens before the client is ready is not for it."""
-        stream, dialect = self._stream, self._dialect
-        with contextlib.suppress(StreamEnded):
-            if isinstance(stream, LiveViewStream):
-                await self._ready.wait()
-                while True:
-                    await self._write(map(dialect.frame_of, await stream.take()))
-            while True:
-                records = await stream.take()
-                if self._ready.is_set():
-                    await self._write(render_each(records, dialect.name, dialect.frame_of))
-                await stream.gather()
-
     async def _write(self, frames: Iterable[bytes]) -> None:
         for data in joined(frames):
             if self._protocol.state is State.OPEN:
@@ -318,15 +353,21 @@ class _Conversation:
         if data:
             await self._socket.write(data)
 
-    async def _close(self, *, no_pong: bool) -> bool:
-        """Tell the client that and why this is the end; return whether it could be told."""
+    async def _close(self, receiving: asyncio.Future[None]) -> None:
+        no_pong = self._pinging.done()
         code, reason = farewell(self._stream, no_pong=no_pong)
-        if self._protocol.state is not State.OPEN:
-            return True
-        self._protocol.send_close(code, reason)
-        try:
-            async with asyncio.timeout(CLOSE_SECONDS):
-                await self._flush()
-        except OSError:
-            return False
-        return not no_pong
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            try:
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await self._flush()
+            except OSError:
+                return
+            if no_pong:
+                return
+        await asyncio.wait({receiving}, timeout=CLOSE_SECONDS)
+
+    async def _finish(self) -> None:
+        if self._protocol.eof_sent:
+            await self._socket.finish(CLOSE_SECONDS)
+        self._socket.close()

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from saltapi.engine.events.streams import SSE_TYPE, EventStream
-from saltapi.netapi._http import answers, event_stream, sockets
+from saltapi.engine.events.encodings import Encoding, Writer
+from saltapi.engine.events.streams import EventStream
+from saltapi.netapi._http import answers, sockets
+from saltapi.netapi._http.event_stream import serve_events
 
 log = logging.getLogger(__name__)
 
@@ -89,26 +91,32 @@ class StreamResponse(Response):
             abort(scope)
 
 
-def events_response(stream: EventStream, *, ids: bool) -> StreamResponse:
+def stream_response(
+    stream: EventStream, form: Encoding, *, gzip: bool = False, resumed: bool
+) -> StreamResponse:
     """
     Return the response that sends the events of *stream*, and closes it.
 
     Args:
         stream: The events.
-        ids: Whether the client asked to be able to resume.
+        form: How to write them.
+        gzip: Whether the body is compressed.
+        resumed: Whether the client goes on with a stream that it had before.
     """
+    headers = stream_headers(form) | ({"Content-Encoding": "gzip"} if gzip else {})
+    writer = Writer(form, gzip=gzip)
     return StreamResponse(
-        lambda body: event_stream.serve_events(stream, body, ids=ids, chunked=False),
-        headers=EVENTS_HEADERS,
+        lambda body: serve_events(stream, body, writer, resumed=resumed),
+        headers=headers,
         let_go=stream.aclose,
     )
 
 
-EVENTS_HEADERS = {
-    "Content-Type": f"{SSE_TYPE};charset=utf-8",
-    **{name: text for name, text in answers.STREAM_HEADERS.items() if name != "Connection"},
-}
-"""Headers of a stream of server-sent events; `Connection` is the server's affair."""
+def stream_headers(form: Encoding) -> dict[str, str]:
+    """Return the headers of a stream in this form; `Connection` is the server's affair."""
+    headers = {"Content-Type": form.media_type, **answers.STREAM_HEADERS}
+    del headers["Connection"]
+    return headers
 
 
 def abort(scope: Scope) -> None:

@@ -5,13 +5,8 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, Self
 
-from saltapi.engine.events.streams import (
-    HEARTBEAT_SECONDS,
-    SSE_PREAMBLE,
-    EventStream,
-    StreamEnded,
-    sse_batches,
-)
+from saltapi.engine.events.encodings import Writer
+from saltapi.engine.events.streams import HEARTBEAT_SECONDS, EventStream, StreamEnded
 
 LOOP_CHECK_SECONDS = 5.0
 """How often a thread that waits for events looks whether the engine still runs."""
@@ -24,17 +19,19 @@ class EventIterator:
     It waits in the server's thread, one for each stream, while the engine's loop collects.
     """
 
-    def __init__(self, stream: EventStream, loop: asyncio.AbstractEventLoop, *, ids: bool) -> None:
+    def __init__(
+        self, stream: EventStream, loop: asyncio.AbstractEventLoop, writer: Writer
+    ) -> None:
         """
         Args:
             stream: The events; closed by `close`.
             loop: The engine's loop, which *stream* belongs to.
-            ids: Whether the client asked to be able to resume.
+            writer: Makes bytes of them.
         """
         self._stream = stream
         self._loop = loop
-        self._ids = ids
-        self._ready = deque([SSE_PREAMBLE])
+        self._writer = writer
+        self._ready = deque([writer.start(None)])
         self._taking: Future[list[Any]] | None = None
 
     def __iter__(self) -> Self:
@@ -55,7 +52,7 @@ class EventIterator:
             except StreamEnded:
                 raise StopIteration from None
             self._taking = None
-            self._ready.extend(sse_batches(records, ids=self._ids))
+            self._ready.extend(self._writer.records(records))
         return self._ready.popleft()
 
     def close(self) -> None:

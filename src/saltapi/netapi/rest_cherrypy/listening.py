@@ -6,7 +6,8 @@ from typing import Any
 import cherrypy
 
 from saltapi import errors
-from saltapi.engine.events.streams import SSE_TYPE, EventStream, LiveViewStream
+from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS, Writer
+from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http import answers, websockets
 from saltapi.netapi._http.event_stream import serve_events
 from saltapi.netapi.rest_cherrypy.door import endpoint, raw
@@ -14,7 +15,7 @@ from saltapi.netapi.rest_cherrypy.events import EventIterator
 from saltapi.netapi.rest_cherrypy.resource import Resource
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
 
-STREAM_HEADERS = {"Content-Type": f"{SSE_TYPE};charset=utf-8", **answers.STREAM_HEADERS}
+STREAM_HEADERS = {"Content-Type": CLASSIC.media_type, **answers.STREAM_HEADERS}
 
 
 class _Listening(Resource):
@@ -68,16 +69,17 @@ class Events(_Listening):
             cherrypy.response.headers.update(STREAM_HEADERS)
             return b""
         stream = self.door.call(lambda api: api.listen(token, peer=peer, since=since or None))
-        return self._open(stream, lambda: self._send(stream, ids=since is not None))
+        writer = Writer(CLASSIC if since is None else CLASSIC_IDS)
+        return self._open(stream, lambda: self._send(stream, writer))
 
-    def _send(self, stream: EventStream, *, ids: bool) -> Any:
+    def _send(self, stream: EventStream, writer: Writer) -> Any:
         cherrypy.response.headers.update(STREAM_HEADERS)
         handover, loop = self._handover, self.door.thread.loop
         if handover is None:
             cherrypy.response.stream = True
-            return EventIterator(stream, loop, ids=ids)
+            return EventIterator(stream, loop, writer)
         chunked = handover.chunked
-        handover.take(lambda socket: serve_events(stream, socket, ids=ids, chunked=chunked), loop)
+        handover.take(lambda socket: serve_events(stream, socket, writer, chunked=chunked), loop)
         return b""
 
 

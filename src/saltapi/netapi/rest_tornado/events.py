@@ -1,6 +1,7 @@
 """`/events`: the bus as server-sent events (0.8.4, "/events")."""
 
 from saltapi import errors
+from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS, Writer
 from saltapi.engine.events.streams import SSE_TYPE
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.event_stream import serve_events
@@ -36,7 +37,8 @@ class EventsSaltAPIHandler(Listening):
         if not chunked:
             self.clear_header("Connection")
         stream = await self.api.listen(token, peer=self.peer, since=since or None)
+        writer = Writer(CLASSIC if since is None else CLASSIC_IDS)
         await self.go_on(
             stream,
-            lambda socket: serve_events(stream, socket, ids=since is not None, chunked=chunked),
+            lambda socket: serve_events(stream, socket, writer, chunked=chunked),
         )

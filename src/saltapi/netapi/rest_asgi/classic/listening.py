@@ -6,12 +6,13 @@ from fastapi import Path, Query, Request, Response, WebSocket
 from starlette.requests import HTTPConnection
 
 from saltapi import errors
+from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http import websockets
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, parameters, raw
 from saltapi.netapi.rest_asgi.requests import engine_of, peer_of, token_of
-from saltapi.netapi.rest_asgi.streams import EVENTS_HEADERS, events_response
+from saltapi.netapi.rest_asgi.streams import stream_headers, stream_response
 from saltapi.netapi.rest_asgi.websockets import converse
 
 TokenInPath = Annotated[str, Path(description="The token, where a client can send no header.")]
@@ -53,9 +54,9 @@ async def _events(request: Request, since: str | None, in_url: str) -> Response:
     since = request.headers.get("Last-Event-ID", since)
     if request.scope.get("saltapi.head"):
         await engine.api.session(token, peer=peer)
-        return Response(b"", headers=EVENTS_HEADERS)
+        return Response(b"", headers=stream_headers(CLASSIC))
     stream = await engine.api.listen(token, peer=peer, since=since or None)
-    return events_response(stream, ids=since is not None)
+    return stream_response(stream, CLASSIC if since is None else CLASSIC_IDS, resumed=True)
 
 
 @raw

@@ -8,10 +8,11 @@ from starlette.responses import Response
 
 from saltapi import formats
 from saltapi.engine.events.encodings import NDJSON, SSE
-from saltapi.netapi.rest_asgi.event_streams import serve_websocket, stream_response
 from saltapi.netapi.rest_asgi.record_streams import document
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
 from saltapi.netapi.rest_asgi.route import Model, Route, stream_content, streams
+from saltapi.netapi.rest_asgi.streams import stream_response
+from saltapi.netapi.rest_asgi.websockets import send_records
 
 router = APIRouter(tags=["events"], route_class=Route)
 
@@ -122,9 +123,7 @@ async def events_websocket(
     """Send the events that the session may see, each record as one JSON message."""
     seen = socket.headers.get("Last-Event-ID") or since or None
     stream = await engine.api.listen(token, peer=peer, since=seen, tags=tags)
-    async with stream:
-        await socket.accept()
-        await serve_websocket(stream, socket, resumed=seen is not None)
+    await send_records(socket, stream, resumed=seen is not None)
 
 
 @router.post(
