@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import salt.config
 from cheroot.server import HTTPServer
 
 from saltapi.config import EngineConfig
@@ -17,18 +18,16 @@ from tests.waiting import eventually
 from tests.wire import Answer
 
 NAME = "rest_cherrypy"
+MASTERLESS = {**salt.config.DEFAULT_MASTER_OPTS, "cachedir": "/none", "conf_file": "/none"}
+"""Options of a master that there is not."""
 
 
 class WsgiDoor:
     """The application for a section of a config that has no master."""
 
     def __init__(self, **section: Any) -> None:
-        opts = {
-            "netapi_enable_clients": ["local", "runner"],
-            "cachedir": "/none",
-            NAME: section,
-        }
-        self.door = get_app(opts)
+        clients = ["local", "runner"]
+        self.door = get_app({**MASTERLESS, "netapi_enable_clients": clients, NAME: section})
 
     def ask(
         self,
@@ -79,7 +78,7 @@ class WsgiDoor:
 def serving(**section: Any) -> Iterator[HTTPServer]:
     """Serve a section on loopback, without a master, until the end of the block."""
     options = {"host": "127.0.0.1", "port": free_port(), "disable_ssl": True, **section}
-    door = get_app({"netapi_enable_clients": ["local"], "cachedir": "/none", NAME: options})
+    door = get_app({**MASTERLESS, "netapi_enable_clients": ["local"], NAME: options})
     server = make_server(door, NAME, EngineConfig(api_shutdown_timeout=1))
     thread = threading.Thread(target=server.serve)
     thread.start()

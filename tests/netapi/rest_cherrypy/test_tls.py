@@ -15,7 +15,7 @@ from cryptography import x509
 from saltapi.config import RestCherrypyConfig
 from saltapi.netapi.rest_cherrypy.app import get_app
 from tests.daemons import Daemon, Home, free_port, wait_until
-from tests.netapi.rest_cherrypy.doors import NAME, serving
+from tests.netapi.rest_cherrypy.doors import MASTERLESS, NAME, serving
 from tests.waiting import scaled
 
 HOST = "127.0.0.1"
@@ -293,6 +293,6 @@ def test_make_cert_is_a_way_out(tmp_path: Path) -> None:
 
 def test_a_section_needs_no_certificate_behind_another_server() -> None:
     """`get_app` is for servers that have TLS of their own: it asks for no certificate."""
-    door = get_app({"cachedir": "/none", NAME: {"port": 1}})
+    door = get_app({**MASTERLESS, NAME: {"port": 1}})
 
     assert RestCherrypyConfig.parse({"port": 1}) == door.section

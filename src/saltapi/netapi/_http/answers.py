@@ -5,6 +5,7 @@ Functions of plain values: where the token of a request stands, what an error lo
 headers a page of another origin gets.
 """
 
+import asyncio
 import gzip
 import html
 import http.cookies
@@ -22,6 +23,7 @@ COOKIE = "session_id"
 SERVER = "saltapi"
 """What the header `Server` says; clients of Salt look there for other words (`TornadoServer`)."""
 COMPRESSED_FROM_BYTES = 1 * KIB
+IN_THREAD_FROM_BYTES = 64 * KIB
 ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
 HTML_PAGE_TYPE = "text/html;charset=utf-8"
 UNEXPECTED = "An unexpected error occurred"
@@ -32,6 +34,13 @@ STREAM_HEADERS = {
     "X-Accel-Buffering": "no",  # nginx would keep events back
 }
 """Headers of a stream of server-sent events, beside its Content-Type."""
+
+UPGRADE_HEADERS = {
+    "Upgrade": "websocket",
+    "Connection": "Upgrade",
+    "Sec-WebSocket-Version": "13",
+}
+"""What belongs to the opening of a WebSocket, and to an answer with status 426."""
 
 
 def session_tokens(headers: Mapping[str, str], cookie: str | None) -> list[str]:
@@ -111,6 +120,8 @@ def error_headers(status: int, error: errors.SaltApiError | None = None) -> dict
         headers["WWW-Authenticate"] = "Session"
     if status == 413:
         headers["Connection"] = "close"
+    if status == 426:
+        headers |= UPGRADE_HEADERS
     return headers
 
 
@@ -140,6 +151,13 @@ def wants_gzip(accept_encoding: str | None, size_bytes: int) -> bool:
 def compressed(body: bytes) -> bytes:
     """Return *body* as `Content-Encoding: gzip` has it."""
     return gzip.compress(body, compresslevel=5)
+
+
+async def compressed_on_loop(body: bytes) -> bytes:
+    """Same as `compressed`, for an event loop: what takes long is done in a thread."""
+    if len(body) < IN_THREAD_FROM_BYTES:
+        return compressed(body)
+    return await asyncio.to_thread(compressed, body)
 
 
 def flattened(body: Any, results: list[Any]) -> list[Any]:

@@ -39,6 +39,7 @@ from saltapi.engine.events.streams import (
     render_each,
 )
 from saltapi.errors import BadRequest, MethodNotAllowed, SaltApiError, UpgradeRequired
+from saltapi.netapi._http.answers import UPGRADE_HEADERS
 from saltapi.netapi._http.origins import check_handshake
 from saltapi.netapi._http.sockets import DetachedSocket
 
@@ -97,13 +98,6 @@ VIEW = Dialect("websocket-acknowledged", acknowledges=True)
 """`/ws?format_events`: bare JSON."""
 
 CLOSE_CODES = {End.SESSION: 4401, End.SLOW: 1013, End.STOPPING: 1001}
-UPGRADE_HEADERS = {
-    "Upgrade": "websocket",
-    "Connection": "Upgrade",
-    "Sec-WebSocket-Version": "13",
-}
-"""What belongs to an answer with status 426."""
-
 HANDSHAKE_HEADERS = {
     "HTTP_CONNECTION": "Connection",
     "HTTP_UPGRADE": "Upgrade",
@@ -128,8 +122,7 @@ def accept(
             come with the cookie.
 
     Raises:
-        UpgradeRequired: It is no handshake, or one of another version; `UPGRADE_HEADERS` belong
-            to the answer.
+        UpgradeRequired: It is no handshake, or one of another version.
         OriginRefused: A page of another origin asks.
         MethodNotAllowed, BadRequest: The handshake is wrong (RFC 6455, section 4.2.1).
     """

@@ -39,6 +39,6 @@ async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:
     The master config is the one that the environment variable `SALT_MASTER_CONFIG` names. Port,
     addresses and certificates are the server's affair there.
     """
-    from saltapi.netapi.rest_asgi.standalone import shared
+    from saltapi.netapi.rest_asgi.app import standalone
 
-    await shared()(scope, receive, send)
+    await standalone.get()(scope, receive, send)

@@ -25,6 +25,7 @@ from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unex
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
 from saltapi.netapi.rest_asgi.v1 import ROUTERS
 from saltapi.process import lifecycle
+from saltapi.process.module import Standalone
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -132,6 +133,8 @@ async def _on_http_error(connection: HTTPConnection, error: Exception) -> Respon
     return response
 
 
+standalone = Standalone(create_app)
+"""The module for another server."""
 PREFLIGHT_SECONDS = 1400
 
 

@@ -19,6 +19,7 @@ from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.openapi import document
 from saltapi.netapi.rest_asgi.requests import TheEngine
+from saltapi.netapi.rest_asgi.route import described
 
 router = APIRouter(tags=["documentation"])
 
@@ -70,16 +71,7 @@ async def openapi(
     summary="A page that shows this document",
     response_class=Response,
     response_description="The page.",
-    responses={
-        200: {
-            "content": {
-                formats.HTML_TYPE: {
-                    "schema": {"type": "string"},
-                    "example": "<!DOCTYPE html>…",
-                }
-            }
-        }
-    },
+    responses={200: described("<!DOCTYPE html>…", formats.HTML_TYPE, text=True)},
 )
 async def docs(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return a page for browsers that shows the document, and tries requests. No session."""

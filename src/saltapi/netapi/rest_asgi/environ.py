@@ -1,11 +1,11 @@
 """A request as ASGI has it, in the words of CGI (RFC 3875) that the shared helpers know."""
 
-from collections.abc import Iterable, MutableMapping
+from collections.abc import Iterable
 from typing import Any
 
-from saltapi.netapi._http.proxies import believe
+from starlette.types import Scope
 
-Scope = MutableMapping[str, Any]
+from saltapi.netapi._http.proxies import believe
 
 HEADERS = {
     b"cookie": "HTTP_COOKIE",

@@ -4,17 +4,16 @@ What stands around every request: its id, the address check, headers for all ans
 Pure ASGI, outside of FastAPI, so that it holds for whatever answers.
 """
 
-import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saltapi import errors, trace
-from saltapi.config import KIB, RestAsgiConfig
+from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -27,19 +26,12 @@ from saltapi.netapi.rest_asgi.protection import Protection
 from saltapi.netapi.rest_asgi.requests import without_foreign_bearer
 from saltapi.netapi.rest_asgi.ticketed import with_token
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
-
 log = logging.getLogger(__name__)
 
 EXPOSED_HEADERS = (
     f"{answers.EXPOSED_HEADERS}, Idempotency-Replayed, Location, Retry-After, X-Salt-Jid"
 )
 COMPRESSED_TYPES = ("application/json", "application/x-yaml", "application/problem", "text/html")
-IN_THREAD_FROM_BYTES = 64 * KIB
 DENIAL = "websocket.http.response"
 """The ASGI extension by which a WebSocket is refused with an answer of ours."""
 
@@ -47,7 +39,7 @@ DENIAL = "websocket.http.response"
 class Middleware:
     """The outermost ASGI application of the module."""
 
-    def __init__(self, app: App, engine: Engine[RestAsgiConfig]) -> None:
+    def __init__(self, app: ASGIApp, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
             app: Answers what comes through.
@@ -208,10 +200,7 @@ class _Answer:
         body = message.get("body", b"")
         if message.get("more_body") or not answers.wants_gzip(self._accept_encoding, len(body)):
             return message
-        if len(body) < IN_THREAD_FROM_BYTES:
-            body = answers.compressed(body)
-        else:
-            body = await asyncio.to_thread(answers.compressed, body)
+        body = await answers.compressed_on_loop(body)
         headers = MutableHeaders(raw=start["headers"])
         headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(body))

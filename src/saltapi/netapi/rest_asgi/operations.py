@@ -9,6 +9,7 @@ from saltapi.engine.monitoring import metrics
 from saltapi.engine.monitoring.health import is_ready
 from saltapi.engine.sessions.addresses import address_allowed
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheToken
+from saltapi.netapi.rest_asgi.route import described
 
 router = APIRouter(tags=["operations"])
 
@@ -51,7 +52,7 @@ METRICS_EXAMPLE = "# TYPE saltapi_listeners gauge\nsaltapi_listeners 2.0\n"
     operation_id="livez",
     summary="Whether the process works",
     response_description="It does.",
-    responses={200: {"content": {"application/json": {"example": {"alive": True}}}}},
+    responses={200: described({"alive": True})},
 )
 async def livez() -> Alive:
     """Answer, as long as the process's event loop turns. Needs no session."""
@@ -64,12 +65,12 @@ async def livez() -> Alive:
     summary="Whether requests should come here",
     response_description="Everything that is required is well.",
     responses={
-        200: {"content": {"application/json": {"example": READY}}},
-        503: {
-            "model": Readiness,
-            "description": "Something is not well, or the service stops.",
-            "content": {"application/json": {"example": NOT_READY}},
-        },
+        200: described(READY),
+        503: described(
+            NOT_READY,
+            model=Readiness,
+            description="Something is not well, or the service stops.",
+        ),
     },
 )
 async def readyz(engine: TheEngine, response: Response) -> Readiness:
@@ -93,16 +94,7 @@ async def readyz(engine: TheEngine, response: Response) -> Readiness:
     summary="Numbers for Prometheus",
     response_class=Response,
     response_description="The numbers of all processes of the module, in Prometheus' text format.",
-    responses={
-        200: {
-            "content": {
-                "text/plain": {
-                    "schema": {"type": "string"},
-                    "example": METRICS_EXAMPLE,
-                }
-            }
-        }
-    },
+    responses={200: described(METRICS_EXAMPLE, "text/plain", text=True)},
 )
 async def read_metrics(engine: TheEngine, token: TheToken, peer: Peer) -> Response:
     """Return the numbers. Needs a session unless the config lets the address in without one."""

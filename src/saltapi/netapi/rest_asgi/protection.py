@@ -6,12 +6,12 @@ the body has come: a client that sends slowly holds nobody up.
 """
 
 import re
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
@@ -23,12 +23,6 @@ from saltapi.netapi.rest_asgi.requests import peer_of, token_of
 
 if TYPE_CHECKING:
     from saltapi.bridge.requests.turns import FairSlots
-
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 UNLIMITED = frozenset({"/livez", "/readyz", "/metrics"})
 """What watches over the service; it must answer also when there is too much else to do."""
@@ -70,7 +64,7 @@ def class_of(method: str, path: str, query: str = "") -> RequestClass | None:
 class Protection:
     """The application behind the limits of the module."""
 
-    def __init__(self, app: App, engine: Engine[RestAsgiConfig]) -> None:
+    def __init__(self, app: ASGIApp, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
             app: Answers what comes through.

@@ -5,12 +5,12 @@ All of them are coroutines: FastAPI would run plain functions in a thread.
 """
 
 import asyncio
-from collections.abc import MutableMapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyCookie, APIKeyHeader, HTTPBearer
 from starlette.requests import ClientDisconnect, HTTPConnection
+from starlette.types import Scope
 
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
@@ -18,8 +18,6 @@ from saltapi.errors import BadRequest, BodyTooLarge
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
 from saltapi.types import Session
-
-Scope = MutableMapping[str, Any]
 
 BODY_TIMEOUT_SECONDS = 300.0
 

@@ -110,6 +110,14 @@ def streams(endpoint: Any) -> Any:
     return endpoint
 
 
+def described(
+    example: Any, media_type: str = formats.JSON_TYPE, *, text: bool = False, **more: Any
+) -> dict[str, Any]:
+    """Describe an answer by an example; *text* has no model, and *more* is as in OpenAPI."""
+    schema = {"schema": {"type": "string"}} if text else {}
+    return {**more, "content": {media_type: {**schema, "example": example}}}
+
+
 def stream_content(record: str, examples: Mapping[str, str]) -> dict[str, Any]:
     """
     Describe a stream for the OpenAPI document, whose version 3.1 has no word for it.

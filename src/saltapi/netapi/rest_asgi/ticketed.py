@@ -1,16 +1,14 @@
 """Requests that come with a ticket in place of a token (`saltapi.engine.sessions.tickets`)."""
 
 import re
-from collections.abc import MutableMapping
-from typing import Any
 from urllib.parse import parse_qsl, urlencode
+
+from starlette.types import Scope
 
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.errors import BadRequest
 from saltapi.netapi.rest_asgi.protection import JOB, QUERY_FIELDS
-
-Scope = MutableMapping[str, Any]
 
 TICKET = "ticket"
 STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events")

@@ -83,13 +83,8 @@ class Logout(Resource):
         return LOGGED_OUT
 
 
-class Token(Resource):
+class Token(LowDataAdapter):
     """`/token`: tokens to send inside chunks to `/run`."""
-
-    @endpoint
-    def GET(self) -> Any:
-        """Same as `/`."""
-        return welcome(self.door.engine.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:

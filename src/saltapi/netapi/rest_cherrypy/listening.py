@@ -97,13 +97,9 @@ class WebsocketEndpoint(_Listening):
             raise errors.NotSupported(
                 "This server cannot open a WebSocket: run the module by saltapi, or use /events."
             )
-        try:
-            protocol, headers = websockets.accept(
-                cherrypy.request.wsgi_environ, cors_origins=self.door.section.cors_origins
-            )
-        except errors.UpgradeRequired:
-            cherrypy.response.headers.update(websockets.UPGRADE_HEADERS)
-            raise
+        protocol, headers = websockets.accept(
+            cherrypy.request.wsgi_environ, cors_origins=self.door.section.cors_origins
+        )
         stream: EventStream | LiveViewStream
         if formatted:
             stream = self.door.call(lambda api: api.view(token, peer=peer))

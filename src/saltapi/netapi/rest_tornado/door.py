@@ -22,7 +22,7 @@ from tornado.web import Application as TornadoApplication
 from tornado.web import HTTPError, RequestHandler, stream_request_body
 
 from saltapi import errors, formats, trace
-from saltapi.config import KIB, RestTornadoConfig
+from saltapi.config import RestTornadoConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.operations.api import Api
 from saltapi.masking import redact
@@ -40,8 +40,6 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[..., Awaitable[Any]]
 
-IN_THREAD_FROM_BYTES = 64 * KIB
-"""Larger bodies are compressed in a thread: the loop serves others meanwhile."""
 METHODS = ("GET", "HEAD", "OPTIONS", "POST")
 
 
@@ -340,10 +338,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         self.set_header("Content-Type", content_type)
         if answers.wants_gzip(self.request.headers.get("Accept-Encoding"), len(body)):
             self.set_header("Content-Encoding", "gzip")
-            if len(body) < IN_THREAD_FROM_BYTES:
-                body = answers.compressed(body)
-            else:
-                body = await asyncio.to_thread(answers.compressed, body)
+            body = await answers.compressed_on_loop(body)
         self.finish(body)
 
     def _allowed(self) -> list[str]:

@@ -4,7 +4,6 @@ The URLs that speak WebSocket (0.8.4, "All Events", "Formatted Events", "/ws").
 What is said on the connection is in `saltapi.netapi._http.websockets`.
 """
 
-from saltapi import errors
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http import websockets
 from saltapi.netapi._http.websockets import Dialect
@@ -23,14 +22,7 @@ class _WebsocketHandler(Listening):
     @raw
     async def get(self, in_path: str | None = None) -> None:
         """Open the WebSocket (101); it begins when the client says that it is ready."""
-        try:
-            protocol, headers = websockets.accept(
-                self.environ, cors_origins=self.section.cors_origins
-            )
-        except errors.UpgradeRequired:
-            for name, value in websockets.UPGRADE_HEADERS.items():
-                self.set_header(name, value)
-            raise
+        protocol, headers = websockets.accept(self.environ, cors_origins=self.section.cors_origins)
         dialect = self._dialect()
         stream = await self._open(self.listener_token(in_path))
         self.set_status(101)

@@ -8,9 +8,8 @@ from starlette.requests import HTTPConnection
 from saltapi import errors
 from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS
 from saltapi.engine.events.streams import EventStream, LiveViewStream
-from saltapi.netapi._http import websockets
 from saltapi.netapi.rest_asgi.classic import documents
-from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, parameters, raw
+from saltapi.netapi.rest_asgi.classic.route import Operation, parameters, raw
 from saltapi.netapi.rest_asgi.requests import engine_of, peer_of, token_of
 from saltapi.netapi.rest_asgi.streams import stream_headers, stream_response
 from saltapi.netapi.rest_asgi.websockets import converse
@@ -81,8 +80,6 @@ def _refuse(request: Request) -> NoReturn:
     """Answer what asks for a WebSocket without a handshake."""
     if request.scope.get("saltapi.head"):
         raise errors.MethodNotAllowed("A WebSocket is opened with GET.")
-    for name, text in websockets.UPGRADE_HEADERS.items():
-        add_header(request, name, text)
     raise errors.UpgradeRequired("This URL speaks WebSocket: connect with a WebSocket client.")
 
 

@@ -8,7 +8,7 @@ from pydantic import Field
 from saltapi.engine.operations.verdicts import verdicts_on
 from saltapi.lowstate import chunks_from
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
-from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
+from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
 
 router = APIRouter(tags=["permissions"], route_class=Route)
@@ -66,7 +66,7 @@ EXAMPLE: dict[str, Any] = {
     operation_id="check",
     summary="Would this lowstate be allowed?",
     response_model=Checks,
-    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+    responses={200: described(EXAMPLE)},
 )
 async def check(
     engine: TheEngine, session: TheSession, token: TheToken, peer: Peer, lowstate: LowstateBody

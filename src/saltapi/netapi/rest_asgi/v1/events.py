@@ -10,7 +10,7 @@ from saltapi import formats
 from saltapi.engine.events.encodings import NDJSON, SSE
 from saltapi.netapi.rest_asgi.record_streams import document
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
-from saltapi.netapi.rest_asgi.route import Model, Route, stream_content, streams
+from saltapi.netapi.rest_asgi.route import Model, Route, described, stream_content, streams
 from saltapi.netapi.rest_asgi.streams import stream_response
 from saltapi.netapi.rest_asgi.websockets import send_records
 
@@ -132,18 +132,14 @@ async def events_websocket(
     summary="A ticket for one stream, where headers cannot be sent",
     response_model=None,
     responses={
-        200: {
-            "model": Ticket,
-            "content": {
-                "application/json": {
-                    "example": {
-                        "ticket": EXAMPLE_TICKET,
-                        "expires": 1795457322.5,
-                        "url": f"/v1/events?ticket={EXAMPLE_TICKET}",
-                    }
-                }
+        200: described(
+            {
+                "ticket": EXAMPLE_TICKET,
+                "expires": 1795457322.5,
+                "url": f"/v1/events?ticket={EXAMPLE_TICKET}",
             },
-        }
+            model=Ticket,
+        )
     },
 )
 async def make_event_ticket(request: Request, engine: TheEngine, session: TheSession) -> Any:

@@ -15,7 +15,7 @@ from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.record_streams import document, stream
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
-from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, streams
+from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, described, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1 import job_models as models
 
@@ -43,12 +43,7 @@ def _pattern(text: str) -> Any:
     operation_id="list_jobs",
     summary="The jobs that you may see, the newest first",
     response_model=None,
-    responses={
-        200: {
-            "model": models.JobList,
-            "content": {"application/json": {"example": models.EXAMPLE_LIST}},
-        }
-    },
+    responses={200: described(models.EXAMPLE_LIST, model=models.JobList)},
 )
 async def list_jobs(
     request: Request,
@@ -96,10 +91,7 @@ async def list_jobs(
     summary="One job",
     response_model=None,
     responses={
-        200: {
-            "model": models.Job,
-            "content": {"application/json": {"example": models.EXAMPLE_JOB}},
-        },
+        200: described(models.EXAMPLE_JOB, model=models.Job),
         **NO_JOB,
     },
 )
@@ -175,10 +167,7 @@ async def job_events(
     summary="Terminate a job, then kill it",
     response_model=None,
     responses={
-        200: {
-            "model": models.Ended,
-            "content": {"application/json": {"example": models.EXAMPLE_ENDED}},
-        },
+        200: described(models.EXAMPLE_ENDED, model=models.Ended),
         **NO_JOB,
         409: {"description": "The job runs in the master, which cannot end it."},
     },

@@ -7,7 +7,7 @@ from pydantic import Field
 
 from saltapi.engine.jobs.records import time_text
 from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
-from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue
+from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 
 router = APIRouter(tags=["permissions"], route_class=Route)
 
@@ -46,7 +46,7 @@ EXAMPLE = {
     operation_id="who_am_i",
     summary="The session and its permissions",
     response_model=WhoAmI,
-    responses={200: {"content": {"application/json": {"example": EXAMPLE}}}},
+    responses={200: described(EXAMPLE)},
 )
 async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
