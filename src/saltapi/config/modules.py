@@ -1,6 +1,6 @@
 """The sections of the netapi modules, and what several of them have in common."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, AliasChoices, BeforeValidator, Field, model_validator
 
@@ -18,6 +18,7 @@ from saltapi.config.values import (
     as_list,
     proxy,
 )
+from saltapi.types import Opts
 
 AUDIT_REDACT = [
     "*auth*",
@@ -67,6 +68,11 @@ class ServiceSection(AccessSection):
     monitoring_urls: bool = False
     metrics_disable_auth: bool = False
     metrics_addresses: list[str] = []
+
+    @classmethod
+    def behind_server(cls, opts: Opts, name: str) -> Self:
+        """Return the options of the section *name*, whose port may be another server's affair."""
+        return cls.parse({"port": 1, **(opts.get(name) or {})})
 
     @property
     def processes(self) -> int:

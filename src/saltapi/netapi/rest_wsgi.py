@@ -138,8 +138,7 @@ def make_server(app: RestWsgi, section: config.RestWsgiConfig) -> Server:
 
 
 def _application(opts: Opts) -> RestWsgi:
-    values = {"port": 1, **(opts.get(NAME) or {})}  # the port is the server's affair
-    return RestWsgi(opts, config.RestWsgiConfig.parse(values))
+    return RestWsgi(opts, config.RestWsgiConfig.behind_server(opts, NAME))
 
 
 _standalone = Standalone(_application)

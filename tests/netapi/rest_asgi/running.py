@@ -3,9 +3,9 @@
 import socket
 from typing import Any
 
-from saltapi.config import RestAsgiConfig
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
-from saltapi.netapi.rest_asgi.server import Server, tcp_socket
+from saltapi.netapi.rest_asgi.server import Server
+from saltapi.process.listening import tcp_socket
 from saltapi.types import Opts
 from tests.netapi import running
 
@@ -19,7 +19,7 @@ class RunningServer(running.RunningServer):
 
     def bind(self, options: dict[str, Any]) -> list[socket.socket]:
         """Return the sockets to listen on."""
-        made = tcp_socket(RestAsgiConfig.parse(options), NAME, options["port"])
+        made = tcp_socket(options["host"], options["port"], 1024, NAME)
         made.setblocking(False)
         return [made]
 

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from saltapi import errors, formats
-from saltapi.config import KIB
+from saltapi.config import KIB, HttpSection
 from saltapi.engine.sessions.sessions import is_token
 
 COOKIE = "session_id"
@@ -56,6 +56,20 @@ def session_tokens(headers: Mapping[str, str], cookie: str | None) -> list[str]:
     scheme, _, bearer = headers.get("Authorization", "").partition(" ")
     is_bearer = scheme.lower() == "bearer" and is_token(bearer.strip())
     return [*([bearer.strip()] if is_bearer else []), *([cookie] if cookie else [])]
+
+
+def listener_token(section: HttpSection, token: str, *in_url: Any) -> str:
+    """
+    Return the token of who listens: that of headers or cookie, else of the URL if that is allowed.
+
+    Args:
+        section: The module's options.
+        token: That of headers or cookie; "" without one.
+        in_url: Where the URL may have it; what is no text is passed over.
+    """
+    if token or not section.token_in_url:
+        return token
+    return next((text for text in in_url if text and isinstance(text, str)), "")
 
 
 def session_cookie(

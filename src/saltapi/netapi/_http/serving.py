@@ -3,15 +3,14 @@
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Protocol, Self
 
 from saltapi.config import EngineConfig, HttpSection
-from saltapi.errors import CannotStart
 from saltapi.netapi._http.logs import open_logs
 from saltapi.netapi._http.sockets import allow_many_connections
-from saltapi.process import tls
+from saltapi.process import lifecycle, tls
 from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 
@@ -19,12 +18,27 @@ FAREWELL_SECONDS = 3.0
 """How long streams may take to end when the service stops."""
 
 
+class Server(Protocol):
+    """A module on sockets that listen; `async with` starts and stops it."""
+
+    @property
+    def url(self) -> str:
+        """Where the module answers."""
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    def reload(self) -> None:
+        """Read certificates and secrets again; connections that are open keep the old ones."""
+
+
 def serve(
     opts: Opts,
     section: HttpSection,
     name: str,
     listening: AbstractContextManager[list[socket.socket]],
-    work: Callable[[list[socket.socket]], Coroutine[Any, Any, None]],
+    make: Callable[[Opts, str, list[socket.socket]], Server],
 ) -> None:
     """
     Serve the section *name* of the master config until the process is told to stop.
@@ -34,7 +48,7 @@ def serve(
         section: The module's options.
         name: The name of the section.
         listening: The sockets, which listen from its beginning to its end.
-        work: Serves on them until its process is told to stop; run in each process.
+        make: Returns the server for options, section and sockets; called in each process.
 
     Raises:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
@@ -44,14 +58,19 @@ def serve(
     tls.context_of(section, name)  # so that what is wrong is known before any fork
     count = section.processes if section.processes > 0 else os.cpu_count() or 1
     with listening as sockets:
+
+        async def work() -> None:
+            async with make(opts, name, sockets) as server:
+                await lifecycle.run_until_stopped_async(ready=server.url, reload=server.reload)
+
         if count == 1:
-            asyncio.run(work(sockets))
+            asyncio.run(work())
             return
         engine = EngineConfig.of(opts)
         run_processes(
             name,
             count,
-            lambda: asyncio.run(work(sockets)),
+            lambda: asyncio.run(work()),
             stop_timeout_seconds=engine.api_shutdown_timeout + FAREWELL_SECONDS,
             heartbeat_seconds=engine.api_heartbeat_seconds,
         )
@@ -61,11 +80,3 @@ def url_at(host: str, port: int, *, with_tls: bool = False, path: str = "") -> s
     """Return the URL of a module that listens on *host* and *port*."""
     scheme = "https" if with_tls else "http"
     return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{path}"
-
-
-def cannot_listen(name: str, host: str, port: int, error: OSError) -> CannotStart:
-    """Return the error of an address that cannot be bound, which *error* says why."""
-    return CannotStart(
-        f"{name} cannot listen on {host}:{port}: {error.strerror or error}."
-        " Choose another port or end what uses it."
-    )

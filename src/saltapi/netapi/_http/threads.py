@@ -11,10 +11,11 @@ from saltapi.engine.engine import Engine
 from saltapi.engine.loop_thread import LoopThread
 from saltapi.engine.operations.api import Api
 from saltapi.netapi._http.cheroot import Gateway, Server
-from saltapi.netapi._http.serving import FAREWELL_SECONDS, cannot_listen
+from saltapi.netapi._http.serving import FAREWELL_SECONDS
 from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi._http.tls import use_tls
 from saltapi.process import lifecycle
+from saltapi.process.listening import cannot_listen
 from saltapi.types import Opts
 
 T = TypeVar("T")

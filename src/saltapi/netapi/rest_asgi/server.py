@@ -3,9 +3,7 @@
 import asyncio
 import contextlib
 import logging
-import os
 import socket
-import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,15 +13,13 @@ from saltapi import seldom
 from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http import serving, websockets
-from saltapi.netapi._http.serving import FAREWELL_SECONDS, cannot_listen, url_at
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
 from saltapi.netapi._http.sockets import listening_on, quiet_about_descriptors
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
-from saltapi.process import lifecycle, socket_activation, tls
+from saltapi.process import socket_activation, tls
+from saltapi.process.listening import tcp_socket, unix_socket
 from saltapi.types import Opts
-
-SOCKET_MODE = 0o660
-"""Who owns the process, and its group, may connect to a unix socket."""
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -34,20 +30,7 @@ def serve(opts: Opts, name: str) -> None:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
     """
     section = RestAsgiConfig.parse(opts.get(name) or {})
-    serving.serve(
-        opts, section, name, listening(section, name), lambda made: serve_process(opts, name, made)
-    )
-
-
-async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
-    """
-    Serve on *sockets*, which listen already, until this process is told to stop.
-
-    Raises:
-        CannotStart: An option is wrong or a certificate cannot be read.
-    """
-    async with Server(opts, name, sockets) as server:
-        await lifecycle.run_until_stopped_async(ready=server.url, reload=server.reload)
+    serving.serve(opts, section, name, listening(section, name), Server)
 
 
 class Server:
@@ -169,7 +152,7 @@ def listening(section: RestAsgiConfig, name: str) -> Iterator[list[socket.socket
         if section.systemd_socket:
             made += socket_activation.inherited(section.systemd_socket)
         if section.port is not None:
-            made.append(tcp_socket(section, name, section.port))
+            made.append(tcp_socket(section.host, section.port, section.socket_queue_size, name))
         if section.socket is not None:
             made.append(unix_socket(section.socket, section.socket_queue_size, name))
         for one in made:
@@ -180,57 +163,3 @@ def listening(section: RestAsgiConfig, name: str) -> Iterator[list[socket.socket
             one.close()
         if section.socket is not None and any(s.family == socket.AF_UNIX for s in made):
             Path(section.socket).unlink(missing_ok=True)
-
-
-def tcp_socket(section: RestAsgiConfig, name: str, port: int) -> socket.socket:
-    """
-    Return a socket that listens on the host of *section* and *port*.
-
-    Raises:
-        CannotStart: The address cannot be bound.
-    """
-    family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
-    try:
-        return socket.create_server(
-            (section.host, port), family=family, backlog=section.socket_queue_size
-        )
-    except OSError as error:
-        raise cannot_listen(name, section.host, port, error) from error
-
-
-def unix_socket(path: str, backlog: int, name: str) -> socket.socket:
-    """
-    Return a unix socket that listens at *path*; one that a dead process has left is replaced.
-
-    Raises:
-        CannotStart: The path cannot be bound.
-    """
-    made = socket.socket(socket.AF_UNIX)
-    try:
-        if _is_left_over(path):
-            Path(path).unlink()
-        made.bind(path)
-        Path(path).chmod(SOCKET_MODE)
-        made.listen(backlog)
-    except OSError as error:
-        made.close()
-        raise CannotStart(
-            f"{name} cannot listen on the unix socket {path}: {error.strerror or error}."
-        ) from error
-    return made
-
-
-def _is_left_over(path: str) -> bool:
-    try:
-        if not stat.S_ISSOCK(os.stat(path).st_mode):
-            return False
-    except FileNotFoundError:
-        return False
-    with socket.socket(socket.AF_UNIX) as probe:
-        try:
-            probe.connect(path)
-        except ConnectionRefusedError:
-            return True
-        except OSError:
-            return False
-    return False

@@ -204,8 +204,7 @@ def get_app(opts: Opts, name: str = SECTION) -> Door:
     Raises:
         CannotStart: An option is wrong.
     """
-    # The port is the server's affair, and an external server has it elsewhere.
-    section = RestCherrypyConfig.parse({"port": 1, **(opts.get(name) or {})})
+    section = RestCherrypyConfig.behind_server(opts, name)
     door = Door(opts, section, name)
     table = {path: resource(door) for path, resource in urls(section).items()}
     door.router = Router(section.root_prefix, table, Nowhere(door))

@@ -32,8 +32,7 @@ class _Listening(Resource):
         in_query = [query.pop(name, None) for name in ("token", "salt_token")]
         if query:
             raise errors.BadRequest(f"Unknown parameter {next(iter(query))!r} in the URL.")
-        in_url = next((text for text in (in_path, *in_query) if isinstance(text, str)), "")
-        return self.door.token or (in_url if self.door.section.token_in_url else "")
+        return answers.listener_token(self.door.section, self.door.token, in_path, *in_query)
 
     @property
     def _handover(self) -> Handover | None:

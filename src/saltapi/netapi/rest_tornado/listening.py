@@ -4,6 +4,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi._http.sockets import DetachedSocket, start_serving
 from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler
 
@@ -15,10 +16,8 @@ class Listening(BaseSaltAPIHandler):
 
     def listener_token(self, in_path: str | None) -> str:
         """Return the token: of the headers or cookie, else of the URL if that is allowed."""
-        if self.token or not self.section.token_in_url:
-            return self.token
         in_query = (self.query(name) for name in TOKEN_PARAMETERS)
-        return in_path or next((token for token in in_query if token), "")
+        return listener_token(self.section, self.token, in_path, *in_query)
 
     async def go_on(
         self,

@@ -247,8 +247,7 @@ def get_application(opts: Opts, name: str = SECTION) -> Application:
     Raises:
         CannotStart: An option is wrong.
     """
-    # The port is the server's affair, and an external server has it elsewhere.
-    section = RestTornadoConfig.parse({"port": 1, **(opts.get(name) or {})})
+    section = RestTornadoConfig.behind_server(opts, name)
     return Application(urls(section), opts, section, name, nowhere=NowhereHandler)
 
 

@@ -11,11 +11,12 @@ from tornado.netutil import bind_sockets
 from saltapi import seldom
 from saltapi.config import EngineConfig, RestTornadoConfig
 from saltapi.netapi._http import serving
-from saltapi.netapi._http.serving import FAREWELL_SECONDS, cannot_listen, url_at
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
 from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi.rest_tornado.door import Application
 from saltapi.netapi.rest_tornado.saltnado import get_application
-from saltapi.process import lifecycle, tls
+from saltapi.process import tls
+from saltapi.process.listening import cannot_listen
 from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
@@ -33,20 +34,7 @@ def serve(opts: Opts, name: str) -> None:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
     """
     section = RestTornadoConfig.parse(opts.get(name) or {})
-    serving.serve(
-        opts, section, name, listening(section, name), lambda made: serve_process(opts, name, made)
-    )
-
-
-async def serve_process(opts: Opts, name: str, sockets: list[socket.socket]) -> None:
-    """
-    Serve on *sockets*, which listen already, until this process is told to stop.
-
-    Raises:
-        CannotStart: An option is wrong or a certificate cannot be read.
-    """
-    async with Server(opts, name, sockets) as server:
-        await lifecycle.run_until_stopped_async(ready=server.url, reload=server.reload)
+    serving.serve(opts, section, name, listening(section, name), Server)
 
 
 class Server:

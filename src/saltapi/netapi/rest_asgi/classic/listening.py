@@ -8,6 +8,7 @@ from starlette.requests import HTTPConnection
 from saltapi import errors
 from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS
 from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, parameters, raw
 from saltapi.netapi.rest_asgi.requests import engine_of, peer_of, token_of
@@ -37,7 +38,7 @@ async def listen(
     With `since`, or the header `Last-Event-ID`, each event has an id, and what came after that id
     is sent first; with an empty id they begin now.
     """
-    return await _events(request, since, token or salt_token)
+    return await _events(request, since, token, salt_token)
 
 
 @raw
@@ -46,10 +47,10 @@ async def listen_below(request: Request, token: TokenInPath, since: Since = None
     return await _events(request, since, token)
 
 
-async def _events(request: Request, since: str | None, in_url: str) -> Response:
+async def _events(request: Request, since: str | None, *in_url: str) -> Response:
     engine, peer = engine_of(request), peer_of(request)
     _check_parameters(request, {"since"})
-    token = _listener_token(request, in_url)
+    token = _listener_token(request, *in_url)
     since = request.headers.get("Last-Event-ID", since)
     if request.scope.get("saltapi.head"):
         await engine.api.session(token, peer=peer)
@@ -86,8 +87,8 @@ def _refuse(request: Request) -> NoReturn:
 async def websocket(connection: WebSocket) -> None:
     """Send events, or with `format_events` the view of jobs and minions."""
     given = _check_parameters(connection, {"format_events"})
-    in_url = connection.path_params.get("token") or given.get("token") or given.get("salt_token")
-    token, peer = _listener_token(connection, in_url or ""), peer_of(connection)
+    in_url = [connection.path_params.get("token"), given.get("token"), given.get("salt_token")]
+    token, peer = _listener_token(connection, *in_url), peer_of(connection)
     api = engine_of(connection).api
     stream: EventStream | LiveViewStream
     if "format_events" in given:
@@ -111,10 +112,8 @@ def _check_parameters(connection: HTTPConnection, more: set[str]) -> dict[str, s
     return given
 
 
-def _listener_token(connection: HTTPConnection, in_url: str) -> str:
-    """Return the token: of the headers or cookie, else of the URL if that is allowed."""
-    section = engine_of(connection).section
-    return token_of(connection) or (in_url if section.token_in_url else "")
+def _listener_token(connection: HTTPConnection, *in_url: str | None) -> str:
+    return listener_token(engine_of(connection).section, token_of(connection), *in_url)
 
 
 _EVENTS: dict[str, Any] = {
