@@ -140,7 +140,7 @@ def test_wsgi_conformance(master: PrivateMaster, login: dict[str, str]) -> None:
 def test_address_in_the_log(caplog: pytest.LogCaptureFixture) -> None:
     """The log line has the client's address where a trusted proxy tells it."""
     section = config.RestWsgiConfig.parse({"port": 1, "trusted_proxies": "127.0.0.1"})
-    app = RestWsgi(salt.config.DEFAULT_MASTER_OPTS | {"conf_file": "/none"}, section)
+    app = RestWsgi({**salt.config.DEFAULT_MASTER_OPTS, "conf_file": "/none"}, section)
     environ: dict[str, Any] = {
         "REQUEST_METHOD": "GET",
         "PATH_INFO": "/",
