@@ -2,6 +2,7 @@
 # make test            all tests; SALT=3007 takes the other line of Salt
 # make lint            ruff, mypy, and the walls between the rooms
 # make coverage        all tests once more, and how much of each package they run
+# make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
@@ -20,7 +21,7 @@ VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint coverage bench clean pins
+.PHONY: demo test lint coverage fuzz bench clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -43,6 +44,9 @@ coverage: $(VENV)/.project
 	$(RUN) -m coverage json --quiet --fail-under 0
 	$(RUN) -m tests.covered coverage.json
 	$(RUN) -m coverage report --format total
+
+fuzz: $(VENV)/.project
+	@$(RUN) -m tests.fuzz $(ARGS)
 
 bench: $(VENV)/.project
 	@$(RUN) -m bench $(ARGS)
