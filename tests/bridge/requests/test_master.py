@@ -265,16 +265,15 @@ async def test_wheel() -> None:
     """What the master checks of a wheel call is what it runs, and cannot be redirected."""
     answer = {"tag": f"salt/wheel/{JID}", "data": {"jid": JID, "return": []}}
     master, channels = asking(answer)
-    kwarg = {"match": "x", "fun": "forged", "cmd": "forged", "token": "forged"}
-    assert answer == await master.wheel("key.accept", kwarg, TOKEN)
-    (load,) = channels.loads
-    assert ("wheel", "key.accept", TOKEN.token, "x", {"kwarg": kwarg}) == (
-        load["cmd"],
-        load["fun"],
-        load["token"],
-        load["match"],
-        load["kwarg"],
-    )
+    plain = {"match": "x"}
+    named = {"match": "x", "fun": "forged", "cmd": "forged", "token": "forged"}
+    assert answer == await master.wheel("key.accept", plain, TOKEN)
+    assert answer == await master.wheel("key.accept", named, TOKEN)
+    ours = {"cmd": "wheel", "fun": "key.accept", "token": TOKEN.token}
+    assert [
+        {**ours, "match": "x", "kwarg": {"kwarg": plain}},
+        {**ours, "arg": [], "kwarg": named},
+    ] == channels.loads
 
 
 # Tokens
