@@ -10,7 +10,8 @@ import pytest
 
 from saltapi.engine.store import idempotency as module
 from saltapi.engine.store import sqlite as store_module
-from saltapi.engine.store.idempotency import Idempotency, Keyed, checked_key, fingerprint
+from saltapi.engine.store.idempotency import Idempotency, Keyed
+from saltapi.engine.store.request_keys import checked_key, fingerprint
 from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import (
     AuthorizationFailed,

@@ -30,7 +30,7 @@ from saltapi.engine.sessions.addresses import check_address, user_allowed
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.sessions import Attempt, permissions
 from saltapi.engine.sessions.user_names import UserNames, user_of
-from saltapi.engine.store.idempotency import Keyed, Reservation
+from saltapi.engine.store.idempotency import Keyed
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.errors import (
     AuthenticationFailed,
@@ -292,7 +292,7 @@ class Api:
         async with AsyncExitStack() as stack:
             commands = await self._admit_all(stack, value, peer, token)
             jids = [command.jid for command in commands]
-            reservation: Reservation | None = None
+            reservation: Keyed | None = None
             if keyed is not None:
                 session = await self._session_of(commands)
                 reservation = await stack.enter_async_context(keyed.once(session, commands))

@@ -13,7 +13,8 @@ from typing import Any
 from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.runs import Part, Prepared, Run, Runs
-from saltapi.engine.store.idempotency import Keyed, Reservation, error_as_data, error_from_data
+from saltapi.engine.store.idempotency import Keyed
+from saltapi.engine.store.outcomes import error_as_data, error_from_data
 from saltapi.errors import NotFound, SaltApiError, Stopping
 from saltapi.types import Jid, Session
 
@@ -81,7 +82,7 @@ class Replays:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _run_of(self, keyed: Keyed, session: Session, known: Reservation) -> Run:
+    async def _run_of(self, keyed: Keyed, session: Session, known: Keyed) -> Run:
         if known.results is None and not await self._all_found(session, known):
             if known.broken:
                 raise known.unknown()
@@ -105,7 +106,7 @@ class Replays:
                 break
         return Run(self._job_service, session, parts, whole=True)
 
-    async def _all_found(self, session: Session, known: Reservation) -> bool:
+    async def _all_found(self, session: Session, known: Keyed) -> bool:
         for jid in known.jids:
             if jid is None or await self._found(session, jid) is None:
                 return False
@@ -134,7 +135,7 @@ class Replays:
         return job
 
 
-async def _note(run: Run, reservation: Reservation) -> None:
+async def _note(run: Run, reservation: Keyed) -> None:
     """Follow *run* to its end and keep with the key what a repeat needs."""
     try:
         results: list[Any] = []

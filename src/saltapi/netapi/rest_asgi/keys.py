@@ -4,7 +4,8 @@ from typing import Annotated, Any
 
 from fastapi import Header, Request, Response
 
-from saltapi.engine.store.idempotency import KEY_LIMIT_CHARACTERS, Keyed
+from saltapi.engine.store.idempotency import Keyed
+from saltapi.engine.store.request_keys import KEY_LIMIT_CHARACTERS
 from saltapi.errors import BadRequest
 
 NAME = "Idempotency-Key"
