@@ -15,7 +15,6 @@ from saltapi.bridge.bus.hub import (
     Hub,
     Listener,
     ListenerClosed,
-    jid_of,
 )
 from tests.fake_master import frame_body, new_hub
 
@@ -498,22 +497,3 @@ async def test_a_watcher_may_leave_when_it_is_called() -> None:
     hub.dispatch(frame_body("salt/job/J/new", {}))
     hub.dispatch(frame_body("salt/job/J/new", {}))
     assert ["leave", "stay", "stay"] == calls
-
-
-@pytest.mark.parametrize(
-    ("tag", "jid"),
-    [
-        ("salt/job/J/ret/m", "J"),
-        ("salt/job/J/new", "J"),
-        ("salt/run/J/ret", "J"),
-        ("salt/wheel/J/new", "J"),
-        ("syndic/master/J", "J"),
-        ("salt/job/J", None),
-        ("salt/job/", None),
-        ("salt/key", None),
-        ("", None),
-    ],
-)
-def test_the_jid_of_a_tag(tag: str, jid: str | None) -> None:
-    """The jid is found in the tags of jobs, runners, wheel functions and syndics."""
-    assert jid == jid_of(tag)

@@ -15,6 +15,7 @@ from typing import Any, TypeAlias, cast
 import salt.exceptions
 import salt.payload
 
+from saltapi.bridge.bus.tags import TagParts, take_apart
 from saltapi.masking import HIDDEN, mask_event, may_need_mask
 from saltapi.types import Tag
 
@@ -32,7 +33,7 @@ TagFilter: TypeAlias = Callable[[Tag], bool]
 class Event:
     """One event of the master's bus."""
 
-    __slots__ = ("_data", "_masked", "_rendered", "id", "payload", "tag")
+    __slots__ = ("_data", "_masked", "_parts", "_rendered", "id", "payload", "tag")
 
     def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
         """
@@ -46,6 +47,7 @@ class Event:
         self.payload = payload
         self._data: dict[str, Any] | None = None
         self._masked: Event | None = None
+        self._parts: TagParts | None = None
         self._rendered: dict[str, bytes] = {}
 
     @property
@@ -54,6 +56,13 @@ class Event:
         if self._data is None:
             self._data = _decode(self.tag, self.payload)
         return self._data
+
+    @property
+    def parts(self) -> TagParts:
+        """What the tag says; found out once, whoever asks."""
+        if self._parts is None:
+            self._parts = take_apart(self.tag)
+        return self._parts
 
     @property
     def masked(self) -> "Event":

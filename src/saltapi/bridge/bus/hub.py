@@ -234,9 +234,10 @@ class Hub:
         tag, payload = split(body)
         event = Event(self._new_id(tag, payload), tag, payload)
         self.events_total += 1
-        jid = jid_of(tag)
-        if jid is not None and tag.endswith("/new") and tag.count("/") == 3:
-            self.starts.hear(jid, event.id)
+        parts = event.parts
+        jid = parts.followed
+        if parts.is_new:
+            self.starts.hear(str(jid), event.id)
         for observe in self._observers:
             observe(event)
         if jid is not None:
@@ -428,13 +429,3 @@ def _time_of(record: Record) -> int | None:
         return None
     place = positions.parse(record.id)
     return None if place is None else place.time_us
-
-
-def jid_of(tag: str) -> Jid | None:
-    """Return the jid in the tag of a job's, runner's or wheel function's event, else None."""
-    if tag.startswith(("salt/job/", "salt/run/", "salt/wheel/")):
-        parts = tag.split("/", 3)
-        return parts[2] if len(parts) > 3 else None
-    if tag.startswith("syndic/"):
-        return tag.rsplit("/", 1)[-1]
-    return None

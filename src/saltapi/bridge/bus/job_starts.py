@@ -75,7 +75,7 @@ class JobStarts:
 
     def believes(self, event: Event) -> bool:
         """Return whether the `new` event *event* says the truth about its job."""
-        found = self._jobs.get(event.tag.split("/", 3)[2])
+        found = self._jobs.get(str(event.parts.jid))
         return found is not None and found[1] == event.id
 
 

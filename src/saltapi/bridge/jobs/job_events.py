@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltapi.bridge.bus.events import Event
+from saltapi.bridge.bus.tags import Kind
 from saltapi.types import Jid, MinionId
 
 FIND_JOB = "saltutil.find_job"
@@ -42,25 +43,23 @@ class FunctionEvent:
     data: Mapping[str, Any]
 
 
-FUNCTION_KINDS = {"run": "runner", "wheel": "wheel"}
-
-
 def read(event: Event) -> JobStarted | JobReturned | FunctionEvent | None:
     """Return what *event* says of a job; None if nothing, or if tag and data contradict."""
-    tag = event.tag.split("/")
-    if tag[0] != "salt" or len(tag) not in {4, 5}:
+    tag = event.parts
+    jid = tag.jid
+    if jid is None or tag.syndics or tag.part not in {"new", "ret"}:
         return None
-    if tag[1] in FUNCTION_KINDS and len(tag) == 4 and tag[3] in {"new", "ret"}:
-        if event.data.get("jid") != tag[2]:
-            return None
-        return FunctionEvent(tag[2], FUNCTION_KINDS[tag[1]], tag[3] == "ret", event.data)
-    if tag[1] != "job" or event.data.get("jid") != tag[2]:
+    if event.data.get("jid") != jid:
         return None
-    if len(tag) == 4 and tag[3] == "new":
+    if tag.kind is not Kind.JOB:
+        ended = tag.part == "ret"
+        return FunctionEvent(jid, str(tag.kind), ended, event.data) if tag.name is None else None
+    if tag.is_new:
         minions: Any = event.data.get("minions")
-        return JobStarted(tag[2], event.data, tuple(minions)) if is_names(minions) else None
-    if len(tag) == 5 and tag[3] == "ret" and event.data.get("id") == tag[4]:
-        return JobReturned(tag[2], tag[4], event.data)
+        return JobStarted(jid, event.data, tuple(minions)) if is_names(minions) else None
+    name = tag.name
+    if tag.part == "ret" and name and "/" not in name and event.data.get("id") == name:
+        return JobReturned(jid, name, event.data)
     return None
 
 

@@ -16,6 +16,7 @@ from typing import Any, Protocol, Self
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
+from saltapi.bridge.bus.tags import Kind
 from saltapi.bridge.bus.wake import Wake
 from saltapi.bridge.jobs.jids import REFUSED, Jids
 from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
@@ -307,16 +308,16 @@ class Job:
         await self._wake.wait(seconds)
 
     def _on_event(self, event: Event) -> None:
-        parts = event.tag.split("/", 4)
-        if parts[0] == "syndic":  # whom this master expects is in its answer to the publish
+        tag = event.parts
+        if tag.syndics:  # whom this master expects is in its answer to the publish
             if self._jobs.order_masters:
                 self._add_minions(event.data)
             return
-        if len(parts) != 5 or parts[1] != "job" or parts[3] != "ret":
+        if tag.kind is not Kind.JOB or tag.part != "ret" or tag.name is None:
             return
         data = event.data
         minion = data.get("id")
-        if not isinstance(minion, str) or parts[4] != minion:
+        if not isinstance(minion, str) or tag.name != minion:
             log.warning("A return of job %s names another minion than its tag.", self.jid)
             return
         if "return" not in data or _final(self.state(minion)):
@@ -357,7 +358,7 @@ class Job:
             minion = event.data.get("id")
             if (
                 isinstance(minion, str)
-                and event.tag.endswith(f"/ret/{minion}")
+                and (event.parts.part, event.parts.name) == ("ret", minion)
                 and says_running(event.data)
                 and not _final(self.state(minion))
             ):

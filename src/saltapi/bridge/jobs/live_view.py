@@ -14,6 +14,7 @@ from typing import Any, Literal, Protocol, TypeAlias
 from saltapi import formats
 from saltapi.bridge.bus.events import Event, Record, TagFilter, tag_prefix
 from saltapi.bridge.bus.hub import OVERFLOW, Listener, ListenerClosed
+from saltapi.bridge.bus.tags import Kind
 from saltapi.bridge.jobs.grains import NO_GRAINS, AskGrains, Grains, Reader
 from saltapi.bridge.jobs.job_events import names
 from saltapi.bridge.jobs.recent import RecentJob, RecentJobs
@@ -264,19 +265,19 @@ class LiveView:
 
     def _take_event(self, event: Event) -> None:
         event = event.masked  # for all: whoever may see secrets finds them in the event
-        tag, data = event.tag, event.data
-        if tag.startswith(JOB_TAGS):
+        tag, data = event.parts, event.data
+        if tag.kind is Kind.JOB:
             job = self.jobs.take(event)
             if job is not None:
                 self._job_changed(job)
-            if data.get("fun") == "grains.items" and tag.split("/")[3:4] == ["ret"]:
-                self._take_grains(tag.split("/")[4], data)
-        elif tag == KEY_TAG:
+            if data.get("fun") == "grains.items" and tag.part == "ret" and tag.name:
+                self._take_grains(tag.name, data)
+        elif event.tag == KEY_TAG:
             self._take_key(data)
-        elif tag.startswith(PRESENCE_TAGS):
+        elif tag.kind is Kind.PRESENCE:
             self._remove(names(data.get("lost")))
             self._add(names(data.get("new")) + names(data.get("present")))
-        elif tag == f"{MINION_TAGS}{data.get('id')}/start":
+        elif tag == (Kind.MINION, None, "start", data.get("id"), 0):
             self._grains.outdated(data["id"])
             self._add([data["id"]])
             self._want_grains()

@@ -13,7 +13,7 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from saltapi.bridge.bus.events import Event, Gap, tag_glob
-from saltapi.bridge.bus.hub import Hub, Listener, ListenerClosed, jid_of
+from saltapi.bridge.bus.hub import Hub, Listener, ListenerClosed
 from saltapi.bridge.requests.master import Master
 from saltapi.config import MIB
 from saltapi.errors import CommandTimeout, MasterUnavailable, SaltApiError
@@ -146,7 +146,7 @@ async def _first_start(started: Listener, fun: str, user: str) -> Jid:
             if isinstance(record, Gap):
                 continue
             if record.data.get("fun") == fun and record.data.get("user") == user:
-                jid = jid_of(record.tag)
+                jid = record.parts.jid
                 if jid is not None:
                     return jid
     return await asyncio.Future()  # there will be no more events; the answer decides

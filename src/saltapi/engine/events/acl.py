@@ -21,13 +21,14 @@ from weakref import WeakValueDictionary
 
 from saltapi.bridge.bus.events import any_of, tag_glob
 from saltapi.bridge.bus.hub import Hub, Listener
+from saltapi.bridge.bus.tags import Kind
 from saltapi.bridge.jobs.live_view import LiveView
 from saltapi.bridge.permissions.members import Members
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.scopes import Scopes
 from saltapi.config import EventAclOption, EventPolicy
 from saltapi.engine.events.filters import Decide, EventFilter
-from saltapi.engine.events.subjects import Kind, Subject, Subjects
+from saltapi.engine.events.subjects import Subject, Subjects
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.user_names import UserNames, user_of
 from saltapi.types import MinionId, Opts, Session

@@ -5,8 +5,6 @@ A job's function and user are in its `new` event only; they are remembered for t
 follow it, of a bounded number of jobs.
 """
 
-import enum
-import re
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,27 +12,13 @@ from typing import Any
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.job_starts import JobStarts
+from saltapi.bridge.bus.tags import EXPECTED, JOBS, STATE_RESULT, Kind, TagParts
 from saltapi.types import Jid, MinionId
 
 JIDS_LIMIT = 20_000
 """So many jobs are remembered, the newest."""
-BARE_JID = re.compile(r"\d{20}")
-MASTER_FUNCTIONS = {"run": "runner", "wheel": "wheel"}
-MINION_TAGS = frozenset({"minion", "beacon", "refresh"})
 OF_MINIONS = "_minion_event"
 """What the master writes as `cmd` into an event that a minion has sent."""
-
-
-class Kind(enum.Enum):
-    """What sort of thing an event is about."""
-
-    JOB = "job"
-    RUNNER = "runner"
-    WHEEL = "wheel"
-    KEY = "key"
-    PRESENCE = "presence"
-    MINION = "minion"
-    OTHER = "other"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,15 +71,12 @@ class Subjects:
 
     def note(self, event: Event) -> None:
         """Remember the job that *event* announces, if it is such an event."""
-        tag = event.tag
-        if not tag.endswith("/new") or not tag.startswith(
-            ("salt/job/", "salt/run/", "salt/wheel/")
-        ):
+        tag = event.parts
+        if not tag.is_new or tag.jid is None or tag.jid in self._jobs:
             return
-        parts = tag.split("/")
-        if len(parts) != 4 or parts[2] in self._jobs or not self._starts.believes(event):
+        if not self._starts.believes(event):
             return
-        self._jobs[parts[2]] = _started(event.data)
+        self._jobs[tag.jid] = _started(event.data)
         if len(self._jobs) > JIDS_LIMIT:
             self._jobs.popitem(last=False)
 
@@ -106,49 +87,40 @@ class Subjects:
         return self._last
 
     def _find(self, event: Event) -> Subject:
-        parts = event.tag.split("/")
-        if parts[0] == "syndic" and len(parts) > 2:
-            parts = parts[2:]  # as the master below has tagged it
-        if len(parts) == 1 and BARE_JID.match(parts[0]):
-            return self._job(event, parts[0], "new", "")
-        if parts[0] == "key":
-            return Subject(Kind.KEY, event)
-        what = parts[1] if parts[0] == "salt" and len(parts) > 1 else ""
-        if what == "job" and len(parts) > 3:
-            kind, name = (parts[3], "/".join(parts[4:]))
-            return self._job(event, parts[2], kind, name)
-        if what == "state_result" and len(parts) > 3:
-            return self._job(event, parts[2], "ret", parts[3])
-        if what in MASTER_FUNCTIONS and len(parts) > 2:
-            return self._function(event, parts[2], MASTER_FUNCTIONS[what])
-        if what in {"key", "auth"}:
-            return Subject(Kind.KEY, event)
-        if what == "presence":
-            return Subject(Kind.PRESENCE, event)
-        return _of_minion(event, parts[2] if what in MINION_TAGS and len(parts) > 2 else None)
+        tag = event.parts
+        if tag.syndics > 1:  # what is below the next master's own is not looked into
+            return _of_minion(event, None)
+        if tag.kind is Kind.JOB:
+            return self._job(event, tag)
+        if tag.kind in JOBS:
+            return self._function(event, tag)
+        if tag.kind in {Kind.KEY, Kind.PRESENCE}:
+            return Subject(tag.kind, event)
+        return _of_minion(event, tag.name)
 
-    def _job(self, event: Event, jid: Jid, part: str, name: str) -> Subject:
-        started = self._jobs.get(jid)
-        if part == "error":
+    def _job(self, event: Event, tag: TagParts) -> Subject:
+        started = self._jobs.get(str(tag.jid))
+        name = tag.name or ""
+        if tag.part == "error":
             # Refused before anybody was authenticated: the user in it is only what was claimed.
             return Subject(Kind.JOB, event, None, _functions(event.data))
         if started is None:
             # What a minion says of the user is not to be relied on.
-            own = part == "new" and event.tag.startswith("salt/job/")
+            own = tag.part == "new" and not tag.syndics
             started = _started(event.data) if own else _Started(None, _functions(event.data))
         minions: frozenset[MinionId] | None = None
-        if part in {"prog", "sub"}:
+        if tag.part in {"prog", "sub"}:
             minions = frozenset({name.split("/")[0]})
-        elif part == "ret":
+        elif tag.part in {"ret", STATE_RESULT}:
             minions = frozenset({name})
-        elif part == "new":
+        elif tag.part in {"new", EXPECTED}:
             minions = _names(event.data.get("minions"))
         return Subject(Kind.JOB, event, started.user, started.funs, minions)
 
-    def _function(self, event: Event, jid: Jid, client: str) -> Subject:
-        started = self._jobs.get(jid) or _started(event.data)
-        funs = tuple(fun.removeprefix(f"{client}.") for fun in started.funs)
-        return Subject(Kind(client), event, started.user, funs)
+    def _function(self, event: Event, tag: TagParts) -> Subject:
+        started = self._jobs.get(str(tag.jid)) or _started(event.data)
+        funs = tuple(fun.removeprefix(f"{tag.kind}.") for fun in started.funs)
+        return Subject(tag.kind, event, started.user, funs)
 
 
 def _of_minion(event: Event, minion: MinionId | None) -> Subject:
