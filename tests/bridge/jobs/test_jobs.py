@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from saltapi.bridge.jobs.jobs import Job, MinionState, Return
+from saltapi.bridge.jobs.jobs import Job, Return
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.errors import (
     AuthorizationFailed,
     Conflict,

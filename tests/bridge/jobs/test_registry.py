@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 
 from saltapi.bridge.bus.hub import Hub
-from saltapi.bridge.jobs.registry import Answer, JobRegistry, JobState, RegisteredJob, Silence
+from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.registry import JobRegistry
+from saltapi.bridge.jobs.states import JobState, MinionState
 from tests.apis import jid_of_now
 from tests.fake_master import frame_body, new_hub
 from tests.waiting import scaled
@@ -54,7 +56,7 @@ def test_a_job_from_start_to_end(hub: Hub) -> None:
     returns(hub, "a", {"x": 1})
     returns(hub, "b", "no", retcode=1, success=False)
     assert {"a": {"x": 1}, "b": "no"} == {m: found.read() for m, found in job.returns.items()}
-    assert (["b"], {"ghost": Silence.UNKNOWN}) == (job.failed, job.missing)
+    assert (["b"], {"ghost": MinionState.UNKNOWN}) == (job.failed, job.missing)
     assert (JobState.INCOMPLETE, 5.0) == (job.state, job.ended_at and job.ended_at - job.started_at)
 
 
@@ -75,9 +77,13 @@ def test_silent_minions(hub: Hub) -> None:
     returns(hub, "a", {"jid": JID, "pid": 1}, ASKED)
     returns(hub, "b", {}, ASKED)
     job = registered(registry)
-    assert {"a": Answer.RUNNING, "b": Answer.NO_ANSWER, "c": Answer.WAITING} == job.waiting
+    assert {
+        "a": MinionState.RUNNING,
+        "b": MinionState.NO_ANSWER,
+        "c": MinionState.WAITING,
+    } == job.waiting
     assert registry.get(ASKED) is None
-    job.settle(dict.fromkeys("abc", Silence.NO_RESPONSE))
+    job.settle(dict.fromkeys("abc", MinionState.NO_RESPONSE))
     assert (JobState.INCOMPLETE, {}) == (job.state, job.waiting)
     for minion in "abc":
         returns(hub, minion)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from saltapi.bridge.jobs.registry import RegisteredJob
+from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.engine.jobs import owners as job_owners
 from saltapi.engine.jobs.owners import JobOwners, Owned, digest
 from saltapi.engine.store.sqlite import Store

@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from saltapi.bridge.bus.job_starts import Source
-from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
+from saltapi.bridge.jobs.registered import RegisteredJob, returned
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.jobs.rerun import check_confirmed, chunk_for
 from saltapi.errors import ConfirmationNeeded, Conflict, InvalidField
 
@@ -18,7 +19,7 @@ def job(**more: Any) -> RegisteredJob:
     made.expect(["a", "b", "c"])
     made.take(returned("a", {"return": 1}, arrived_at=1.0), 0)
     made.take(returned("b", {"return": 1, "retcode": 2}, arrived_at=1.0), 0)
-    made.settle({"c": Silence.NO_RESPONSE})
+    made.settle({"c": MinionState.NO_RESPONSE})
     return made
 
 

@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import Any
 
 from saltapi.bridge.jobs.jobs import JobRequest
-from saltapi.bridge.permissions.permissions import OPEN_FUNCTIONS, Permissions
+from saltapi.bridge.permissions.calls import OPEN_FUNCTIONS
+from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.requests import arguments, targets
 from saltapi.errors import AuthorizationFailed

@@ -8,7 +8,6 @@ that it still runs the job, it is waited for.
 """
 
 import asyncio
-import enum
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from saltapi.bridge.bus.wake import Wake
 from saltapi.bridge.jobs.jids import REFUSED, Jids
 from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.jobs.presence import Presence
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.bridge.requests import targets
 from saltapi.bridge.requests.master import Master
 from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError
@@ -28,17 +28,6 @@ from saltapi.trace import note_jid
 from saltapi.types import Credentials, Jid, MinionId, Opts, Published, ReturnData
 
 log = logging.getLogger(__name__)
-
-
-class MinionState(enum.StrEnum):
-    """What is known of one minion of a job."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    RETURNED = "returned"
-    FAILED = "failed"
-    NOT_CONNECTED = "not_connected"
-    NO_RESPONSE = "no_response"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,12 +8,11 @@ rest on the options that this process was started with, as the master's do on it
 import asyncio
 import copy
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Literal, TypeAlias, TypeVar
+from typing import Any, Literal, TypeVar
 
 import salt.acl
 import salt.utils.user
@@ -21,6 +20,7 @@ from salt.defaults import DEFAULT_TARGET_DELIM
 
 from saltapi.bridge.permissions import rules as rules_of
 from saltapi.bridge.permissions import verdict
+from saltapi.bridge.permissions.calls import ONE_LINE, Calls, has_regex, open_to_all, permits_call
 from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.bridge.requests import arguments, targets
 from saltapi.bridge.worker.authorizer import Authorizer, Refused
@@ -32,15 +32,8 @@ from saltapi.types import Opts, Session
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-OPEN_FUNCTIONS = ["saltutil.find_job"]
-"""What the master lets everybody publish; for targets that name minions, and no others."""
-REGEX_TARGET_TYPES = frozenset({"pcre", "grain_pcre", "pillar_pcre"})
-REGEX_WORD = re.compile(r"(E|[PJ].?)@")
-"""A part of a compound target that is a regular expression; `P` and `J` may have a delimiter."""
 ANY_FUNCTION = "any.function"
 """Stands for a function that no rule but "any function" names."""
-Calls: TypeAlias = list[tuple[str, list[Any]]]
-"""Functions, each with its own arguments."""
 EXPANSION_SECONDS = 20.0
 """How long a target with a regular expression may take: some of them never end."""
 EXPANSION_MEMORY_MIB = 1024
@@ -131,7 +124,7 @@ class Permissions:
             rules = self._rules(authorizer, session)
             if listed and blind and not any(map(rules_of.opens_minions, rules)):
                 return False
-            return self._everywhere(authorizer, rules, calls, _open_to_all(fun, tgt_type))
+            return self._everywhere(authorizer, rules, calls, open_to_all(fun, tgt_type))
 
         return await self._call(ask)
 
@@ -186,7 +179,7 @@ class Permissions:
             "fun": fun,
         }
         found: Mapping[str, Any] | None = None
-        if _has_regex(tgt, tgt_type):
+        if has_regex(tgt, tgt_type):
             found = await self._expand_apart(request)
         return await self._call(
             lambda authorizer: self._local(
@@ -249,7 +242,7 @@ class Permissions:
         # Copies: Salt's code may add to its options, and these are everybody's.
         if obstacle_to(self._opts) is None:
             self._authorizer = self._authorizer or Authorizer(copy.deepcopy(self._opts))
-            logging.getLogger("salt.utils.minions").addFilter(_ONE_LINE)
+            logging.getLogger("salt.utils.minions").addFilter(ONE_LINE)
             return self._authorizer
         if self._blind_authorizer is None:
             # Salt makes directories that it does not find, and these are the master's.
@@ -294,8 +287,8 @@ class Permissions:
         fun, tgt, tgt_type = request["fun"], request["tgt"], request["tgt_type"]
         if self._is_blacklisted(fun):
             return Verdict(False, reason=verdict.BLACKLISTED)
-        open_to_all = _open_to_all(fun, tgt_type)
-        everywhere = self._everywhere(authorizer, rules, calls, open_to_all)
+        open_functions = open_to_all(fun, tgt_type)
+        everywhere = self._everywhere(authorizer, rules, calls, open_functions)
         if isinstance(fun, list) and self._opts.get("order_masters") and not everywhere:
             # Masters below this one check again, but only as Salt does.
             return Verdict(False, reason=verdict.NO_RULE)
@@ -311,18 +304,18 @@ class Permissions:
 
         def permits(rules: list[Any], some: list[str], calls: Calls = calls) -> bool:
             return all(
-                _permits(authorizer, rules, call, tgt, tgt_type, some, whitelist=())
+                permits_call(authorizer, rules, call, tgt, tgt_type, some, whitelist=())
                 for call in calls
             )
 
-        if fun in open_to_all or permits(rules, minions):
+        if fun in open_functions or permits(rules, minions):
             rule = next((rule for rule in rules if permits([rule], minions)), None)
             return Verdict(
                 True,
                 minions=tuple(minions),
                 missing=missing,
                 rule=copy.deepcopy(rule),
-                reason=verdict.reason_allowed(rule, minions, fun in open_to_all),
+                reason=verdict.reason_allowed(rule, minions, fun in open_functions),
                 everywhere=everywhere,
             )
         may = set(minions)
@@ -339,11 +332,13 @@ class Permissions:
         )
 
     def _everywhere(
-        self, authorizer: Authorizer, rules: list[Any], calls: Calls, open_to_all: Sequence[str]
+        self, authorizer: Authorizer, rules: list[Any], calls: Calls, open_functions: Sequence[str]
     ) -> bool:
         """Return whether all of *calls* are allowed on all minions that there may be."""
         wide = [rule for rule in rules if rules_of.is_wide(rule)]
-        return all(_permits(authorizer, wide, call, "*", "glob", [], open_to_all) for call in calls)
+        return all(
+            permits_call(authorizer, wide, call, "*", "glob", [], open_functions) for call in calls
+        )
 
     def _allowed_minions(
         self,
@@ -403,62 +398,3 @@ class Permissions:
     def _is_blacklisted(self, fun: str | list[str]) -> bool:
         blacklist = salt.acl.PublisherACL(self._opts.get("publisher_acl_blacklist") or {})
         return bool(blacklist.user_is_blacklisted(self._user) or blacklist.cmd_is_blacklisted(fun))
-
-
-class _OneLine(logging.Filter):
-    """Makes one line of what Salt logs of a target that cannot be matched: the user is told."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        """Return whether to log *record*: yes, as an information without a traceback."""
-        if record.exc_info and record.args:
-            problem = record.exc_info[1]
-            record.levelno, record.levelname = logging.INFO, "INFO"
-            record.msg = f"{record.getMessage()!r:.500}: {problem!r:.500}"
-            record.args = ()
-            record.exc_info = record.exc_text = None
-        return True
-
-
-_ONE_LINE = _OneLine()
-
-
-def _open_to_all(fun: str | list[str], tgt_type: str) -> Sequence[str]:
-    """
-    Return the functions that the master lets everybody run, where they count.
-
-    They do not in a list, nor where the target tells what data a minion has.
-    """
-    return OPEN_FUNCTIONS if isinstance(fun, str) and tgt_type in targets.NAME_TYPES else ()
-
-
-def _has_regex(tgt: str | list[str], tgt_type: str) -> bool:
-    if tgt_type in REGEX_TARGET_TYPES:
-        return True
-    words = [tgt] if isinstance(tgt, str) else tgt
-    return tgt_type.startswith("compound") and any(REGEX_WORD.search(word) for word in words)
-
-
-def _permits(
-    authorizer: Authorizer,
-    rules: list[Any],
-    call: tuple[str, list[Any]],
-    tgt: str | list[str],
-    tgt_type: str,
-    minions: list[str],
-    whitelist: Sequence[str],
-) -> bool:
-    """
-    Return whether *rules* allow one function with its arguments on *minions*, as the master does.
-
-    Where it is not sure how the minions would read the arguments, any must be allowed.
-    """
-    fun, args = call
-
-    def ask(args: list[Any]) -> bool:
-        return bool(
-            authorizer.minions.auth_check(
-                rules, fun, args, tgt, tgt_type, minions=minions, whitelist=whitelist
-            )
-        )
-
-    return ask(args) and (arguments.are_plain(args) or ask([]))

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from saltapi.bridge.jobs.jobs import JobRequest, Jobs, MinionState, Return
+from saltapi.bridge.jobs.jobs import JobRequest, Jobs, Return
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.errors import NoMinionsMatched
 from saltapi.lowstate import Command
 from saltapi.trace import note_silent

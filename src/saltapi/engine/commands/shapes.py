@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from saltapi.bridge.jobs.jobs import MinionState, Return
+from saltapi.bridge.jobs.jobs import Return
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.bridge.salt_line import SALT_LINE
 
 

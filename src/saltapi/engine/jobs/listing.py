@@ -4,7 +4,8 @@ import fnmatch
 from dataclasses import dataclass
 from typing import Any
 
-from saltapi.bridge.jobs.registry import JobState, RegisteredJob
+from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.states import JobState
 from saltapi.engine.jobs.records import Record, brief
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError

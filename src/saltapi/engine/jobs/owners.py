@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from saltapi.bridge.jobs.registry import RegisteredJob
+from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.types import Jid, Session
 
 KIND = "job-owner"

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Any, Self
 
-from saltapi.bridge.jobs.registry import JobState, RegisteredJob, RegisteredReturn
+from saltapi.bridge.jobs.registered import RegisteredJob, RegisteredReturn
+from saltapi.bridge.jobs.states import JobState
 from saltapi.engine.jobs import cursor
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError, Stopping

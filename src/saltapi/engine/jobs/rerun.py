@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeAlias
 
 from saltapi.bridge.bus.job_starts import Source
-from saltapi.bridge.jobs.registry import RegisteredJob
+from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.engine.jobs.owners import digest
 from saltapi.errors import ConfirmationNeeded, Conflict, InvalidField
 from saltapi.types import Chunk, MinionId

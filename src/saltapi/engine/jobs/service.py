@@ -19,8 +19,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from saltapi.bridge.bus.job_starts import Source, time_of
-from saltapi.bridge.jobs.jobs import Job, JobRequest, MinionState
-from saltapi.bridge.jobs.registry import JobRegistry, JobState, RegisteredJob, Silence, returned
+from saltapi.bridge.jobs.jobs import Job, JobRequest
+from saltapi.bridge.jobs.registered import RegisteredJob, returned
+from saltapi.bridge.jobs.registry import JobRegistry
+from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
 from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners, OwnerStore
@@ -298,12 +300,11 @@ class JobService:
                 jid=job.jid,
             )
             following = self.client.jobs.follow(request, list(job.minions), list(job.returns))
-        silent: dict[MinionId, Silence] = {}
+        silent: dict[MinionId, MinionState] = {}
         async with following:
             async for found in following:
                 if found.silent and not found.missing:
-                    gone = found.state is MinionState.NOT_CONNECTED
-                    silent[found.minion] = Silence.NOT_CONNECTED if gone else Silence.NO_RESPONSE
+                    silent[found.minion] = found.state
                 elif not found.silent:  # already registered, unless the registry began after it
                     took = returned(found.minion, found.data, arrived_at=time.time())
                     job.take(took, 0)

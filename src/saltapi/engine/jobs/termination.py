@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 from saltapi.bridge.jobs.job_events import FIND_JOB, says_running
 from saltapi.bridge.jobs.jobs import JobRequest
-from saltapi.bridge.jobs.registry import RegisteredJob, Silence
+from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.audit import activity
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import Conflict, NoMinionsMatched
@@ -97,7 +98,7 @@ async def end(
     for minion in before:
         if minion in job.returns:
             outcomes[minion] = Outcome.RETURNED
-    ended = {Outcome.TERMINATED: Silence.TERMINATED, Outcome.KILLED: Silence.KILLED}
+    ended = {Outcome.TERMINATED: MinionState.TERMINATED, Outcome.KILLED: MinionState.KILLED}
     job.silent.update({m: ended[what] for m, what in outcomes.items() if what in ended})
     if all(what not in {Outcome.STILL_RUNNING, Outcome.REFUSED} for what in outcomes.values()):
         job.settle(job.silent)

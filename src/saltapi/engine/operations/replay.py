@@ -10,7 +10,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
+from saltapi.bridge.jobs.registered import RegisteredJob, returned
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.runs import Part, Prepared, Run, Runs
 from saltapi.engine.store.idempotency import Keyed
@@ -131,7 +132,7 @@ class Replays:
         for minion, found in data["returns"].items():
             job.take(returned(minion, found, arrived_at=found["arrived_at"]), 0)
         if data["settled"]:
-            job.settle({minion: Silence(why) for minion, why in data["silent"].items()})
+            job.settle({minion: MinionState(why) for minion, why in data["silent"].items()})
         return job
 
 

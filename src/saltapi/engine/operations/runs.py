@@ -11,8 +11,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from saltapi.bridge.jobs.jobs import JobRequest, MinionState
-from saltapi.bridge.jobs.registry import RegisteredJob, Silence, returned
+from saltapi.bridge.jobs.jobs import JobRequest
+from saltapi.bridge.jobs.registered import RegisteredJob, returned
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.bridge.requests import targets
 from saltapi.engine.audit import activity
 from saltapi.engine.commands.asynchronous import job_request
@@ -272,11 +273,10 @@ class Runs:
         self._own(job, command, run.session)
         job.expect(minions)
         self._begin(run, part, job)
-        silent = dict.fromkeys(minions, Silence.NOT_RUN)
+        silent = dict.fromkeys(minions, MinionState.NOT_RUN)
         async for found in batch_returns(self._client.jobs, command, request, minions):
             if found.silent:
-                gone = found.state is MinionState.NOT_CONNECTED
-                silent[found.minion] = Silence.NOT_CONNECTED if gone else Silence.NO_RESPONSE
+                silent[found.minion] = found.state
             else:
                 job.take(returned(found.minion, found.data, arrived_at=time.time()), 0)
         job.settle(silent)

@@ -1,0 +1,39 @@
+"""How far a job is, and what is known of each of its minions."""
+
+import enum
+
+
+class JobState(enum.StrEnum):
+    """How far a job is."""
+
+    RUNNING = "running"
+    """Minions are waited for."""
+    COMPLETE = "complete"
+    """Every minion has returned, however it went."""
+    INCOMPLETE = "incomplete"
+    """Nobody is waited for any more, and some have not returned."""
+    UNKNOWN = "unknown"
+    """A past job in a list: nobody has looked at its returns."""
+
+
+class MinionState(enum.StrEnum):
+    """What is known of one minion of a job."""
+
+    WAITING = "waiting"
+    """It is waited for."""
+    RUNNING = "running"
+    """It has said to `saltutil.find_job` that it runs the job."""
+    NO_ANSWER = "no_answer"
+    """It has been asked and has not said so (yet)."""
+    RETURNED = "returned"
+    FAILED = "failed"
+    """It has returned that the function failed."""
+    NOT_CONNECTED = "not_connected"
+    NO_RESPONSE = "no_response"
+    """It is not waited for any more."""
+    UNKNOWN = "unknown_minion"
+    """The master knows no minion of this name."""
+    NOT_RUN = "not_run"
+    """A batch has ended before it was this minion's turn."""
+    TERMINATED = "terminated"
+    KILLED = "killed"
