@@ -28,6 +28,8 @@ class Credentials:
     eauth: str | None = None
     username: str | None = None
     password: str | None = field(default=None, repr=False)
+    session: "Session | None" = field(default=None, compare=False, repr=False)
+    """That of the token, where it has been looked up for this request."""
 
     def as_load(self) -> dict[str, str | None]:
         """Return the keys that the master looks for in a load; a password may be null."""

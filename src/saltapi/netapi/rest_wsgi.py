@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from saltapi import config, errors, formats
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http.admission import check_readable
 from saltapi.netapi._http.answers import flattened
 from saltapi.netapi._http.bodies import read_body
@@ -94,7 +95,7 @@ class RestWsgi(Application[config.RestWsgiConfig]):
             raise errors.BadRequest("The body is empty: send a lowstate as JSON.")
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
-        results = self.call(lambda api: api.run(lowstate, peer=peer))
+        results = self.call(lambda api: api.run(lowstate, Caller(peer)))
         return flattened(lowstate, results)
 
 

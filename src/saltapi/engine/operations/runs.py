@@ -21,6 +21,7 @@ from saltapi.engine.commands.batch import batch_returns, up
 from saltapi.engine.jobs.records import Record, as_error, brief, document, records
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.api import Api
+from saltapi.engine.sessions.caller import Caller
 from saltapi.errors import NoMinionsMatched, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS, Kind
 from saltapi.lowstate import Command, chunks_from
@@ -150,23 +151,22 @@ class Runs:
         """How many runs are on their way."""
         return len(self._driving)
 
-    async def prepare(self, value: Any, *, token: Any, peer: str) -> Prepared:
+    async def prepare(self, value: Any, caller: Caller) -> Prepared:
         """
         Return the checked commands of a lowstate; nothing is run.
 
         Args:
             value: The decoded body: a chunk, or a list of them; without `client` it is `local`.
-            token: The session's token.
-            peer: The address that the request comes from.
+            caller: Who asks, with a session.
 
         Raises:
             BadRequest: There is nothing to run.
             Conflict: A chunk's jid is refused (`Jids.claim`).
             What else `Api.run` raises before it runs anything.
         """
-        session = await self._api.session(token, peer=peer)
+        session = caller.known()
         chunks = [{"client": "local", **chunk} for chunk in chunks_from(value)]
-        commands = await self._api.commands(chunks, token=token, peer=peer)
+        commands = await self._api.commands(chunks, caller)
         await self._client.jobs.jids.claim(command.jid for command in commands)
         for index, command in enumerate(commands):
             if command.jid is None and command.interface.our_jid:

@@ -177,7 +177,8 @@ class Sessions:
             AuthenticationFailed, MasterUnavailable
         """
         if credentials.token is not None:
-            await self.check(credentials.token)
+            if credentials.session is None:
+                await self.check(credentials.token)
             yield credentials
             return
         if not self._store.readable:

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from saltapi.engine.monitoring import metrics
 from saltapi.engine.monitoring.health import is_ready
 from saltapi.engine.sessions.addresses import address_allowed
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheToken
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, caller_of
 from saltapi.netapi.rest_asgi.route import described
 
 router = APIRouter(tags=["operations"])
@@ -96,11 +96,11 @@ async def readyz(engine: TheEngine, response: Response) -> Readiness:
     response_description="The numbers of all processes of the module, in Prometheus' text format.",
     responses={200: described(METRICS_EXAMPLE, "text/plain", text=True)},
 )
-async def read_metrics(engine: TheEngine, token: TheToken, peer: Peer) -> Response:
+async def read_metrics(request: Request, engine: TheEngine, peer: Peer) -> Response:
     """Return the numbers. Needs a session unless the config lets the address in without one."""
     section = engine.section
     listed = bool(section.metrics_addresses) and address_allowed(section.metrics_addresses, peer)
     if not (section.metrics_disable_auth or listed):
-        await engine.api.session(token, peer=peer)
+        await caller_of(request)
     text = await engine.shared_metrics.text()
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

@@ -19,7 +19,7 @@ from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
 from saltapi.netapi.rest_asgi.problems import error_response
-from saltapi.netapi.rest_asgi.requests import peer_of, token_of
+from saltapi.netapi.rest_asgi.requests import identify, peer_of, token_of
 
 if TYPE_CHECKING:
     from saltapi.bridge.requests.turns import FairSlots
@@ -112,7 +112,7 @@ class Protection:
         if not is_token(token):
             return None
         try:
-            session = await self._engine.client.sessions.check(token)
+            session = (await identify(connection, token)).known()
         except SaltApiError:  # the handler says so
             return None
         return f"{session.name} {session.eauth}"

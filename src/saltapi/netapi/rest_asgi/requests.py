@@ -14,12 +14,16 @@ from starlette.types import Scope
 
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
+from saltapi.engine.sessions.caller import Caller
 from saltapi.errors import BadRequest, BodyTooLarge
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
 from saltapi.types import Session
 
 BODY_TIMEOUT_SECONDS = 300.0
+
+CALLERS = "saltapi.callers"
+"""Where the scope of a request has who asks, by token."""
 
 _HEADER = APIKeyHeader(
     name="X-Auth-Token", auto_error=False, description="The token that a login gives."
@@ -92,27 +96,44 @@ async def without_foreign_bearer(scope: Scope) -> Scope:
     return {**scope, "headers": headers}
 
 
-async def _token(connection: HTTPConnection) -> str:
-    return token_of(connection)
+async def identify(connection: HTTPConnection, token: str) -> Caller:
+    """
+    Return who asks with *token*; found out once for each request, whoever asks again.
+
+    Raises:
+        AddressRefused, AuthenticationFailed, MasterUnavailable
+    """
+    known: dict[str, Caller] = connection.scope.setdefault(CALLERS, {})
+    if token not in known:
+        peer = peer_of(connection)
+        known[token] = await engine_of(connection).api.identify(token, peer=peer)
+    return known[token]
 
 
-TheToken = Annotated[str, Depends(_token)]
-"""The session token; "" without one."""
+async def caller_of(connection: HTTPConnection) -> Caller:
+    """Same as `identify`, with the token of header or cookie."""
+    return await identify(connection, token_of(connection))
 
 
-async def _session(
+async def _caller(
     request: Request,
-    engine: TheEngine,
-    token: TheToken,
     _header: Annotated[Any, Depends(_HEADER)],
     _bearer: Annotated[Any, Depends(_BEARER)],
     _cookie: Annotated[Any, Depends(_COOKIE)],
-) -> Session:
-    return await engine.api.session(token, peer=peer_of(request))
+) -> Caller:
+    return await caller_of(request)
+
+
+TheCaller = Annotated[Caller, Depends(_caller)]
+"""Who asks; to strangers it is 401, whatever else they sent."""
+
+
+async def _session(caller: TheCaller) -> Session:
+    return caller.known()
 
 
 TheSession = Annotated[Session, Depends(_session)]
-"""The session of the request; to strangers it is 401, whatever else they sent."""
+"""The session of `TheCaller`."""
 
 
 async def read_body(request: Request) -> bytes:

@@ -17,11 +17,9 @@ from starlette.datastructures import Headers
 from saltapi import formats
 from saltapi.errors import SaltApiError
 from saltapi.netapi.rest_asgi.requests import (
+    caller_of,
     decoded_body,
-    engine_of,
-    peer_of,
     read_body,
-    token_of,
 )
 
 STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
@@ -96,7 +94,7 @@ async def _body_value(request: Request) -> Any:
     try:
         return await decoded_body(request)
     except SaltApiError:
-        await engine_of(request).api.session(token_of(request), peer=peer_of(request))
+        await caller_of(request)
         raise
 
 

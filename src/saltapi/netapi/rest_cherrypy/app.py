@@ -10,6 +10,7 @@ from typing import Any
 import cherrypy
 
 from saltapi.config import RestCherrypyConfig
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http.answers import (
     FIRED,
     LOGGED_OUT,
@@ -44,8 +45,8 @@ class LowDataAdapter(Resource):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate with the session's token."""
-        (token, peer), body = self._session(), self.door.body()
-        results = self.door.call(lambda api: api.run(body, peer=peer, token=token))
+        caller, body = self._caller(), self.door.body()
+        results = self.door.call(lambda api: api.run(body, caller))
         return {"return": flattened(body, results)}
 
 
@@ -77,7 +78,8 @@ class Logout(Resource):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Revoke the token, take the cookie back, end the session's streams."""
-        token, peer = self._session()
+        cherrypy.response.headers["Cache-Control"] = "private"
+        token, peer = self.door.token, self.door.peer
         self.door.call(lambda api: api.logout(token, peer=peer))
         self.door.set_cookie("", None)
         return LOGGED_OUT
@@ -103,7 +105,7 @@ class Run(LowDataAdapter):
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate."""
         body, peer = self.door.body(), self.door.peer
-        results = self.door.call(lambda api: api.run(body, peer=peer))
+        results = self.door.call(lambda api: api.run(body, Caller(peer)))
         return {"return": flattened(body, results)}
 
 
@@ -114,16 +116,16 @@ class Minions(Resource):
     def GET(self, *path: str, mid: str | None = None) -> Any:
         """Return the grains of the minions."""
         name = self._path_argument(path, "minion id") or mid
-        token, peer = self._session()
-        found = self.door.call(lambda api: api.minions(name, token=token, peer=peer))
+        caller = self._caller()
+        found = self.door.call(lambda api: api.minions(name, caller))
         return {"return": [found]}
 
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:
         """Start jobs and return at once, with links to them (202)."""
         self._path_argument(tuple(filter(None, path)), "minion id")
-        (token, peer), body = self._session(), self.door.body()
-        jobs = self.door.call(lambda api: api.start(body, token=token, peer=peer))
+        caller, body = self._caller(), self.door.body()
+        jobs = self.door.call(lambda api: api.start(body, caller))
         cherrypy.response.status = 202
         return started_jobs(jobs, self.door.path(""))
 
@@ -135,10 +137,10 @@ class Jobs(Resource):
     def GET(self, *path: str, jid: str | None = None, timeout: str = "") -> Any:  # noqa: ARG002
         """List jobs, or show one; `timeout` is taken and not used, as in Salt's module."""
         wanted = self._path_argument(path, "job id") or jid
-        token, peer = self._session()
+        caller = self._caller()
         if wanted is None:
-            return {"return": [self.door.call(lambda api: api.jobs(token=token, peer=peer))]}
-        return one_job(self.door.call(lambda api: api.job(wanted, token=token, peer=peer)))
+            return {"return": [self.door.call(lambda api: api.jobs(caller))]}
+        return one_job(self.door.call(lambda api: api.job(wanted, caller)))
 
 
 class Keys(Resource):
@@ -148,10 +150,10 @@ class Keys(Resource):
     def GET(self, *path: str, mid: str | None = None) -> Any:
         """List the keys, or show the fingerprints of one."""
         name = self._path_argument(path, "minion id") or mid
-        token, peer = self._session()
+        caller = self._caller()
         if name is None:
-            return {"return": self.door.call(lambda api: api.keys(token=token, peer=peer))}
-        return {"return": self.door.call(lambda api: api.key(name, token=token, peer=peer))}
+            return {"return": self.door.call(lambda api: api.keys(caller))}
+        return {"return": self.door.call(lambda api: api.key(name, caller))}
 
     @endpoint
     def POST(self, **_query: Any) -> Any:

@@ -101,7 +101,7 @@ class Door(Application[RestCherrypyConfig]):
             token = (
                 tokens[0] if len(tokens) == 1 else self.call(lambda api: api.token_among(tokens))
             )
-            return bool(self.call(lambda api: api.session(token, peer=peer)))
+            return bool(self.call(lambda api: api.identify(token, peer=peer)))
         except errors.SaltApiError:
             return False
 

@@ -63,11 +63,11 @@ class Events(_Listening):
         """
         token, peer = self._token(path, query), self.door.peer
         since = cherrypy.request.headers.get("Last-Event-ID", since)
+        caller = self.door.call(lambda api: api.identify(token, peer=peer))
         if cherrypy.request.method == "HEAD":
-            self.door.call(lambda api: api.session(token, peer=peer))
             cherrypy.response.headers.update(STREAM_HEADERS)
             return b""
-        stream = self.door.call(lambda api: api.listen(token, peer=peer, since=since or None))
+        stream = self.door.call(lambda api: api.listen(caller, since=since or None))
         writer = Writer(CLASSIC if since is None else CLASSIC_IDS)
         return self._open(stream, lambda: self._send(stream, writer))
 
@@ -99,11 +99,12 @@ class WebsocketEndpoint(_Listening):
         protocol, headers = websockets.accept(
             cherrypy.request.wsgi_environ, cors_origins=self.door.section.cors_origins
         )
+        caller = self.door.call(lambda api: api.identify(token, peer=peer))
         stream: EventStream | LiveViewStream
         if formatted:
-            stream = self.door.call(lambda api: api.view(token, peer=peer))
+            stream = self.door.call(lambda api: api.view(caller))
         else:
-            stream = self.door.call(lambda api: api.listen(token, peer=peer))
+            stream = self.door.call(lambda api: api.listen(caller))
         cherrypy.response.status = 101
         cherrypy.response.headers.pop("Content-Type", None)
         cherrypy.response.headers.update(dict(headers))

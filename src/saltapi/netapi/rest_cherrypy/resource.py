@@ -5,6 +5,7 @@ from typing import Any, NoReturn
 import cherrypy
 
 from saltapi import errors
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi.rest_cherrypy.door import Door, endpoint, not_found, raw
 
 
@@ -37,9 +38,9 @@ class Resource:
             raise errors.NotFound(f"There is at most one {name} in this URL.")
         return values[0] if values else None
 
-    def _session(self) -> tuple[str, str]:
+    def _caller(self) -> Caller:
         """
-        Return token and address of a request whose answer is for this user alone.
+        Return who asks, where the answer is for this user alone.
 
         To be called before the body is looked at: to strangers all requests are 401.
 
@@ -48,8 +49,7 @@ class Resource:
         """
         cherrypy.response.headers["Cache-Control"] = "private"
         token, peer = self.door.token, self.door.peer
-        self.door.call(lambda api: api.session(token, peer=peer))
-        return token, peer
+        return self.door.call(lambda api: api.identify(token, peer=peer))
 
 
 class Nowhere(Resource):

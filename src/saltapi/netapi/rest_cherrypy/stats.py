@@ -20,7 +20,7 @@ class Stats(Resource):
     def GET(self) -> Any:
         """Return CherryPy's and cheroot's statistics; an empty mapping without `collect_stats`."""
         if not self.door.section.stats_disable_auth:
-            self._session()
+            self._caller()
         if not self.door.section.collect_stats:
             return {}
         statistics: dict[str, Any] = logging.statistics  # type: ignore[attr-defined]

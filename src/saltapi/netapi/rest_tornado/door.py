@@ -25,6 +25,7 @@ from saltapi import errors, formats, trace
 from saltapi.config import RestTornadoConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.operations.api import Api
+from saltapi.engine.sessions.caller import Caller
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
@@ -190,9 +191,9 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         content_type = self.request.headers.get("Content-Type", "")
         return await decoded(content_type, raw, reads_arguments=False)
 
-    async def session(self) -> tuple[str, str]:
+    async def caller(self) -> Caller:
         """
-        Return token and address of a request whose answer is for this user alone.
+        Return who asks, where the answer is for this user alone.
 
         Raises:
             NotLoggedIn: There is no session.
@@ -200,10 +201,9 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         """
         self.set_header("Cache-Control", "private")
         try:
-            await self.api.session(self.token, peer=self.peer)
+            return await self.api.identify(self.token, peer=self.peer)
         except errors.AuthenticationFailed as error:
             raise NotLoggedIn(str(error)) from error
-        return self.token, self.peer
 
     # What happens around a handler
 

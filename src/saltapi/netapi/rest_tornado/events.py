@@ -24,7 +24,7 @@ class EventsSaltAPIHandler(Listening):
         since = self.request.headers.get("Last-Event-ID", self.query("since"))
         token = self.listener_token(in_path)
         try:
-            await self.api.session(token, peer=self.peer)
+            caller = await self.api.identify(token, peer=self.peer)
         except errors.AuthenticationFailed as error:
             raise NotLoggedIn(str(error)) from error
         self.set_header("Content-Type", SSE_TYPE)
@@ -36,7 +36,7 @@ class EventsSaltAPIHandler(Listening):
         chunked = self.request.version == "HTTP/1.1"
         if not chunked:
             self.clear_header("Connection")
-        stream = await self.api.listen(token, peer=self.peer, since=since or None)
+        stream = await self.api.listen(caller, since=since or None)
         writer = Writer(CLASSIC if since is None else CLASSIC_IDS)
         await self.go_on(
             stream,

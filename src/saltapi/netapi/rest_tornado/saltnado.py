@@ -46,7 +46,7 @@ class SaltAPIHandler(BaseSaltAPIHandler):
     async def post(self) -> Any:
         """Run a lowstate with the session's token."""
         body = await self.body()
-        await self.session()
+        await self.caller()
         return await self._run(body)
 
     async def _run(self, value: Any) -> dict[str, Any]:
@@ -119,7 +119,7 @@ class MinionSaltAPIHandler(SaltAPIHandler):
     @endpoint
     async def get(self, mid: str = "") -> Any:
         """Return the grains of the minions."""
-        await self.session()
+        await self.caller()
         name = mid or self.query("mid") or "*"
         return await self._run([{"client": "local", "tgt": name, "fun": "grains.items"}])
 
@@ -127,7 +127,7 @@ class MinionSaltAPIHandler(SaltAPIHandler):
     async def post(self, _path: str = "") -> Any:
         """Start jobs and return at once."""
         body = await self.body()
-        await self.session()
+        await self.caller()
         chunks = body if isinstance(body, list) else [body]
         for chunk in chunks:
             if isinstance(chunk, Mapping) and chunk.get("client", "local_async") != "local_async":
@@ -147,7 +147,7 @@ class JobsSaltAPIHandler(SaltAPIHandler):
     @endpoint
     async def get(self, jid: str = "") -> Any:
         """List jobs, or show one."""
-        await self.session()
+        await self.caller()
         wanted = jid or self.query("jid")
         chunk = {"client": "runner", "fun": "jobs.list_jobs"}
         if wanted is not None:
@@ -162,12 +162,11 @@ class KeysSaltAPIHandler(BaseSaltAPIHandler):
     async def get(self, mid: str = "") -> Any:
         """List the keys, or show the fingerprints of one."""
         self.set_header("Cache-Control", "private")
-        token, peer = self.token, self.peer
-        await self.api.session(token, peer=peer)
+        caller = await self.api.identify(self.token, peer=self.peer)
         name = mid or self.query("mid")
         if name is None:
-            return {"return": await self.api.keys(token=token, peer=peer)}
-        return {"return": await self.api.key(name, token=token, peer=peer)}
+            return {"return": await self.api.keys(caller)}
+        return {"return": await self.api.key(name, caller)}
 
     @endpoint
     async def post(self, _path: str = "") -> Any:

@@ -13,7 +13,7 @@ class StatsSaltAPIHandler(BaseSaltAPIHandler):
     async def get(self) -> Any:
         """Return requests by status and listeners; an empty mapping without `collect_stats`."""
         if not self.section.stats_disable_auth:
-            await self.api.session(self.token, peer=self.peer)
+            await self.api.identify(self.token, peer=self.peer)
         if not self.section.collect_stats:
             return {}
         application = self.application

@@ -5,6 +5,7 @@ What is said on the connection is in `saltapi.netapi._http.websockets`.
 """
 
 from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import websockets
 from saltapi.netapi._http.websockets import Dialect
 from saltapi.netapi.rest_tornado.door import endpoint, raw
@@ -24,7 +25,8 @@ class _WebsocketHandler(Listening):
         """Open the WebSocket (101); it begins when the client says that it is ready."""
         protocol, headers = websockets.accept(self.environ, cors_origins=self.section.cors_origins)
         dialect = self._dialect()
-        stream = await self._open(self.listener_token(in_path))
+        caller = await self.api.identify(self.listener_token(in_path), peer=self.peer)
+        stream = await self._open(caller)
         self.set_status(101)
         self.clear_header("Content-Type")
         for name, value in headers:
@@ -34,8 +36,8 @@ class _WebsocketHandler(Listening):
             lambda socket: websockets.serve_websocket(stream, protocol, socket, dialect),
         )
 
-    async def _open(self, token: str) -> EventStream | LiveViewStream:
-        return await self.api.listen(token, peer=self.peer)
+    async def _open(self, caller: Caller) -> EventStream | LiveViewStream:
+        return await self.api.listen(caller)
 
     def _dialect(self) -> Dialect:
         raise NotImplementedError
@@ -55,8 +57,8 @@ class FormattedEventsHandler(_WebsocketHandler):
     With `?data` each message begins with `data: `, as the 0.8.4 documentation shows it.
     """
 
-    async def _open(self, token: str) -> EventStream | LiveViewStream:
-        return await self.api.view(token, peer=self.peer, minions="dict")
+    async def _open(self, caller: Caller) -> EventStream | LiveViewStream:
+        return await self.api.view(caller, minions="dict")
 
     def _dialect(self) -> Dialect:
         return FORMATTED_EVENTS if self.query("data") is None else PREFIXED_EVENTS
@@ -65,10 +67,10 @@ class FormattedEventsHandler(_WebsocketHandler):
 class WebsocketEndpoint(_WebsocketHandler):
     """`/ws`: the bus, or with `format_events` the view, as in rest_cherrypy."""
 
-    async def _open(self, token: str) -> EventStream | LiveViewStream:
+    async def _open(self, caller: Caller) -> EventStream | LiveViewStream:
         if self.query("format_events") is None:
-            return await self.api.listen(token, peer=self.peer)
-        return await self.api.view(token, peer=self.peer)
+            return await self.api.listen(caller)
+        return await self.api.view(caller)
 
     def _dialect(self) -> Dialect:
         formatted = self.query("format_events") is not None

@@ -4,10 +4,11 @@ from typing import Any
 
 from fastapi import Request, Response
 
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http.answers import flattened, welcome
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
-from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
@@ -24,8 +25,8 @@ async def run_with_session(request: Request, _key: KeyHeader = None) -> Response
     Commands run as the session's user, whatever credentials they carry. The answer has one result
     for each chunk, in order, and one for each minion of a `local_batch`.
     """
-    _, token, _ = await session_of(request)
-    return await _run(request, token)
+    _, caller = await caller_alone(request)
+    return await _run(request, caller)
 
 
 async def run_with_credentials(request: Request, _key: KeyHeader = None) -> Response:
@@ -35,7 +36,7 @@ async def run_with_credentials(request: Request, _key: KeyHeader = None) -> Resp
     Header and cookie are not looked at; a chunk has `username`, `password` and `eauth`, or
     `token`.
     """
-    return await _run(request, None)
+    return await _run(request, Caller(peer_of(request)))
 
 
 async def show_run(request: Request) -> Response:
@@ -43,10 +44,10 @@ async def show_run(request: Request) -> Response:
     return await show_welcome(request)
 
 
-async def _run(request: Request, token: str | None) -> Response:
+async def _run(request: Request, caller: Caller) -> Response:
     body = await decoded_body(request)
     key = keys.keyed(request, body)
-    results = await engine_of(request).api.run(body, peer=peer_of(request), token=token, keyed=key)
+    results = await engine_of(request).api.run(body, caller, keyed=key)
     return keys.mark(await answered(request, {"return": flattened(body, results)}), key)
 
 

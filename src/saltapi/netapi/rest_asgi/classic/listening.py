@@ -11,7 +11,7 @@ from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, parameters, raw
-from saltapi.netapi.rest_asgi.requests import engine_of, peer_of, token_of
+from saltapi.netapi.rest_asgi.requests import engine_of, identify, token_of
 from saltapi.netapi.rest_asgi.streams import stream_headers, stream_response
 from saltapi.netapi.rest_asgi.websockets import converse
 
@@ -48,14 +48,13 @@ async def listen_below(request: Request, token: TokenInPath, since: Since = None
 
 
 async def _events(request: Request, since: str | None, *in_url: str) -> Response:
-    engine, peer = engine_of(request), peer_of(request)
     _check_parameters(request, {"since"})
     token = _listener_token(request, *in_url)
     since = request.headers.get("Last-Event-ID", since)
+    caller = await identify(request, token)
     if request.scope.get("saltapi.head"):
-        await engine.api.session(token, peer=peer)
         return Response(b"", headers=stream_headers(CLASSIC))
-    stream = await engine.api.listen(token, peer=peer, since=since or None)
+    stream = await engine_of(request).api.listen(caller, since=since or None)
     return stream_response(stream, CLASSIC if since is None else CLASSIC_IDS, resumed=True)
 
 
@@ -88,13 +87,13 @@ async def websocket(connection: WebSocket) -> None:
     """Send events, or with `format_events` the view of jobs and minions."""
     given = _check_parameters(connection, {"format_events"})
     in_url = [connection.path_params.get("token"), given.get("token"), given.get("salt_token")]
-    token, peer = _listener_token(connection, *in_url), peer_of(connection)
+    caller = await identify(connection, _listener_token(connection, *in_url))
     api = engine_of(connection).api
     stream: EventStream | LiveViewStream
     if "format_events" in given:
-        stream = await api.view(token, peer=peer)
+        stream = await api.view(caller)
     else:
-        stream = await api.listen(token, peer=peer)
+        stream = await api.listen(caller)
     await converse(connection, stream)
 
 

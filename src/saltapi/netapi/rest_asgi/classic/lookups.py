@@ -7,7 +7,7 @@ from fastapi import Path, Query, Request, Response
 from saltapi.netapi._http.answers import key_archive, one_job, started_jobs
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
-from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
@@ -29,8 +29,8 @@ async def show_minion(request: Request, mid: MinionInPath) -> Response:
 
 
 async def _minions(request: Request, mid: str | None) -> Response:
-    engine, token, peer = await session_of(request)
-    found = await engine.api.minions(mid, token=token, peer=peer)
+    api, caller = await caller_alone(request)
+    found = await api.minions(mid, caller)
     return await answered(request, {"return": [found]})
 
 
@@ -54,10 +54,10 @@ async def start_jobs_below(request: Request, mid: MinionInPath, _key: KeyHeader 
 
 
 async def _start(request: Request) -> Response:
-    engine, token, peer = await session_of(request)
+    api, caller = await caller_alone(request)
     body = await decoded_body(request)
     key = keys.keyed(request, body)
-    jobs = await engine.api.start(body, token=token, peer=peer, keyed=key)
+    jobs = await api.start(body, caller, keyed=key)
     found = started_jobs(jobs, request.scope["saltapi.base"])
     return keys.mark(await answered(request, found, 202), key)
 
@@ -67,10 +67,10 @@ async def list_cached_jobs(
 ) -> Response:
     """List the jobs in the master's job cache."""
     del timeout
-    engine, token, peer = await session_of(request)
+    api, caller = await caller_alone(request)
     if jid is not None:
         return await _job(request, jid)
-    return await answered(request, {"return": [await engine.api.jobs(token=token, peer=peer)]})
+    return await answered(request, {"return": [await api.jobs(caller)]})
 
 
 async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "") -> Response:
@@ -80,22 +80,22 @@ async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "
 
 
 async def _job(request: Request, jid: str) -> Response:
-    engine, token, peer = await session_of(request)
-    return await answered(request, one_job(await engine.api.job(jid, token=token, peer=peer)))
+    api, caller = await caller_alone(request)
+    return await answered(request, one_job(await api.job(jid, caller)))
 
 
 async def list_keys(request: Request, mid: MinionInQuery = None) -> Response:
     """List the names of the minions' keys by their state."""
     if mid is not None:
         return await show_key(request, mid)
-    engine, token, peer = await session_of(request)
-    return await answered(request, {"return": await engine.api.keys(token=token, peer=peer)})
+    api, caller = await caller_alone(request)
+    return await answered(request, {"return": await api.keys(caller)})
 
 
 async def show_key(request: Request, mid: MinionInPath) -> Response:
     """Show the fingerprints of a minion's keys."""
-    engine, token, peer = await session_of(request)
-    return await answered(request, {"return": await engine.api.key(mid, token=token, peer=peer)})
+    api, caller = await caller_alone(request)
+    return await answered(request, {"return": await api.key(mid, caller)})
 
 
 async def make_key(request: Request) -> Response:

@@ -18,16 +18,15 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection
 
 from saltapi import errors, formats
-from saltapi.config import RestAsgiConfig
-from saltapi.engine.engine import Engine
+from saltapi.engine.operations.api import Api
+from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.requests import (
     SESSION_SCHEMES,
+    caller_of,
     engine_of,
-    peer_of,
     read_body,
-    token_of,
 )
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
 
@@ -150,9 +149,9 @@ def _check_parameters(request: Request, known: Iterable[str]) -> None:
         raise no_such_path(request)
 
 
-async def session_of(request: Request) -> tuple[Engine[RestAsgiConfig], str, str]:
+async def caller_alone(request: Request) -> tuple[Api, Caller]:
     """
-    Return the engine, and token and address of a request whose answer is for this user alone.
+    Return the operations and who asks, where the answer is for this user alone.
 
     To be called before the body is looked at: to strangers all requests are 401.
 
@@ -160,9 +159,7 @@ async def session_of(request: Request) -> tuple[Engine[RestAsgiConfig], str, str
         AddressRefused, AuthenticationFailed, MasterUnavailable
     """
     add_header(request, "Cache-Control", "private")
-    engine, token, peer = engine_of(request), token_of(request), peer_of(request)
-    await engine.api.session(token, peer=peer)
-    return engine, token, peer
+    return engine_of(request).api, await caller_of(request)
 
 
 def add_header(connection: HTTPConnection, name: str, text: str) -> None:

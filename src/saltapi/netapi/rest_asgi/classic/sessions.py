@@ -8,10 +8,9 @@ from saltapi.netapi.rest_asgi.classic.route import (
     Operation,
     add_header,
     answered,
-    session_of,
     with_cookie,
 )
-from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of, token_of
 
 
 async def show_login(request: Request) -> Response:
@@ -40,8 +39,8 @@ async def logout(request: Request) -> Response:
 
     The token is revoked, the cookie taken back, and the session's streams end.
     """
-    engine, token, peer = await session_of(request)
-    await engine.api.logout(token, peer=peer)
+    add_header(request, "Cache-Control", "private")
+    await engine_of(request).api.logout(token_of(request), peer=peer_of(request))
     return with_cookie(request, await answered(request, LOGGED_OUT), "", None)
 
 

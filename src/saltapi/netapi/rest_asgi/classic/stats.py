@@ -4,7 +4,7 @@ from fastapi import Request, Response
 
 from saltapi.netapi._http.answers import process_statistics
 from saltapi.netapi.rest_asgi.classic import documents
-from saltapi.netapi.rest_asgi.classic.route import Operation, answered, session_of
+from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.requests import engine_of
 
 
@@ -17,7 +17,7 @@ async def show_statistics(request: Request) -> Response:
     """
     engine = engine_of(request)
     if not engine.section.stats_disable_auth:
-        await session_of(request)
+        await caller_alone(request)
     if not engine.section.collect_stats:
         return await answered(request, {})
     metrics = engine.metrics

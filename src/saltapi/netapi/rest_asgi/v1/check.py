@@ -7,7 +7,7 @@ from pydantic import Field
 
 from saltapi.engine.operations.verdicts import verdicts_on
 from saltapi.lowstate import chunks_from
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
 
@@ -68,9 +68,7 @@ EXAMPLE: dict[str, Any] = {
     response_model=Checks,
     responses={200: described(EXAMPLE)},
 )
-async def check(
-    engine: TheEngine, session: TheSession, token: TheToken, peer: Peer, lowstate: LowstateBody
-) -> Checks:
+async def check(engine: TheEngine, caller: TheCaller, lowstate: LowstateBody) -> Checks:
     """
     Say for every chunk whether the master would run it, on which minions and by which rule.
 
@@ -78,8 +76,8 @@ async def check(
     `test.ping`, and the functions see nothing of it.
     """
     chunks = [{"client": "local", **chunk} for chunk in chunks_from(lowstate)]
-    commands = await engine.api.commands(chunks, token=token, peer=peer)
-    verdicts = await verdicts_on(engine.client, session, commands)
+    commands = await engine.api.commands(chunks, caller)
+    verdicts = await verdicts_on(engine.client, caller.known(), commands)
     checks = [
         Check(
             chunk=index,

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from saltapi import formats
 from saltapi.engine.events.encodings import NDJSON, SSE
 from saltapi.netapi.rest_asgi.record_streams import document
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession, caller_of
 from saltapi.netapi.rest_asgi.route import Model, Route, described, stream_content, streams
 from saltapi.netapi.rest_asgi.streams import stream_response
 from saltapi.netapi.rest_asgi.websockets import send_records
@@ -82,8 +82,7 @@ class Ticket(Model):
 async def events(
     request: Request,
     engine: TheEngine,
-    session: TheSession,
-    peer: Peer,
+    caller: TheCaller,
     tags: Tags = [],  # noqa: B006 - FastAPI copies it
     since: Since = None,
     last_event_id: Annotated[
@@ -107,7 +106,7 @@ async def events(
     if request.scope.get("saltapi.head"):
         return Response(headers={"Content-Type": form.media_type})
     seen = last_event_id or since or None
-    stream = await engine.api.listen(session.token, peer=peer, since=seen, tags=tags)
+    stream = await engine.api.listen(caller, since=seen, tags=tags)
     return stream_response(stream, form, gzip=gzip, resumed=seen is not None)
 
 
@@ -115,14 +114,12 @@ async def events(
 async def events_websocket(
     socket: WebSocket,
     engine: TheEngine,
-    token: TheToken,
-    peer: Peer,
     tags: Tags = [],  # noqa: B006 - FastAPI copies it
     since: Since = None,
 ) -> None:
     """Send the events that the session may see, each record as one JSON message."""
     seen = socket.headers.get("Last-Event-ID") or since or None
-    stream = await engine.api.listen(token, peer=peer, since=seen, tags=tags)
+    stream = await engine.api.listen(await caller_of(socket), since=seen, tags=tags)
     await send_records(socket, stream, resumed=seen is not None)
 
 

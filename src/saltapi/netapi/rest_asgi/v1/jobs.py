@@ -14,7 +14,7 @@ from saltapi.engine.jobs.listing import JobFilter
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.record_streams import document, stream
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, described, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1 import job_models as models
@@ -205,9 +205,7 @@ async def end_job(request: Request, engine: TheEngine, session: TheSession, jid:
 async def rerun_job(
     request: Request,
     engine: TheEngine,
-    session: TheSession,
-    token: TheToken,
-    peer: Peer,
+    caller: TheCaller,
     jid: Jid,
     body: models.Rerun,
     _key: KeyHeader = None,
@@ -221,13 +219,13 @@ async def rerun_job(
     """
 
     async def prepare() -> Prepared:
-        job = await engine.jobs.get(session, jid)
+        job = await engine.jobs.get(caller.known(), jid)
         recorded = await engine.jobs.is_recorded(job)
         chunk = rerun.chunk_for(job, body.minions)
         rerun.check_confirmed(job, body.minions, chunk, recorded=recorded, confirm=body.confirm)
-        return await engine.runs.prepare(chunk, token=token, peer=peer)
+        return await engine.runs.prepare(chunk, caller)
 
-    return await run_once(request, body.model_dump(), session, prepare)
+    return await run_once(request, body.model_dump(), caller.known(), prepare)
 
 
 def _seconds(moment: datetime.datetime | None) -> float | None:

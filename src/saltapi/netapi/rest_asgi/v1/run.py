@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 from saltapi.engine.operations.dry_runs import as_dry_run
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, TheSession, TheToken
+from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine
 from saltapi.netapi.rest_asgi.route import Route, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.v1.job_models import RUN_RESPONSES
@@ -27,9 +27,7 @@ router = APIRouter(tags=["run"], route_class=Route)
 async def run(
     request: Request,
     engine: TheEngine,
-    session: TheSession,
-    token: TheToken,
-    peer: Peer,
+    caller: TheCaller,
     lowstate: LowstateBody,
     dry_run: Annotated[
         bool,
@@ -47,6 +45,6 @@ async def run(
 
     async def prepare() -> Prepared:
         wanted = as_dry_run(lowstate) if dry_run else lowstate
-        return await engine.runs.prepare(wanted, token=token, peer=peer)
+        return await engine.runs.prepare(wanted, caller)
 
-    return await run_once(request, lowstate, session, prepare)
+    return await run_once(request, lowstate, caller.known(), prepare)

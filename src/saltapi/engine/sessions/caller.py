@@ -1,0 +1,31 @@
+"""Who asks: the session and the address of a request, found out once, at the edge."""
+
+from dataclasses import dataclass
+
+from saltapi.errors import AuthenticationFailed
+from saltapi.types import Session
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """
+    Whose request it is.
+
+    With a session it has been looked up, and its address has been checked for it. Without one it
+    is a stranger's, whose commands bring their own credentials.
+    """
+
+    peer: str
+    """The address that the request comes from; "" for a unix socket."""
+    session: Session | None = None
+
+    def known(self) -> Session:
+        """
+        Return the session.
+
+        Raises:
+            AuthenticationFailed: It is a stranger.
+        """
+        if self.session is None:
+            raise AuthenticationFailed("No authentication credentials given")
+        return self.session
