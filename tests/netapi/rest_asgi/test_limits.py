@@ -14,13 +14,16 @@ from typing import Any
 import pytest
 from fastapi import Body, Request
 from fastapi.responses import StreamingResponse
+from fastapi.routing import APIRoute
 from starlette.websockets import WebSocket
 
+from saltapi import config
 from saltapi.bridge.requests.turns import RETRY_AFTER_SECONDS
 from saltapi.demo import PrivateMaster
 from saltapi.engine.limits.requests import RequestClass
 from saltapi.netapi.rest_asgi import requests
-from saltapi.netapi.rest_asgi.protection import class_of
+from saltapi.netapi.rest_asgi.app import Application, create_app
+from saltapi.netapi.rest_asgi.protection import Classes, Protection, costs
 from tests.apis import OURS, ApiServer
 from tests.netapi.rest_asgi.running import NAME, RunningServer
 from tests.netapi.running import HOST, TOKEN
@@ -57,10 +60,13 @@ class SlowServer(RunningServer):
         api.add_api_route("/quick", self._quick, methods=["GET"])
         api.add_api_route("/v1/stream/events", self._stream, methods=["GET"])
         api.add_api_websocket_route("/v1/stream/ws", self._socket)
+        self.server.application.protected = Protection(api, self.server.application.engine)
 
+    @costs(RequestClass.COMMANDS)
     async def _read_by_us(self, request: Request) -> Any:
         return await self._answer(await requests.decoded_body(request))
 
+    @costs(RequestClass.COMMANDS)
     async def _read_by_fastapi(self, value: dict[str, Any] = Body()) -> Any:  # noqa: B008
         return await self._answer(value)
 
@@ -69,9 +75,11 @@ class SlowServer(RunningServer):
         await self.release.wait()
         return {"got": value}
 
+    @costs(RequestClass.READS)
     async def _quick(self) -> str:
         return "done"
 
+    @costs(RequestClass.STREAMS)
     async def _stream(self) -> StreamingResponse:
         async def parts() -> Any:
             yield b"begun\n"
@@ -79,6 +87,7 @@ class SlowServer(RunningServer):
 
         return StreamingResponse(parts())
 
+    @costs(RequestClass.STREAMS)
     async def _socket(self, socket: WebSocket) -> None:
         await socket.accept()
         await self.release.wait()
@@ -215,6 +224,15 @@ def test_rates(tmp_path: Any) -> None:
         assert 200 == server.send("GET", "/livez").status
 
 
+@pytest.fixture(scope="module")
+def application(tmp_path_factory: pytest.TempPathFactory) -> Application:
+    """The module with URLs of its own; it is not started."""
+    path = tmp_path_factory.mktemp("classes") / "master"
+    section = {"port": 1, "webhook_url": "/hooks/in", "static": "/", "static_path": "/assets"}
+    path.write_text(json.dumps({"root_dir": str(path.parent), NAME: section}))
+    return create_app(config.load(path))
+
+
 @pytest.mark.parametrize(
     ("method", "path", "query", "expected"),
     [
@@ -222,7 +240,6 @@ def test_rates(tmp_path: Any) -> None:
         ("POST", "/", "", "commands"),
         ("POST", "/login", "", "logins"),
         ("POST", "/token", "", "logins"),
-        ("POST", "/v1/login", "", "logins"),
         ("GET", "/login", "", "reads"),
         ("POST", "/logout", "", "reads"),
         ("POST", "/run", "", "commands"),
@@ -235,10 +252,14 @@ def test_rates(tmp_path: Any) -> None:
         ("GET", "/v1/jobs", "wait=30", "reads"),
         ("GET", "/v1/whoami", "wait=30", "reads"),
         ("DELETE", "/v1/jobs/20260101000000000001", "", "commands"),
-        ("POST", "/hook/events", "", "commands"),
+        ("POST", "/hooks/in/events", "", "commands"),
+        ("GET", "/assets/events", "", "reads"),
         ("GET", "/events", "", "streams"),
         ("GET", "/events/" + TOKEN, "", "streams"),
         ("WEBSOCKET", "/ws/" + TOKEN, "", "streams"),
+        ("WEBSOCKET", "/nowhere", "", "streams"),
+        ("GET", "/nowhere", "", "reads"),
+        ("POST", "/nowhere", "", "commands"),
         ("GET", "/v1/events", "", "streams"),
         ("POST", "/v1/events/ticket", "", "reads"),
         ("POST", "/v1/check", "", "reads"),
@@ -247,9 +268,21 @@ def test_rates(tmp_path: Any) -> None:
         ("OPTIONS", "/run", "", None),
     ],
 )
-def test_classes(method: str, path: str, query: str, expected: str | None) -> None:
-    """Every request has a class by what it costs."""
-    assert expected == class_of(method, path, query)
+def test_classes(
+    application: Application, method: str, path: str, query: str, expected: str | None
+) -> None:
+    """Every request has a class by what it costs, as its route says, whatever the URL is."""
+    assert expected == Classes(application.api.routes).of(method, path, query)
+
+
+def test_a_route_without_a_class() -> None:
+    """A route that does not say what its requests cost is an error of ours."""
+
+    async def endpoint() -> None: ...
+
+    with pytest.raises(AttributeError):
+        Classes([APIRoute("/new", endpoint)])
+    Classes([APIRoute("/new", costs(RequestClass.READS)(endpoint))])
 
 
 # Bodies

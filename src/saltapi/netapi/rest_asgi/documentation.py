@@ -18,6 +18,7 @@ from saltapi import formats
 from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.openapi import document
+from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine
 from saltapi.netapi.rest_asgi.route import described
 
@@ -56,6 +57,7 @@ IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
         }
     },
 )
+@costs(READS)
 async def openapi(
     request: Request, engine: TheEngine, if_none_match: IfNoneMatch = None
 ) -> Response:
@@ -73,6 +75,7 @@ async def openapi(
     response_description="The page.",
     responses={200: described("<!DOCTYPE html>…", formats.HTML_TYPE, text=True)},
 )
+@costs(READS)
 async def docs(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return a page for browsers that shows the document, and tries requests. No session."""
     page = await asyncio.to_thread(_packaged, "index.html")
@@ -97,6 +100,7 @@ async def docs(request: Request, if_none_match: IfNoneMatch = None) -> Response:
         404: {"description": "There is no such file."},
     },
 )
+@costs(READS)
 async def docs_file(
     name: FileName, request: Request, if_none_match: IfNoneMatch = None
 ) -> Response:

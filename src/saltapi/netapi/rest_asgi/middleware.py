@@ -8,9 +8,10 @@ import logging
 import time
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from saltapi import errors, trace
 from saltapi.config import RestAsgiConfig
@@ -39,14 +40,14 @@ DENIAL = "websocket.http.response"
 class Middleware:
     """The outermost ASGI application of the module."""
 
-    def __init__(self, app: ASGIApp, engine: Engine[RestAsgiConfig]) -> None:
+    def __init__(self, app: FastAPI, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
-            app: Answers what comes through.
+            app: Answers what comes through; it has all its routes.
             engine: What all requests share.
         """
         self._app = app
-        self._protected = Protection(app, engine)
+        self.protected = Protection(app, engine)
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -107,7 +108,7 @@ class Middleware:
         try:
             if "HTTP_COOKIE" in environ:
                 scope = await without_foreign_bearer(scope)
-            await self._protected(await with_token(self._engine, scope), receive, answer.send)
+            await self.protected(await with_token(self._engine, scope), receive, answer.send)
         except errors.SaltApiError as error:
             await error_response(connection, error)(scope, receive, answer.send)
         except Exception:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from saltapi.engine.monitoring import metrics
 from saltapi.engine.monitoring.health import is_ready
 from saltapi.engine.sessions.addresses import address_allowed
+from saltapi.netapi.rest_asgi.protection import costs
 from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, caller_of
 from saltapi.netapi.rest_asgi.route import described
 
@@ -54,6 +55,7 @@ METRICS_EXAMPLE = "# TYPE saltapi_listeners gauge\nsaltapi_listeners 2.0\n"
     response_description="It does.",
     responses={200: described({"alive": True})},
 )
+@costs(None)
 async def livez() -> Alive:
     """Answer, as long as the process's event loop turns. Needs no session."""
     return Alive(alive=True)
@@ -73,6 +75,7 @@ async def livez() -> Alive:
         ),
     },
 )
+@costs(None)
 async def readyz(engine: TheEngine, response: Response) -> Readiness:
     """Look at the master, its event bus and the function workers. Needs no session."""
     checks = await engine.health.checks()
@@ -96,6 +99,7 @@ async def readyz(engine: TheEngine, response: Response) -> Readiness:
     response_description="The numbers of all processes of the module, in Prometheus' text format.",
     responses={200: described(METRICS_EXAMPLE, "text/plain", text=True)},
 )
+@costs(None)
 async def read_metrics(request: Request, engine: TheEngine, peer: Peer) -> Response:
     """Return the numbers. Needs a session unless the config lets the address in without one."""
     section = engine.section

@@ -1,17 +1,22 @@
 """
 The limits in front of the application: each request is counted, and holds a slot of its class.
 
-Pure ASGI and by URL, so that it holds for every route. A request with a body takes its slot when
-the body has come: a client that sends slowly holds nobody up.
+Pure ASGI, so that it holds for every route, each of which declares the class of its requests. A
+request with a body takes its slot when the body has come: a client that sends slowly holds nobody
+up.
 """
 
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import parse_qs
 
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.routing import BaseRoute
+from starlette.types import Message, Receive, Scope, Send
 
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
@@ -24,55 +29,85 @@ from saltapi.netapi.rest_asgi.requests import identify, peer_of, token_of
 if TYPE_CHECKING:
     from saltapi.bridge.requests.turns import FairSlots
 
-UNLIMITED = frozenset({"/livez", "/readyz", "/metrics"})
-"""What watches over the service; it must answer also when there is too much else to do."""
-LOGINS = frozenset({"/login", "/token"})
-LIGHT = frozenset({"/logout", "/v1/check", "/v1/events/ticket", "/v1/logout"})
-"""What is posted, and costs no more than a read."""
-STREAMS = frozenset({"events", "ws", "all_events", "formatted_events"})
-JOB = re.compile(r"/v1/jobs/[^/]+")
-"""The path of a job, which one may wait for: that takes as long as a short stream."""
+WEBSOCKET = "WEBSOCKET"
+"""What stands for the method of a request that opens one."""
+LOGINS, COMMANDS, READS, STREAMS = RequestClass
 QUERY_FIELDS = 100
-READING = frozenset({"GET", "HEAD"})
+Declared = tuple[RequestClass | None, str]
+"""What `costs` gets."""
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
 
 
-def class_of(method: str, path: str, query: str = "") -> RequestClass | None:
+def costs(what: RequestClass | None, *, waiting: str = "") -> Callable[[EndpointT], EndpointT]:
     """
-    Return the class of a request; None for one without limits.
+    Declare the class of a route's requests, at its handler; every route has one.
 
     Args:
-        method: The HTTP method; `WEBSOCKET` to open one.
-        path: The path below `root_prefix`, with a slash in front.
-        query: What follows it in the URL.
+        what: The class; None for what watches over the service, and must answer also when there is
+            too much else to do.
+        waiting: The parameter in the URL with which a request takes as long as a short stream.
     """
-    if method == "OPTIONS" or path in UNLIMITED:
-        return None
-    if method == "WEBSOCKET":
-        return RequestClass.STREAMS
-    parts = path[1:].split("/")
-    if method in READING:
-        if parts[0] in STREAMS or (parts[0] == "v1" and parts[-1] in STREAMS):
-            return RequestClass.STREAMS
-        if JOB.fullmatch(path) and "wait=" in query:
-            return RequestClass.STREAMS
-        return RequestClass.COMMANDS if parts[0] == "minions" else RequestClass.READS
-    if path in LOGINS or path in {f"/v1{name}" for name in LOGINS}:
-        return RequestClass.LOGINS
-    return RequestClass.READS if path in LIGHT else RequestClass.COMMANDS
+
+    def declare(endpoint: EndpointT) -> EndpointT:
+        endpoint.costs = what, waiting  # type: ignore[attr-defined]
+        return endpoint
+
+    return declare
+
+
+class Classes:
+    """The class of each request, as its route declares it."""
+
+    def __init__(self, routes: list[BaseRoute]) -> None:
+        """
+        Take all routes of the application.
+
+        Raises:
+            AttributeError: One of them declares no class.
+        """
+        self._fixed: dict[tuple[str, str], Declared] = {}
+        self._others: list[tuple[str, re.Pattern[str], Declared]] = []
+        for context in iter_route_contexts(routes):
+            declared: Declared = context.endpoint.costs  # type: ignore[union-attr]
+            for method in context.methods or [WEBSOCKET]:
+                if "{" in str(context.path):
+                    self._others.append((method, context.path_regex, declared))
+                else:
+                    self._fixed[method, str(context.path)] = declared
+
+    def of(self, method: str, path: str, query: str = "") -> RequestClass | None:
+        """
+        Return the class of a request; None for one without limits.
+
+        Args:
+            method: The HTTP method; `WEBSOCKET` to open one.
+            path: The path that routes are found by.
+            query: What follows it in the URL.
+        """
+        if method == "OPTIONS":
+            return None
+        declared = self._fixed.get((method, path))
+        if declared is None:
+            found = (
+                of for taken, regex, of in self._others if taken == method and regex.match(path)
+            )
+            declared = next(found, ({"GET": READS, WEBSOCKET: STREAMS}.get(method, COMMANDS), ""))
+        what, waiting = declared
+        return STREAMS if waiting and f"{waiting}=" in query else what
 
 
 class Protection:
     """The application behind the limits of the module."""
 
-    def __init__(self, app: ASGIApp, engine: Engine[RestAsgiConfig]) -> None:
+    def __init__(self, app: FastAPI, engine: Engine[RestAsgiConfig]) -> None:
         """
         Args:
-            app: Answers what comes through.
+            app: Answers what comes through; it has all its routes.
             engine: What all requests share.
         """
         self._app = app
+        self._classes = Classes(app.routes)
         self._engine = engine
-        self._prefix = engine.section.root_prefix.rstrip("/")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """
@@ -82,14 +117,14 @@ class Protection:
             TooManyRequests, ServiceBusy: There is no place for it; it is not answered yet.
         """
         connection = HTTPConnection(scope)
-        method = "WEBSOCKET" if scope["type"] == "websocket" else scope["method"]
-        path = "/" + "/".join(filter(None, scope["path"].removeprefix(self._prefix).split("/")))
+        method = WEBSOCKET if scope["type"] == "websocket" else scope["method"]
+        path = scope["path"].removeprefix(scope["root_path"])
         query = scope["query_string"].decode("latin-1")
-        found = class_of(method, path, query)
+        found = self._classes.of(method, path, query)
         if found is None:
             await self._app(scope, receive, send)
             return
-        user = None if found is RequestClass.LOGINS else await self._user(connection, path, query)
+        user = None if found is LOGINS else await self._user(connection, path, query)
         limits = self._engine.limits
         whose = limits.count(user, peer_of(connection))
         slot = _Slot(limits.slots[found], whose)

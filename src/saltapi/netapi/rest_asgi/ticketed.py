@@ -8,11 +8,13 @@ from starlette.types import Scope
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.errors import BadRequest
-from saltapi.netapi.rest_asgi.protection import JOB, QUERY_FIELDS
+from saltapi.netapi.rest_asgi.protection import QUERY_FIELDS
 
 TICKET = "ticket"
 STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events")
 """The paths of the streams that a ticket opens."""
+JOB = re.compile(r"/v1/jobs/[^/]+")
+"""The path of a job, which one may wait for."""
 TOKEN_HEADER = b"x-auth-token"
 
 

@@ -10,6 +10,7 @@ from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
+from saltapi.netapi.rest_asgi.protection import COMMANDS, READS
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
 
@@ -58,10 +59,12 @@ _RUNS: dict[str, Any] = {
 }
 
 ROOT = [
-    Operation("GET", show_welcome, content=documents.WELCOME, answer="Welcome."),
-    Operation("POST", run_with_session, session=True, body=documents.LOWSTATE, **_RUNS),
+    Operation("GET", show_welcome, READS, content=documents.WELCOME, answer="Welcome."),
+    Operation("POST", run_with_session, COMMANDS, session=True, body=documents.LOWSTATE, **_RUNS),
 ]
 RUN = [
-    Operation("GET", show_run, content=documents.WELCOME, answer="Welcome."),
-    Operation("POST", run_with_credentials, body=documents.LOWSTATE_WITH_CREDENTIALS, **_RUNS),
+    Operation("GET", show_run, READS, content=documents.WELCOME, answer="Welcome."),
+    Operation(
+        "POST", run_with_credentials, COMMANDS, body=documents.LOWSTATE_WITH_CREDENTIALS, **_RUNS
+    ),
 ]

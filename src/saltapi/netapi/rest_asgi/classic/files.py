@@ -13,6 +13,7 @@ from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, raw
 from saltapi.netapi.rest_asgi.paths import unescaped
 from saltapi.netapi.rest_asgi.problems import no_such_path
+from saltapi.netapi.rest_asgi.protection import READS
 from saltapi.netapi.rest_asgi.requests import engine_of
 from saltapi.netapi.rest_asgi.single_page_app import app_page
 
@@ -76,8 +77,11 @@ _PAGE: dict[str, Any] = {
 }
 
 STATIC = [
-    Operation("GET", static_directory, answer="Never.", responses={404: documents.NO_FILE}),
-    Operation("GET", static_file, "/{name:path}", **_FILE),
+    Operation("GET", static_directory, READS, answer="Never.", responses={404: documents.NO_FILE}),
+    Operation("GET", static_file, READS, "/{name:path}", **_FILE),
 ]
-APP = [Operation("GET", app, **_PAGE), Operation("GET", app_below, "/{rest:path}", **_PAGE)]
-FAVICON = [Operation("GET", favicon, **_FILE)]
+APP = [
+    Operation("GET", app, READS, **_PAGE),
+    Operation("GET", app_below, READS, "/{rest:path}", **_PAGE),
+]
+FAVICON = [Operation("GET", favicon, READS, **_FILE)]

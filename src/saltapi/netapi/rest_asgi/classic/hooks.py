@@ -8,6 +8,7 @@ from saltapi.netapi._http.answers import FIRED, hook_event
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, add_header, answered
 from saltapi.netapi.rest_asgi.paths import unescaped
+from saltapi.netapi.rest_asgi.protection import COMMANDS
 from saltapi.netapi.rest_asgi.requests import (
     decoded_body,
     engine_of,
@@ -79,6 +80,6 @@ _FIRES: dict[str, Any] = {
 }
 
 HOOK = [
-    Operation("POST", fire_hook, **_FIRES),
-    Operation("POST", fire_hook_below, "/{tag:path}", **_FIRES),
+    Operation("POST", fire_hook, COMMANDS, **_FIRES),
+    Operation("POST", fire_hook_below, COMMANDS, "/{tag:path}", **_FIRES),
 ]

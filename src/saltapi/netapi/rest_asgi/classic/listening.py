@@ -11,6 +11,7 @@ from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, parameters, raw
+from saltapi.netapi.rest_asgi.protection import STREAMS, costs
 from saltapi.netapi.rest_asgi.requests import engine_of, identify, token_of
 from saltapi.netapi.rest_asgi.streams import stream_headers, stream_response
 from saltapi.netapi.rest_asgi.websockets import converse
@@ -83,6 +84,7 @@ def _refuse(request: Request) -> NoReturn:
     raise errors.UpgradeRequired("This URL speaks WebSocket: connect with a WebSocket client.")
 
 
+@costs(STREAMS)
 async def websocket(connection: WebSocket) -> None:
     """Send events, or with `format_events` the view of jobs and minions."""
     given = _check_parameters(connection, {"format_events"})
@@ -130,10 +132,10 @@ _OPENS: dict[str, Any] = {
 }
 
 EVENTS = [
-    Operation("GET", listen, **_EVENTS),
-    Operation("GET", listen_below, "/{token:segment}", **_EVENTS),
+    Operation("GET", listen, STREAMS, **_EVENTS),
+    Operation("GET", listen_below, STREAMS, "/{token:segment}", **_EVENTS),
 ]
 WEBSOCKET = [
-    Operation("GET", open_websocket, **_OPENS),
-    Operation("GET", open_websocket_below, "/{token:segment}", **_OPENS),
+    Operation("GET", open_websocket, STREAMS, **_OPENS),
+    Operation("GET", open_websocket_below, STREAMS, "/{token:segment}", **_OPENS),
 ]

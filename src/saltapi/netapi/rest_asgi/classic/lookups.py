@@ -9,6 +9,7 @@ from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
+from saltapi.netapi.rest_asgi.protection import COMMANDS, READS
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
 
 MinionInPath = Annotated[str, Path(description="A minion id, or a glob.")]
@@ -122,12 +123,15 @@ _FINGERPRINTS: dict[str, Any] = {
 }
 
 MINIONS = [
-    Operation("GET", list_minions, session=True, **_GRAINS),
-    Operation("GET", show_minion, "/{mid:segment}", session=True, **_GRAINS),
-    Operation("POST", start_jobs, session=True, status=202, body=documents.JOBS_BODY, **_STARTED),
+    Operation("GET", list_minions, COMMANDS, session=True, **_GRAINS),
+    Operation("GET", show_minion, COMMANDS, "/{mid:segment}", session=True, **_GRAINS),
+    Operation(
+        "POST", start_jobs, COMMANDS, session=True, status=202, body=documents.JOBS_BODY, **_STARTED
+    ),
     Operation(
         "POST",
         start_jobs_below,
+        COMMANDS,
         "/{mid:segment}",
         session=True,
         status=202,
@@ -136,10 +140,13 @@ MINIONS = [
     ),
 ]
 JOBS = [
-    Operation("GET", list_cached_jobs, session=True, answer="Jobs by id.", content=documents.JOBS),
+    Operation(
+        "GET", list_cached_jobs, READS, session=True, answer="Jobs by id.", content=documents.JOBS
+    ),
     Operation(
         "GET",
         show_cached_job,
+        READS,
         "/{jid:segment}",
         session=True,
         answer="What the job cache has, and the returns alone.",
@@ -147,11 +154,14 @@ JOBS = [
     ),
 ]
 KEYS = [
-    Operation("GET", list_keys, session=True, answer="Names by state.", content=documents.KEYS),
-    Operation("GET", show_key, "/{mid:segment}", session=True, **_FINGERPRINTS),
+    Operation(
+        "GET", list_keys, READS, session=True, answer="Names by state.", content=documents.KEYS
+    ),
+    Operation("GET", show_key, READS, "/{mid:segment}", session=True, **_FINGERPRINTS),
     Operation(
         "POST",
         make_key,
+        COMMANDS,
         body=documents.KEY_REQUEST,
         answer="A tar archive with the key pair.",
         content=documents.ARCHIVE,

@@ -18,10 +18,12 @@ from fastapi.routing import APIRoute, APIRouter
 from starlette.requests import HTTPConnection
 
 from saltapi import errors, formats
+from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.operations.api import Api
 from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.problems import no_such_path
+from saltapi.netapi.rest_asgi.protection import costs
 from saltapi.netapi.rest_asgi.requests import (
     SESSION_SCHEMES,
     caller_of,
@@ -41,6 +43,8 @@ class Operation:
     method: str
     endpoint: Endpoint
     """A coroutine function; what it takes beside the request stands in the URL."""
+    cost: RequestClass
+    """The class of its requests."""
     below: str = ""
     """What follows the URL, as in FastAPI: `/{mid:segment}`."""
     tag: str = "classic"
@@ -70,7 +74,7 @@ class Operation:
         summary, _, description = (self.endpoint.__doc__ or "").strip().partition("\n\n")
         router.add_api_route(
             f"{path}{self.below}" or "/",
-            self.endpoint,
+            costs(self.cost)(self.endpoint),
             methods=[self.method],
             operation_id=getattr(self.endpoint, "__name__", None),
             tags=[self.tag],

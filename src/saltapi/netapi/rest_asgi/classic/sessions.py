@@ -10,6 +10,7 @@ from saltapi.netapi.rest_asgi.classic.route import (
     answered,
     with_cookie,
 )
+from saltapi.netapi.rest_asgi.protection import LOGINS, READS
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of, token_of
 
 
@@ -58,10 +59,11 @@ async def make_tokens(request: Request) -> Response:
 
 
 LOGIN = [
-    Operation("GET", show_login, content=documents.LOGIN_PAGE, answer="How to log in."),
+    Operation("GET", show_login, READS, content=documents.LOGIN_PAGE, answer="How to log in."),
     Operation(
         "POST",
         login,
+        LOGINS,
         tag="session",
         body=documents.CREDENTIALS,
         answer="The session, in a list of one.",
@@ -72,6 +74,7 @@ LOGOUT = [
     Operation(
         "POST",
         logout,
+        READS,
         tag="session",
         session=True,
         answer="The token is revoked.",
@@ -79,10 +82,11 @@ LOGOUT = [
     )
 ]
 TOKEN = [
-    Operation("GET", show_token, content=documents.WELCOME, answer="Welcome."),
+    Operation("GET", show_token, READS, content=documents.WELCOME, answer="Welcome."),
     Operation(
         "POST",
         make_tokens,
+        LOGINS,
         tag="session",
         body=documents.CREDENTIALS,
         answer="The tokens, in the order of the credentials.",

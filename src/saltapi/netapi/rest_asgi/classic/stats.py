@@ -5,6 +5,7 @@ from fastapi import Request, Response
 from saltapi.netapi._http.answers import process_statistics
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
+from saltapi.netapi.rest_asgi.protection import READS
 from saltapi.netapi.rest_asgi.requests import engine_of
 
 
@@ -37,6 +38,7 @@ STATS = [
     Operation(
         "GET",
         show_statistics,
+        READS,
         tag="operations",
         session=True,
         answer="Requests by status, and listeners.",

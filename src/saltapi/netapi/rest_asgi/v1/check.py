@@ -7,6 +7,7 @@ from pydantic import Field
 
 from saltapi.engine.operations.verdicts import verdicts_on
 from saltapi.lowstate import chunks_from
+from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 from saltapi.netapi.rest_asgi.v1.lowstates import LowstateBody
@@ -68,6 +69,7 @@ EXAMPLE: dict[str, Any] = {
     response_model=Checks,
     responses={200: described(EXAMPLE)},
 )
+@costs(READS)
 async def check(engine: TheEngine, caller: TheCaller, lowstate: LowstateBody) -> Checks:
     """
     Say for every chunk whether the master would run it, on which minions and by which rule.

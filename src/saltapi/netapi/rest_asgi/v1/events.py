@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from saltapi import formats
 from saltapi.engine.events.encodings import NDJSON, SSE
+from saltapi.netapi.rest_asgi.protection import READS, STREAMS, costs
 from saltapi.netapi.rest_asgi.record_streams import document
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession, caller_of
 from saltapi.netapi.rest_asgi.route import Model, Route, described, stream_content, streams
@@ -78,6 +79,7 @@ class Ticket(Model):
         },
     },
 )
+@costs(STREAMS)
 @streams
 async def events(
     request: Request,
@@ -111,6 +113,7 @@ async def events(
 
 
 @router.websocket("/events")
+@costs(STREAMS)
 async def events_websocket(
     socket: WebSocket,
     engine: TheEngine,
@@ -139,6 +142,7 @@ async def events_websocket(
         )
     },
 )
+@costs(READS)
 async def make_event_ticket(request: Request, engine: TheEngine, session: TheSession) -> Any:
     """
     Make a ticket: good once within 30 seconds, at any URL of the module that is a stream.

@@ -13,6 +13,7 @@ from saltapi.engine.jobs import records as job_records
 from saltapi.engine.jobs.listing import JobFilter
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
+from saltapi.netapi.rest_asgi.protection import COMMANDS, READS, STREAMS, costs
 from saltapi.netapi.rest_asgi.record_streams import document, stream
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, described, streams
@@ -45,6 +46,7 @@ def _pattern(text: str) -> Any:
     response_model=None,
     responses={200: described(models.EXAMPLE_LIST, model=models.JobList)},
 )
+@costs(READS)
 async def list_jobs(
     request: Request,
     engine: TheEngine,
@@ -95,6 +97,7 @@ async def list_jobs(
         **NO_JOB,
     },
 )
+@costs(READS, waiting="wait")
 async def get_job(
     request: Request,
     engine: TheEngine,
@@ -133,6 +136,7 @@ async def get_job(
         **NO_JOB,
     },
 )
+@costs(STREAMS)
 @streams
 async def job_events(
     request: Request,
@@ -172,6 +176,7 @@ async def job_events(
         409: {"description": "The job runs in the master, which cannot end it."},
     },
 )
+@costs(COMMANDS)
 async def end_job(request: Request, engine: TheEngine, session: TheSession, jid: Jid) -> Any:
     """
     Let the minions that have not returned end the job.
@@ -201,6 +206,7 @@ async def end_job(request: Request, engine: TheEngine, session: TheSession, jid:
         },
     },
 )
+@costs(COMMANDS)
 @streams
 async def rerun_job(
     request: Request,

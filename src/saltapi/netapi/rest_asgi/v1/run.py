@@ -7,6 +7,7 @@ from fastapi import APIRouter, Query, Request
 from saltapi.engine.operations.dry_runs import as_dry_run
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
+from saltapi.netapi.rest_asgi.protection import COMMANDS, costs
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine
 from saltapi.netapi.rest_asgi.route import Route, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
@@ -23,6 +24,7 @@ router = APIRouter(tags=["run"], route_class=Route)
     response_model=None,
     responses={**RUN_RESPONSES, **KEY_RESPONSES},
 )
+@costs(COMMANDS)
 @streams
 async def run(
     request: Request,

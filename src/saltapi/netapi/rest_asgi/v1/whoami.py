@@ -6,6 +6,7 @@ from fastapi import APIRouter
 from pydantic import Field
 
 from saltapi.engine.jobs.records import time_text
+from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 
@@ -48,6 +49,7 @@ EXAMPLE = {
     response_model=WhoAmI,
     responses={200: described(EXAMPLE)},
 )
+@costs(READS)
 async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
     permissions = engine.client.permissions
