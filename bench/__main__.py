@@ -13,7 +13,7 @@ from bench.contestants import CONTESTANTS, NAMES
 from bench.run import Plan, Run
 from bench.scenario import SIZES
 from bench.worlds import WIDE, WORLDS
-from saltapi.netapi._http.sockets import allow_many_connections
+from saltapi.process.descriptors import allow_many_connections
 
 NOT_QUICK = ["salt.rest_tornado", "rest_cherrypy", "rest_wsgi"]
 ROUNDS = {"full": 2, "quick": 1, "tiny": 1}

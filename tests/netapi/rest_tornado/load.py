@@ -17,7 +17,7 @@ import time
 
 from websockets.frames import Frame, Opcode
 
-from saltapi.netapi._http.sockets import allow_many_connections
+from saltapi.process.descriptors import allow_many_connections
 from tests.netapi.rest_tornado.running import HOST, read_until
 from tests.netapi.rest_tornado.test_websockets import READY, UPGRADE
 from tests.waiting import scaled

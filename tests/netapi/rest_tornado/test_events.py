@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from saltapi.config import MIB
-from saltapi.netapi._http.sockets import allow_many_connections
+from saltapi.process.descriptors import allow_many_connections
 from tests.netapi.rest_tornado.running import TOKEN, RunningServer, read_all, read_until
 from tests.waiting import eventually, scaled
 

@@ -25,8 +25,8 @@ from saltapi.config import KIB
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.incoming import Stage
-from saltapi.netapi._http.sockets import OUT_OF_RESOURCES, descriptors_are_left
 from saltapi.netapi._http.unfinished import Pace
+from saltapi.process.descriptors import OUT_OF_RESOURCES, descriptors_are_left
 
 if TYPE_CHECKING:
     from saltapi.netapi._http.cheroot import Connection, Server

@@ -9,8 +9,8 @@ from typing import Protocol, Self
 
 from saltapi.config import EngineConfig, HttpSection
 from saltapi.netapi._http.logs import open_logs
-from saltapi.netapi._http.sockets import allow_many_connections
 from saltapi.process import lifecycle, tls
+from saltapi.process.descriptors import allow_many_connections
 from saltapi.process.prefork import run_processes
 from saltapi.types import Opts
 

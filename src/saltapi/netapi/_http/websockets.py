@@ -72,13 +72,9 @@ class Dialect:
     behind: bytes = b""
     acknowledges: bool = False
 
-    def text_of(self, json: bytes) -> bytes:
-        """Return the text message around *json*."""
-        return self.before + json + self.behind
-
     def frame_of(self, json: bytes) -> bytes:
         """Return the text message around *json* as the bytes of a frame."""
-        return text_frame(self.text_of(json))
+        return text_frame(self.before + json + self.behind)
 
 
 def text_of_frame(frame: bytes) -> str:

@@ -14,10 +14,10 @@ from saltapi.config import EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http import serving, websockets
 from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
-from saltapi.netapi._http.sockets import listening_on, quiet_about_descriptors
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
 from saltapi.process import socket_activation, tls
+from saltapi.process.descriptors import listening_on, quiet_about_descriptors
 from saltapi.process.listening import tcp_socket, unix_socket
 from saltapi.types import Opts
 

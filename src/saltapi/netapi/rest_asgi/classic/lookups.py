@@ -111,60 +111,48 @@ async def make_key(request: Request) -> Response:
     return Response(archive, headers=headers)
 
 
-_GRAINS: dict[str, Any] = {"answer": "The grains by minion.", "content": documents.GRAINS}
+_GRAINS: dict[str, Any] = {
+    "session": True,
+    "answer": "The grains by minion.",
+    "content": documents.GRAINS,
+}
 _STARTED: dict[str, Any] = {
+    "session": True,
+    "status": 202,
+    "body": documents.JOBS_BODY,
     "answer": "The jobs, and links to them.",
     "content": documents.STARTED,
     "responses": keys.KEY_RESPONSES,
 }
+_JOBS: dict[str, Any] = {"answer": "Jobs by id.", "content": documents.JOBS}
+_JOB: dict[str, Any] = {
+    "answer": "What the job cache has, and the returns alone.",
+    "content": documents.JOB,
+}
+_NAMES: dict[str, Any] = {"answer": "Names by state.", "content": documents.KEYS}
 _FINGERPRINTS: dict[str, Any] = {
     "answer": "Fingerprints by state and minion.",
     "content": documents.FINGERPRINTS,
 }
+_MADE: dict[str, Any] = {
+    "body": documents.KEY_REQUEST,
+    "answer": "A tar archive with the key pair.",
+    "content": documents.ARCHIVE,
+    "responses": {409: documents.KEY_EXISTS},
+}
 
 MINIONS = [
-    Operation("GET", list_minions, COMMANDS, session=True, **_GRAINS),
-    Operation("GET", show_minion, COMMANDS, "/{mid:segment}", session=True, **_GRAINS),
-    Operation(
-        "POST", start_jobs, COMMANDS, session=True, status=202, body=documents.JOBS_BODY, **_STARTED
-    ),
-    Operation(
-        "POST",
-        start_jobs_below,
-        COMMANDS,
-        "/{mid:segment}",
-        session=True,
-        status=202,
-        body=documents.JOBS_BODY,
-        **_STARTED,
-    ),
+    Operation("GET", list_minions, COMMANDS, **_GRAINS),
+    Operation("GET", show_minion, COMMANDS, "/{mid:segment}", **_GRAINS),
+    Operation("POST", start_jobs, COMMANDS, **_STARTED),
+    Operation("POST", start_jobs_below, COMMANDS, "/{mid:segment}", **_STARTED),
 ]
 JOBS = [
-    Operation(
-        "GET", list_cached_jobs, READS, session=True, answer="Jobs by id.", content=documents.JOBS
-    ),
-    Operation(
-        "GET",
-        show_cached_job,
-        READS,
-        "/{jid:segment}",
-        session=True,
-        answer="What the job cache has, and the returns alone.",
-        content=documents.JOB,
-    ),
+    Operation("GET", list_cached_jobs, READS, session=True, **_JOBS),
+    Operation("GET", show_cached_job, READS, "/{jid:segment}", session=True, **_JOB),
 ]
 KEYS = [
-    Operation(
-        "GET", list_keys, READS, session=True, answer="Names by state.", content=documents.KEYS
-    ),
+    Operation("GET", list_keys, READS, session=True, **_NAMES),
     Operation("GET", show_key, READS, "/{mid:segment}", session=True, **_FINGERPRINTS),
-    Operation(
-        "POST",
-        make_key,
-        COMMANDS,
-        body=documents.KEY_REQUEST,
-        answer="A tar archive with the key pair.",
-        content=documents.ARCHIVE,
-        responses={409: documents.KEY_EXISTS},
-    ),
+    Operation("POST", make_key, COMMANDS, **_MADE),
 ]

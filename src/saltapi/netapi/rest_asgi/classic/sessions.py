@@ -1,5 +1,7 @@
 """`/login`, `/logout`, `/token`."""
 
+from typing import Any
+
 from fastapi import Request, Response
 
 from saltapi.netapi._http.answers import LOGGED_OUT, LOGIN_PAGE, welcome
@@ -58,38 +60,22 @@ async def make_tokens(request: Request) -> Response:
     return await answered(request, tokens)
 
 
+_SENT: dict[str, Any] = {"tag": "session", "body": documents.CREDENTIALS}
+_SESSION = "The session, in a list of one."
+_TOKENS = "The tokens, in the order of the credentials."
+_ENDED: dict[str, Any] = {
+    "tag": "session",
+    "session": True,
+    "answer": "The token is revoked.",
+    "content": documents.LOGGED_OUT,
+}
+
 LOGIN = [
     Operation("GET", show_login, READS, content=documents.LOGIN_PAGE, answer="How to log in."),
-    Operation(
-        "POST",
-        login,
-        LOGINS,
-        tag="session",
-        body=documents.CREDENTIALS,
-        answer="The session, in a list of one.",
-        content=documents.SESSION,
-    ),
+    Operation("POST", login, LOGINS, answer=_SESSION, content=documents.SESSION, **_SENT),
 ]
-LOGOUT = [
-    Operation(
-        "POST",
-        logout,
-        READS,
-        tag="session",
-        session=True,
-        answer="The token is revoked.",
-        content=documents.LOGGED_OUT,
-    )
-]
+LOGOUT = [Operation("POST", logout, READS, **_ENDED)]
 TOKEN = [
     Operation("GET", show_token, READS, content=documents.WELCOME, answer="Welcome."),
-    Operation(
-        "POST",
-        make_tokens,
-        LOGINS,
-        tag="session",
-        body=documents.CREDENTIALS,
-        answer="The tokens, in the order of the credentials.",
-        content=documents.TOKENS,
-    ),
+    Operation("POST", make_tokens, LOGINS, answer=_TOKENS, content=documents.TOKENS, **_SENT),
 ]

@@ -16,7 +16,7 @@ LIMIT = 60
 CLIENTS = 120
 SERVER = """
 import asyncio, logging, socket, sys
-from saltapi.netapi._http.sockets import listening_on, quiet_about_descriptors
+from saltapi.process.descriptors import listening_on, quiet_about_descriptors
 
 async def echo(reader, writer):
     while data := await reader.read(100):
