@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -224,13 +225,18 @@ def test_rates(tmp_path: Any) -> None:
         assert 200 == server.send("GET", "/livez").status
 
 
+def application_of(directory: Path, **section: Any) -> Application:
+    """Return the module, not started."""
+    path = directory / "master"
+    path.write_text(json.dumps({"root_dir": str(directory), NAME: {"port": 1, **section}}))
+    return create_app(config.load(path))
+
+
 @pytest.fixture(scope="module")
 def application(tmp_path_factory: pytest.TempPathFactory) -> Application:
-    """The module with URLs of its own; it is not started."""
-    path = tmp_path_factory.mktemp("classes") / "master"
-    section = {"port": 1, "webhook_url": "/hooks/in", "static": "/", "static_path": "/assets"}
-    path.write_text(json.dumps({"root_dir": str(path.parent), NAME: section}))
-    return create_app(config.load(path))
+    """The module with URLs of its own."""
+    directory = tmp_path_factory.mktemp("classes")
+    return application_of(directory, webhook_url="/hooks/in", static="/", static_path="/assets")
 
 
 @pytest.mark.parametrize(
@@ -273,6 +279,14 @@ def test_classes(
 ) -> None:
     """Every request has a class by what it costs, as its route says, whatever the URL is."""
     assert expected == Classes(application.api.routes).of(method, path, query)
+
+
+def test_classes_below_a_prefix(tmp_path: Path) -> None:
+    """Where everything is below `root_prefix`, so are the routes that say what requests cost."""
+    classes = Classes(application_of(tmp_path, root_prefix="/salt/api").api.routes)
+    assert RequestClass.LOGINS == classes.of("POST", "/salt/api/login")
+    assert RequestClass.STREAMS == classes.of("GET", "/salt/api/v1/events")
+    assert classes.of("GET", "/salt/api/livez") is None
 
 
 def test_a_route_without_a_class() -> None:

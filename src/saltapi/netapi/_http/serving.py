@@ -19,7 +19,12 @@ FAREWELL_SECONDS = 3.0
 
 
 class Server(Protocol):
-    """A module on sockets that listen; `async with` starts and stops it."""
+    """
+    A module on sockets that listen; `async with` starts and stops it.
+
+    Made of the master's options, the name of the section, and sockets that other processes may
+    have too; `CannotStart` says that an option is wrong or a certificate cannot be read.
+    """
 
     @property
     def url(self) -> str:

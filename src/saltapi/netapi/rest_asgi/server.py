@@ -37,15 +37,7 @@ class Server:
     """The module on sockets that listen; `async with` starts and stops it."""
 
     def __init__(self, opts: Opts, name: str, sockets: list[socket.socket]) -> None:
-        """
-        Args:
-            opts: The master's options.
-            name: The name of the section.
-            sockets: Bound and listening; other processes may have them too.
-
-        Raises:
-            CannotStart: An option is wrong or a certificate cannot be read.
-        """
+        """Take what `serving.serve` gives."""
         self.application = create_app(opts, name)
         self._name = name
         self._section = self.application.engine.section
