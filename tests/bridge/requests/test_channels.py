@@ -15,8 +15,9 @@ import zmq
 import zmq.asyncio
 from zmq.utils.monitor import parse_monitor_message
 
-from saltapi import config, trace
+from saltapi import config
 from saltapi.bridge.requests.channels import Channels
+from saltapi.bridge.requests.turns import call_as
 from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable
 from saltapi.types import Opts
 from tests.daemons import free_port
@@ -248,7 +249,7 @@ async def test_turns(opts: Opts, master: FakeMaster) -> None:
     master.hold.clear()
 
     async def send(channels: Channels, user: str) -> None:
-        trace.current.set(trace.Trace(user=user))
+        call_as(user, "file")
         await channels.send({"user": user}, timeout_seconds=NEVER)
 
     async with pool(opts, limit=1) as channels:

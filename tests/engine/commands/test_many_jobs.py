@@ -2,6 +2,10 @@
 
 import asyncio
 import threading
+from functools import partial
+from typing import Any
+
+import pytest
 
 from saltapi import config
 from saltapi.demo import PrivateMaster
@@ -28,3 +32,33 @@ async def test_many_waiting_jobs(master: PrivateMaster, swarm: Swarm) -> None:
 
     assert [{names[n % len(names)]: True} for n in range(500)] == results
     assert threads < 100
+
+
+async def test_turns(master: PrivateMaster, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users of one client take turns at the master, whoever embeds it and whatever it logs."""
+    opts = {**config.load(master.config_dir), "api_master_channels": 1}
+    async with AsyncAPIClient(opts) as client:
+        tokens = {
+            name: (await client.sessions.login(master.credentials(name))).token
+            for name in (master.username, "low")
+        }
+        exchange, free = client.channels._exchange, asyncio.Event()
+        sent: list[str] = []
+
+        async def held(load: dict[str, Any], deadline: float) -> Any:
+            sent.append(load["kwargs"]["token"])
+            await free.wait()
+            return await exchange(load, deadline)
+
+        monkeypatch.setattr(client.channels, "_exchange", held)
+        many = [tokens[master.username]] * 20
+        jobs = []
+        for waiting, token in enumerate([*many, tokens["low"]]):
+            job = client.local_async("minion-1", "test.ping", token=token)
+            jobs.append(asyncio.create_task(job))
+            await async_eventually(partial(lambda n: client.channels.waiting > n, waiting))
+        free.set()
+        await asyncio.gather(*jobs)
+
+    assert 21 == len(sent)
+    assert tokens["low"] in sent[:3]

@@ -16,8 +16,7 @@ import salt.exceptions
 import zmq
 from tornado.ioloop import IOLoop
 
-from saltapi import trace
-from saltapi.bridge.requests.turns import Bounds, FairSlots
+from saltapi.bridge.requests.turns import Bounds, FairSlots, caller
 from saltapi.bridge.requests.zeromq import ZeromqChannel
 from saltapi.errors import BadRequest, MasterBusy, MasterUnavailable, ServiceBusy
 from saltapi.types import Opts
@@ -87,7 +86,7 @@ class Channels:
         deadline = time.monotonic() + timeout_seconds
         self._pending += 1
         try:
-            user = _whose()
+            user = caller.get()
             try:
                 await self._slots.acquire(user, queue_seconds=timeout_seconds)
             except ServiceBusy as error:
@@ -232,12 +231,6 @@ def _sent(channel: Any, load: dict[str, Any], deadline: float) -> asyncio.Future
         channel.send(load, timeout=timeout_seconds, tries=1)
     )
     return sending
-
-
-def _whose() -> str:
-    """Return whose request is being dealt with."""
-    current = trace.current.get()
-    return f"{current.user} {current.eauth}" if current is not None and current.user else ""
 
 
 async def _close(channel: Any) -> None:

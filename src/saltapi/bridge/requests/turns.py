@@ -4,12 +4,21 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 from saltapi.errors import ServiceBusy, TooManyRequests
 
+caller: ContextVar[str] = ContextVar("saltapi_caller", default="")
+"""Who makes requests to the master in this context; "" for nobody in particular."""
+
 RETRY_AFTER_SECONDS = 5
 """When somebody who found all places taken may come back."""
+
+
+def call_as(name: str, eauth: str) -> None:
+    """Make the requests of this context, and of tasks that begin in it, those of a user."""
+    caller.set(f"{name} {eauth}")
 
 
 @dataclass(frozen=True, slots=True)

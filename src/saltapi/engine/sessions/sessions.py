@@ -20,6 +20,7 @@ from typing import Any, TypeAlias
 
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.bridge.requests.master import Master
+from saltapi.bridge.requests.turns import call_as
 from saltapi.errors import AuthenticationFailed, MalformedAnswer, SaltApiError
 from saltapi.trace import note_user
 from saltapi.types import Credentials, Opts, Session, Token
@@ -87,7 +88,7 @@ class Sessions:
         Raises:
             AuthenticationFailed, MasterUnavailable
         """
-        note_user(str(load.get("username")), str(load.get("eauth")))
+        _note(str(load.get("username")), str(load.get("eauth")))
         async with self._logins_at_once, attempt():
             try:
                 session = _session(await self._master.mk_token(load))
@@ -114,7 +115,7 @@ class Sessions:
             raise AuthenticationFailed(UNKNOWN_TOKEN)
         cached = self._cache.get(token)
         if cached is not None and not fresh and time.monotonic() - cached[0] < self._cache_seconds:
-            note_user(cached[1].name, cached[1].eauth)
+            _note(cached[1].name, cached[1].eauth)
             return self._unexpired(cached[1])
         self._cache.pop(token, None)
         if self._store.readable:
@@ -124,7 +125,7 @@ class Sessions:
         else:
             data = await self._master.get_token(token)
         session = self._unexpired(_session({**data, "token": token}))
-        note_user(session.name, session.eauth)
+        _note(session.name, session.eauth)
         if self._cache_seconds:
             self._cache[token] = (time.monotonic(), session)
             while len(self._cache) > CACHED_SESSIONS:
@@ -181,6 +182,7 @@ class Sessions:
                 await self.check(credentials.token)
             yield credentials
             return
+        call_as(str(credentials.username), str(credentials.eauth))
         if not self._store.readable:
             yield credentials
             return
@@ -261,6 +263,12 @@ def permissions(opts: Opts, session: Session) -> list[Any]:
         if not isinstance(entry, str) and entry not in others:
             others.append(entry)
     return texts + sorted(others, key=repr)
+
+
+def _note(name: str, eauth: str) -> None:
+    """Say whose the current request is: to its log line, and to the turns at the master."""
+    note_user(name, eauth)
+    call_as(name, eauth)
 
 
 def _session(data: dict[str, Any]) -> Session:
