@@ -316,6 +316,11 @@ PROBES = [
     {"tgt": f"G@id:nobody and {TWO}", "tgt_type": "compound"},
     {"tgt": f"id:{TWO}", "tgt_type": "grain"},
     {"tgt": "id:nobody", "tgt_type": "grain"},
+    *[
+        {"tgt": "second", "tgt_type": "nodegroup"},
+        {"tgt": "nowhere", "tgt_type": "nodegroup"},
+        {"tgt": "N@nowhere", "tgt_type": "compound"},
+    ],
     {"tgt": TWO, "tgt_type": "glob"},
     {"tgt": "minion-3", "tgt_type": "glob"},
     {"tgt": "minion-3", "tgt_type": "list"},
@@ -332,7 +337,7 @@ def test_one_answer(attacker: Attacker, client: dict[str, Any]) -> None:
         answers = attacker.run("first", {**client, "fun": "test.ping", **probe})[:1]
         assert [] == [answer for answer in answers if not refused(answer)]
         found.update((a.status, _without_id(a)) for a in answers)
-    for probe in PROBES[:4]:
+    for probe in PROBES[:7]:
         everybody = {**client, "fun": "saltutil.find_job", "arg": [JID], **probe}
         assert refused(attacker.run("nothing", everybody)[0])
     assert 1 == len(found)
@@ -350,6 +355,16 @@ def test_one_verdict(attacker: Attacker) -> None:
     assert [checks[0]] * len(checks) == checks
     assert (False, [], []) == tuple(checks[0][key] for key in ("allowed", "minions", "missing"))
     assert own["allowed"]
+
+
+def test_nodegroups(attacker: Attacker) -> None:
+    """Which nodegroups there are is told, on every way, to whom may run it on all minions."""
+    chunk = {"client": "local", "fun": "test.ping", **PROBES[5]}
+    answers = attacker.run("first", chunk)
+    told = attacker.run(None, chunk)
+
+    assert all(refused(answer) and b"no nodegroup" not in answer.body for answer in answers)
+    assert all(b"no nodegroup" in answer.body for answer in told)
 
 
 def test_no_minions_of_ones_own(attacker: Attacker) -> None:

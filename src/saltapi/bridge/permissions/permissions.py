@@ -84,7 +84,8 @@ class Permissions:
             delimiter: What parts the levels of grains and pillars in it.
 
         Raises:
-            InvalidChunk: There is no such nodegroup, or a function has no list of arguments.
+            InvalidChunk: There is no such nodegroup, which only those are told who may run it on
+                all minions, or a function has no list of arguments.
             CommandTimeout, WorkerFailed: A regular expression in the target takes too long.
         """
         return await self._judge(session, fun, arg, tgt, tgt_type, delimiter, lambda rules: rules)
@@ -162,7 +163,12 @@ class Permissions:
     ) -> Verdict:
         """Same as `local`, by those of the session's rules that are *chosen*."""
         calls = arguments.calls_of(fun, arg)
-        tgt, tgt_type = await asyncio.to_thread(targets.resolve, self._opts, tgt, tgt_type)
+        try:
+            tgt, tgt_type = await asyncio.to_thread(targets.resolve, self._opts, tgt, tgt_type)
+        except targets.UnknownNodegroup:
+            if await self.everywhere(session, fun, arg, tgt_type):
+                raise
+            return Verdict(False, reason=verdict.NO_RULE)
         if await asyncio.to_thread(obstacle_to, self._opts) is not None:
             return await self._call(
                 lambda authorizer: self._without_files(

@@ -12,13 +12,17 @@ NAME_TYPES = frozenset({"glob", "list", "pcre"})
 """Target types that look at the minions' ids alone; master and minions read them the same."""
 
 
+class UnknownNodegroup(InvalidChunk):
+    """The master's config has no such nodegroup."""
+
+
 def resolve(opts: Opts, tgt: str | list[str], tgt_type: str) -> tuple[str | list[str], str]:
     """
     Return target and target type without nodegroups, as `LocalClient` sends them.
 
     Raises:
-        InvalidChunk: There is no such nodegroup, or master and minions would read the target in
-            different ways.
+        UnknownNodegroup: There is no such nodegroup.
+        InvalidChunk: Master and minions would read the target in different ways.
     """
     check_names(tgt, tgt_type)
     if tgt_type == "nodegroup":
@@ -39,7 +43,7 @@ def resolve(opts: Opts, tgt: str | list[str], tgt_type: str) -> tuple[str | list
 def _nodegroup(opts: Opts, name: str) -> list[str]:
     groups = opts.get("nodegroups") or {}
     if name not in groups:
-        raise InvalidChunk(f"There is no nodegroup {name!r} in the master config.", key="tgt")
+        raise UnknownNodegroup(f"There is no nodegroup {name!r} in the master config.", key="tgt")
     parts = salt.utils.minions.nodegroup_comp(name, groups)
     return parts.split() if isinstance(parts, str) else [str(part) for part in parts]
 

@@ -344,7 +344,10 @@ class Runs:
 
 def what_is_asked(opts: Opts, request: JobRequest) -> dict[str, Any]:
     """Return what a `new` event of the job that *request* starts will say of it."""
-    tgt, tgt_type = targets.resolve(opts, request.tgt, request.tgt_type)
+    try:
+        tgt, tgt_type = targets.resolve(opts, request.tgt, request.tgt_type)
+    except targets.UnknownNodegroup:  # it will not start, and not everybody is told why
+        tgt, tgt_type = request.tgt, request.tgt_type
     facts = {"fun": request.fun, "arg": list(request.arg), "tgt": tgt, "tgt_type": tgt_type}
     return {**facts, "kwargs": dict(request.extra)}
 
