@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from saltapi.config import MIB, RestCherrypyConfig
+from saltapi.engine.sessions.addresses import user_allowed
 from saltapi.errors import CannotStart
 from saltapi.netapi._http.logs import ACCESS, open_logs
 from saltapi.netapi.rest_cherrypy.app import urls
@@ -320,6 +321,16 @@ def test_log_rotation(tmp_path: Path) -> None:
     assert "/login" in moved.read_text()
     assert "/run" in file.read_text()
     assert 0o640 == file.stat().st_mode & 0o777
+
+
+def test_log_of_addresses(tmp_path: Path) -> None:
+    """What is wrong with `api_acl` is in the error log, and no line of the access log."""
+    access, error = tmp_path / "access", tmp_path / "error"
+    with logs(log_access_file=str(access), log_error_file=str(error)):
+        assert not user_allowed({"users": ["fred"]}, ["fred"], "127.0.0.1")
+
+    assert "" == access.read_text()
+    assert "nobody is let in" in error.read_text()
 
 
 @pytest.mark.parametrize("option", ["log_access_file", "log_error_file"])

@@ -1,12 +1,11 @@
 """
-The operations: what can be asked of a Salt master through any door.
+The operations: what can be asked of a Salt master through any module.
 
 Netapi modules turn a request into plain values, call an operation, and turn what it returns, or
 the `SaltApiError` that it raises, into a response. They decide nothing about Salt.
 """
 
 import asyncio
-import functools
 from collections.abc import (
     AsyncIterator,
     Awaitable,
@@ -16,7 +15,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
-from contextlib import AsyncExitStack, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
@@ -26,11 +25,10 @@ from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.streams import EventStream, LiveViewStream
-from saltapi.engine.sessions.addresses import check_address, user_allowed
+from saltapi.engine.operations.sessions import SessionOperations
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.caller import Caller
-from saltapi.engine.sessions.sessions import Attempt, permissions
-from saltapi.engine.sessions.user_names import UserNames, user_of
+from saltapi.engine.sessions.user_names import user_of
 from saltapi.engine.store.idempotency import Keyed
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.errors import (
@@ -46,17 +44,15 @@ from saltapi.formats import arguments
 from saltapi.formats.yaml_loader import Allowance
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
-from saltapi.trace import note_user
-from saltapi.types import Chunk, Credentials, Lowstate, Session, Token
+from saltapi.types import Chunk, Credentials, Lowstate, Session
 
-NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
 
 Checked = TypeVar("Checked", Command, Command | SaltApiError)
 """What becomes of a chunk."""
 
 
-class Api:
+class Api(SessionOperations):
     """The operations over one client, with the access rules of one netapi module."""
 
     def __init__(
@@ -76,85 +72,14 @@ class Api:
                 as with Salt's own modules.
             hook_secrets: Which web hooks must be signed; none without it.
         """
-        self._client = client
-        self._access = access
+        super().__init__(client, access)
         self._administrators = administrators
         self._event_acl = event_acl
         self._hook_secrets = hook_secrets
-        self._names = UserNames(client.opts)
-
-    def check_address(self, peer: str) -> None:
-        """
-        Return if requests from the address *peer* are taken.
-
-        Raises:
-            AddressRefused: `authorized_ips` does not list it.
-        """
-        check_address(self._access.authorized_ips, peer)
 
     def clients(self) -> list[str]:
         """Return the names of the client interfaces that are enabled."""
         return [name for name in INTERFACES if name in self._client.config.netapi_enable_clients]
-
-    async def login(self, value: Any, *, peer: str) -> dict[str, Any]:
-        """
-        Return a new session: `token`, `expire`, `start`, `user`, `eauth`, `perms`; 0.8.4, "/login".
-
-        Args:
-            value: A mapping with `username`, `password`, `eauth` and perhaps `token_expire`
-                in seconds, or a list whose first item is one.
-            peer: The address that the request comes from.
-
-        Raises:
-            BadRequest: *value* is something else.
-            AddressRefused, AuthenticationFailed, MasterUnavailable
-        """
-        session = await self._login(value, peer)
-        return {
-            "token": session.token,
-            "expire": session.expire,
-            "start": session.start,
-            "user": session.name,
-            "eauth": session.eauth,
-            "perms": permissions(self._client.opts, session) or {},
-        }
-
-    async def make_tokens(self, value: Any, *, peer: str) -> list[dict[str, Any]]:
-        """
-        Return one token for each mapping with credentials; "/token" of Salt 2017.7 and later.
-
-        Raises:
-            BadRequest: A mapping lacks username, password or eauth.
-            AddressRefused, AuthenticationFailed, MasterUnavailable
-        """
-        values = value if isinstance(value, list) else [value]
-        names = ("username", "password", "eauth")
-        if not values or not all(
-            isinstance(item, Mapping) and all(name in item for name in names) for item in values
-        ):
-            raise BadRequest('Require "username", "password", and "eauth" params')
-        sessions = [await self._login(item, peer) for item in values]
-        return [
-            {
-                "start": session.start,
-                "token": session.token,
-                "expire": session.expire,
-                "name": session.name,
-                "eauth": session.eauth,
-            }
-            for session in sessions
-        ]
-
-    async def logout(self, token: Any, *, peer: str) -> None:
-        """
-        Revoke the session's token everywhere; its streams end.
-
-        Raises:
-            AddressRefused, AuthenticationFailed, MasterUnavailable
-        """
-        async with acting("logout"):
-            caller = await self.identify(token, peer=peer)
-            await self._client.sessions.revoke(caller.known().token)
 
     async def minions(self, mid: str | None, caller: Caller) -> dict[str, Any]:
         """Return the grains of the minions that match the glob *mid* (all without); `/minions`."""
@@ -359,32 +284,6 @@ class Api:
                     break
         return outcomes
 
-    async def identify(self, token: Any, *, peer: str) -> Caller:
-        """
-        Return who asks: the session of *token*, from the address *peer*.
-
-        It is asked once for each request; what comes of it is handed to the operations.
-
-        Raises:
-            AddressRefused, AuthenticationFailed, MasterUnavailable
-        """
-        self.check_address(peer)
-        session = await self._client.sessions.check(token)
-        self._check_user(session.eauth, session.name, peer)
-        return Caller(peer, session)
-
-    async def token_among(self, tokens: Sequence[Token]) -> Token:
-        """
-        Return the first of *tokens* that is a session's, else the last one; "" without any.
-
-        Raises:
-            MasterUnavailable
-        """
-        for token in tokens[:-1]:
-            with suppress(AuthenticationFailed):
-                return (await self._client.sessions.check(token)).token
-        return tokens[-1] if tokens else ""
-
     async def listen(
         self, caller: Caller, *, since: str | None = None, tags: Iterable[str] = ()
     ) -> EventStream:
@@ -444,50 +343,6 @@ class Api:
         """End all streams of this process, before it stops."""
         self._client.end_streams()
 
-    def _check_user(self, eauth: str, name: str, peer: str) -> None:
-        """
-        Return if `api_acl` lets the user come from *peer*.
-
-        Raises:
-            AuthenticationFailed: It does not; it is not said that the address is the reason.
-        """
-        if not user_allowed(self._access.api_acl, self._names.entries(eauth, name), peer):
-            raise AuthenticationFailed(NOT_AUTHENTICATED)
-
-    async def _login(self, value: Any, peer: str) -> Session:
-        async with acting("login"):
-            return await self._log_in(value, peer)
-
-    async def _log_in(self, value: Any, peer: str) -> Session:
-        self.check_address(peer)
-        if isinstance(value, list) and value:
-            value = value[0]
-        if not isinstance(value, Mapping) or not value:
-            raise BadRequest("Send username, password and eauth to log in.")
-        note_user(str(value.get("username")), str(value.get("eauth")))
-        self._check_user(str(value.get("eauth")), str(value.get("username")), peer)
-        credentials = lowstate.credentials_of(_without_token(value))
-        load: dict[str, Any] = credentials.as_load()
-        expire = lowstate.seconds(value, "token_expire")
-        if expire is not None:
-            load["token_expire"] = expire
-        attempt = await self._attempt(credentials, peer)
-        return await self._client.sessions.login(load, attempt=attempt)
-
-    async def _attempt(self, credentials: Credentials, peer: str) -> Attempt:
-        """
-        Return what the use of *credentials* has to happen in: wrong passwords are counted.
-
-        Raises:
-            TooManyRequests: Too many were wrong. It is asked again when their turn has come.
-        """
-        if credentials.token is not None:
-            return nullcontext
-        throttle, name = self._client.login_throttle, credentials.username or ""
-        note_user(name, credentials.eauth)
-        await throttle.admit(peer, name)
-        return functools.partial(throttle.attempt, peer, name)
-
     async def _run_chunk(self, chunk: Chunk, caller: Caller) -> Any:
         return (await self.run([chunk], caller))[0]
 
@@ -530,21 +385,6 @@ class Api:
             )
         return found[0]
 
-    async def _admit(self, stack: AsyncExitStack, command: Command, peer: str) -> Command:
-        """Return *command* with credentials that the master has accepted, for this peer."""
-        sessions, token = self._client.sessions, command.credentials.token
-        eauth, name = command.credentials.eauth or "", command.credentials.username or ""
-        if token is not None:
-            session = await sessions.check(token)
-            self._check_user(*user_of(session), peer)
-            return replace(command, credentials=Credentials(token=token, session=session))
-        self._check_user(eauth, name, peer)
-        attempt = await self._attempt(command.credentials, peer)
-        credentials = await stack.enter_async_context(
-            sessions.for_command(command.credentials, attempt=attempt)
-        )
-        return replace(command, credentials=credentials)
-
     async def _run_alone(self, command: Command | SaltApiError, peer: str) -> Any:
         if isinstance(command, SaltApiError):
             raise command
@@ -580,10 +420,6 @@ def _checked_each(chunks: Lowstate, config: EngineConfig) -> list[Command | Salt
             except (AuthenticationFailed, AuthorizationFailed) as error:
                 found.append(error)
     return found
-
-
-def _without_token(value: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in value.items() if key != "token"}
 
 
 @contextmanager
