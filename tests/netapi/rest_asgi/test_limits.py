@@ -225,6 +225,14 @@ def test_rates(tmp_path: Any) -> None:
         assert 200 == server.send("GET", "/livez").status
 
 
+def test_a_query_of_too_many_fields(tmp_path: Path) -> None:
+    """Whose request it is, is not looked for in a query without end; the handler answers that."""
+    query = "token=x" + "&a=1" * 101
+    with RunningServer(tmp_path) as server:
+        assert 400 == server.send("GET", f"/events?{query}").status
+        assert 404 == server.send("GET", f"/?{query}").status
+
+
 def application_of(directory: Path, **section: Any) -> Application:
     """Return the module, not started."""
     path = directory / "master"

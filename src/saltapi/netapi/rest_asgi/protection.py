@@ -6,6 +6,7 @@ request with a body takes its slot when the body has come: a client that sends s
 up.
 """
 
+import contextlib
 import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -23,6 +24,7 @@ from saltapi.engine.engine import Engine
 from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.sessions.sessions import is_token
 from saltapi.errors import SaltApiError
+from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi.rest_asgi.problems import error_response
 from saltapi.netapi.rest_asgi.requests import identify, peer_of, token_of
 
@@ -138,12 +140,13 @@ class Protection:
 
     async def _user(self, connection: HTTPConnection, path: str, query: str) -> str | None:
         """Return whose session the request has; None without a valid one."""
-        token = token_of(connection)
-        if not token and self._engine.section.token_in_url:
-            token = path.rpartition("/")[2]
-            if not is_token(token) and "token=" in query:
+        in_url = [path.rpartition("/")[2]]
+        if "token=" in query:
+            with contextlib.suppress(ValueError):  # so many fields that the handler refuses them
                 values = parse_qs(query, max_num_fields=QUERY_FIELDS)
-                token = (values.get("token") or values.get("salt_token") or [""])[0]
+                in_url += values.get("token", []) + values.get("salt_token", [])
+        section = self._engine.section
+        token = listener_token(section, token_of(connection), *filter(is_token, in_url))
         if not is_token(token):
             return None
         try:
