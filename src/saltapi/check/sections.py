@@ -147,7 +147,7 @@ def _users(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]
 def _hooks(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]:
     """Tell which web hooks are signed, and whether others are open to everybody."""
     user = _account(opts)
-    url = section.webhook_url if isinstance(section, config.SiteSection) else "/hook"
+    url = section.webhook_url if isinstance(section, config.PagesSection) else "/hook"
     for pattern, secrets in section.webhook_secrets.items():
         for secret in secrets:
             path = secret.secret_file

@@ -128,7 +128,7 @@ class HttpSection(TlsSection):
         return as_list(self.cors_origin)
 
 
-class SiteSection(HttpSection):
+class PagesSection(HttpSection):
     """Base of the sections of modules that also serve files and pages."""
 
     host: str = "0.0.0.0"  # noqa: S104 - what 0.8.4 documents
@@ -142,7 +142,7 @@ class SiteSection(HttpSection):
     favicon: AbsolutePath | None = None
 
 
-class RestCherrypyConfig(SiteSection):
+class RestCherrypyConfig(PagesSection):
     """Options of `rest_cherrypy` (0.8.4, "rest_cherrypy", and Salt's own module)."""
 
     title = "rest_cherrypy"
@@ -181,7 +181,7 @@ class RestTornadoConfig(HttpSection):
         return {**values, "ssl_key": values.get("ssl_key") or certificate}
 
 
-class ProtectionSection(SiteSection):
+class ProtectionSection(PagesSection):
     """Base of the sections of modules that limit users; 0 is no limit."""
 
     user_requests_per_minute: int = Field(default=0, ge=0)

@@ -405,7 +405,7 @@ async def test_a_place_can_be_resumed_from() -> None:
     """The position of a listener that saw nothing leads on, here and in another process."""
     hub, other = hub_with(*range(5)), hub_with(*range(10))
     listener = hub.listen([tag_prefix("nothing")])
-    place = listener.position()
+    place = listener.cursor()
     assert place is not None
     for body in stamped(5, 6):
         hub.dispatch(body)
@@ -418,9 +418,9 @@ async def test_a_place_behind_an_event_does_not_repeat_it() -> None:
     hub, other = hub_with(*range(4)), hub_with(*range(10))
     listener = hub.listen()
     hub.dispatch(stamped(4)[0])
-    assert listener.position() is None  # it has not been taken
+    assert listener.cursor() is None  # it has not been taken
     assert [4] == seen(listener)
-    assert [5, 6, 7, 8, 9] == seen(other.listen(since=listener.position()))
+    assert [5, 6, 7, 8, 9] == seen(other.listen(since=listener.cursor()))
 
 
 async def test_a_gap_is_told_in_another_process() -> None:

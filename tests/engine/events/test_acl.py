@@ -343,17 +343,17 @@ async def test_the_order_stays_while_targets_are_looked_up() -> None:
     acl = acl_on(hub)
     lookups = Lookups(acl)
     listener = await acl.listen(session_of("web"))
-    before = listener.position()
+    before = listener.cursor()
     job = new_job(JID, "test.ping", "web", ["web-1", "db-1"])
     events = [job, returned(OTHER, "web-1"), returned(JID, "db-1"), returned(OTHER, "db-1")]
     for tag, data in events:
         hub.dispatch(frame_body(tag, data))
     assert [job[0]] == seen(listener)
-    assert listener.position() is None
+    assert listener.cursor() is None
     lookups.may_go_on.set()
     rest = await listener.take()
     assert [events[1][0], events[2][0]] == [r.tag for r in rest if isinstance(r, Event)]
-    await async_eventually(lambda: listener.position() not in {None, before})
+    await async_eventually(lambda: listener.cursor() not in {None, before})
     assert 1 == lookups.reads
     hub.dispatch(frame_body(*returned(OTHER, "web-2")))
     assert [returned(OTHER, "web-2")[0]] == seen(listener)

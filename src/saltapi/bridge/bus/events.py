@@ -38,7 +38,7 @@ class Event:
     def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
         """
         Args:
-            event_id: What to resume from (`saltapi.bridge.bus.positions`).
+            event_id: What to resume from (`saltapi.bridge.bus.cursors`).
             tag: The event's tag.
             payload: Its data as MessagePack bytes.
         """
@@ -82,11 +82,11 @@ class Event:
                     self._masked._masked = self._masked
         return self._masked
 
-    def render(self, form: str, make: Callable[["Event"], bytes]) -> bytes:
-        """Return *make*'s bytes for this event, made once for each *form* whoever asks."""
-        rendered = self._rendered.get(form)
+    def render(self, encoding: str, make: Callable[["Event"], bytes]) -> bytes:
+        """Return *make*'s bytes for this event, made once for each *encoding* whoever asks."""
+        rendered = self._rendered.get(encoding)
         if rendered is None:
-            rendered = self._rendered[form] = make(self)
+            rendered = self._rendered[encoding] = make(self)
         return rendered
 
     @property

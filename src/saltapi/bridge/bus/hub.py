@@ -13,10 +13,10 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, Self
 from weakref import WeakSet
 
-from saltapi.bridge.bus import positions
+from saltapi.bridge.bus import cursors
+from saltapi.bridge.bus.cursors import Cursor
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
 from saltapi.bridge.bus.job_starts import JobStarts
-from saltapi.bridge.bus.positions import Place
 from saltapi.bridge.bus.wake import Wake
 from saltapi.types import Jid
 
@@ -58,7 +58,7 @@ class Owner(Protocol):
     def forget(self, listener: "Listener") -> None:
         """Stop handing records to *listener*."""
 
-    def position(self, seen_us: int | None = None) -> str | None:
+    def cursor(self, seen_us: int | None = None) -> str | None:
         """
         Return the id behind everything handed on so far; None while some is held back.
 
@@ -132,13 +132,13 @@ class Listener:
             self._seen_us = _time_of(records[-1]) or self._seen_us
         return records
 
-    def position(self) -> str | None:
+    def cursor(self) -> str | None:
         """
         Return an id to resume from when all that was taken has been seen.
 
         It also covers what the listener's filter did not pass. None if there is no such id now.
         """
-        return None if self._queue else self._owner.position(self._seen_us)
+        return None if self._queue else self._owner.cursor(self._seen_us)
 
     async def __aiter__(self) -> AsyncIterator[Record]:
         """Yield records until the listener ends; overflow raises `ListenerClosed`."""
@@ -249,7 +249,7 @@ class Hub:
         """Tell every listener, also those that come later, that events may be missing here."""
         self.gaps_total += 1
         self._next_offset += 1
-        self._publish(Gap(self.position(), reason))
+        self._publish(Gap(self.cursor(), reason))
 
     def observe(self, callback: Callable[[Event], None]) -> None:
         """Call *callback* with every event, before anybody else gets it; it must be quick."""
@@ -330,7 +330,7 @@ class Hub:
         for receiver in tuple(self._receivers):
             receiver.close(reason)
 
-    def position(self, seen_us: int | None = None) -> str:
+    def cursor(self, seen_us: int | None = None) -> str:
         """
         Return the id behind the newest record.
 
@@ -341,16 +341,16 @@ class Hub:
         time_us = self._newest_us
         if time_us is not None:
             time_us = max(time_us - DISORDER_US, seen_us or 0)
-        return positions.place_id(time_us, self.epoch, self._next_offset - 1)
+        return cursors.cursor_id(time_us, self.epoch, self._next_offset - 1)
 
     async def catch_up(self, since: str) -> None:
         """Return as soon as what has the id *since* has come here too, or is not likely to come."""
-        place = positions.parse(since)
-        if place is None or place.epoch == self.epoch or place.time_us is None:
+        cursor = cursors.parse(since)
+        if cursor is None or cursor.epoch == self.epoch or cursor.time_us is None:
             return
         try:
             async with asyncio.timeout(BEHIND_SECONDS):
-                while self._newest_us is None or self._newest_us < place.time_us:
+                while self._newest_us is None or self._newest_us < cursor.time_us:
                     self._moved.clear()
                     await self._moved.wait()
         except TimeoutError:
@@ -377,40 +377,40 @@ class Hub:
     def _new_id(self, tag: str, payload: bytes) -> str:
         offset = self._next_offset
         self._next_offset += 1
-        time_us = positions.time_of(payload)
+        time_us = cursors.time_of(payload)
         if time_us is not None:
             if self._newest_us is None:
                 self._whole_since_us = time_us
             self._newest_us = max(self._newest_us or 0, time_us)
             self._moved.set()
-        return positions.event_id(tag, payload, time_us, self.epoch, offset)
+        return cursors.event_id(tag, payload, time_us, self.epoch, offset)
 
     def missed(self, since: str) -> list[Record]:
         """Return the records after *since*, with a `Gap` in front where some may be gone."""
         history = list(self._history)
         first = self._next_offset - len(history)
-        start = positions.place_id(None, self.epoch, first - 1)
-        place = positions.parse(since)
-        if place is None:
+        start = cursors.cursor_id(None, self.epoch, first - 1)
+        cursor = cursors.parse(since)
+        if cursor is None:
             return [Gap(start, UNKNOWN_ID), *history]
-        if place.epoch != self.epoch:
-            return self._missed_elsewhere(place, history, start)
-        wanted = place.offset + 1
+        if cursor.epoch != self.epoch:
+            return self._missed_elsewhere(cursor, history, start)
+        wanted = cursor.offset + 1
         if wanted > self._next_offset:
-            return [Gap(self.position(), UNKNOWN_ID)]
+            return [Gap(self.cursor(), UNKNOWN_ID)]
         if wanted < first:
             return [Gap(start, HISTORY_LOST), *history]
         return history[wanted - first :]
 
-    def _missed_elsewhere(self, place: Place, history: list[Record], start: str) -> list[Record]:
-        """Return the records after *place*, which is of another process on the same bus."""
-        time_us, whole_us = place.time_us, self._whole_since_us
+    def _missed_elsewhere(self, cursor: Cursor, history: list[Record], start: str) -> list[Record]:
+        """Return the records after *cursor*, which is of another process on the same bus."""
+        time_us, whole_us = cursor.time_us, self._whole_since_us
         if time_us is None or whole_us is None or self._newest_us is None:
             return [Gap(start, UNKNOWN_ID), *history]
         later = len(history)
         while later:
-            own = positions.parse(history[later - 1].id) or place
-            if place.check is not None and (own.time_us, own.check) == (time_us, place.check):
+            own = cursors.parse(history[later - 1].id) or cursor
+            if cursor.check is not None and (own.time_us, own.check) == (time_us, cursor.check):
                 return history[later:]
             if own.time_us is not None and own.time_us < time_us - DISORDER_US:
                 break
@@ -418,7 +418,7 @@ class Hub:
         if time_us < whole_us:
             return [Gap(start, HISTORY_LOST), *history]
         rest = [r for r in history[later:] if (_time_of(r) or time_us + 1) > time_us]
-        if place.check is not None:
+        if cursor.check is not None:
             return [Gap(start, UNKNOWN_ID), *rest]
         return rest
 
@@ -427,5 +427,5 @@ def _time_of(record: Record) -> int | None:
     """Return when an event was fired, as its id says; None for a gap, and where it does not."""
     if isinstance(record, Gap):
         return None
-    place = positions.parse(record.id)
-    return None if place is None else place.time_us
+    cursor = cursors.parse(record.id)
+    return None if cursor is None else cursor.time_us

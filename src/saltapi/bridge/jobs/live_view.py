@@ -30,7 +30,7 @@ BIG_JOB_BYTES = 64 * KIB
 BIG_JOB_INTERVAL_SECONDS = 1.0
 """How often a job larger than `BIG_JOB_BYTES` is told at most while it runs."""
 TEXTS_LIMIT = 8
-"""So many forms of the minions (by shape, and by who may see what) are kept at once."""
+"""So many texts of the minions (by shape, and by who may see what) are kept at once."""
 
 JOB_TAGS = "salt/job/"
 KEY_TAG = "salt/key"

@@ -43,18 +43,18 @@ class Encoding:
 
     media_type: str
     name: str
-    """Names the form in the caches of the events."""
+    """Names the encoding in the caches of the events."""
 
-    def start(self, position: str | None) -> bytes:
-        """Return what comes first; *position* is where the stream begins, if it is new."""
+    def start(self, cursor: str | None) -> bytes:
+        """Return what comes first; *cursor* is where the stream begins, if it is new."""
         raise NotImplementedError
 
     def record(self, record: Record) -> bytes:
         """Return one record."""
         raise NotImplementedError
 
-    def heartbeat(self, position: str | None) -> bytes:
-        """Return the sign of life; *position* is what the listener has seen all before."""
+    def heartbeat(self, cursor: str | None) -> bytes:
+        """Return the sign of life; *cursor* is what the listener has seen all before."""
         raise NotImplementedError
 
     def end(self, ended: StreamEnded) -> bytes:
@@ -76,17 +76,17 @@ class Sse(Encoding):
     media_type = SSE_TYPE
     name = "sse-id"
 
-    def start(self, position: str | None) -> bytes:
+    def start(self, cursor: str | None) -> bytes:
         """Return how soon to come back, and where the stream begins."""
-        return SSE_RETRY + (b"" if position is None else self.heartbeat(position))
+        return SSE_RETRY + (b"" if cursor is None else self.heartbeat(cursor))
 
     def record(self, record: Record) -> bytes:
         """Return an event or a gap."""
         return sse_frame(record, ids=True)
 
-    def heartbeat(self, position: str | None) -> bytes:
+    def heartbeat(self, cursor: str | None) -> bytes:
         """Return an id alone, or a comment."""
-        return SSE_HEARTBEAT if position is None else b"id: %b\n\n" % position.encode()
+        return SSE_HEARTBEAT if cursor is None else b"id: %b\n\n" % cursor.encode()
 
     def end(self, ended: StreamEnded) -> bytes:
         """Return the event `end`."""
@@ -103,7 +103,7 @@ class Classic(Encoding):
         self.name = Sse.name if ids else "sse"
         self._ids = ids
 
-    def start(self, position: str | None) -> bytes:  # noqa: ARG002 - it is not told
+    def start(self, cursor: str | None) -> bytes:  # noqa: ARG002 - it is not told
         """Return how soon to come back."""
         return SSE_PREAMBLE
 
@@ -111,7 +111,7 @@ class Classic(Encoding):
         """Return an event, or a gap."""
         return sse_frame(record, ids=self._ids)
 
-    def heartbeat(self, position: str | None) -> bytes:  # noqa: ARG002 - it is not told
+    def heartbeat(self, cursor: str | None) -> bytes:  # noqa: ARG002 - it is not told
         """Return a comment."""
         return SSE_HEARTBEAT
 
@@ -127,16 +127,16 @@ class Json(Encoding):
         """
         Args:
             media_type: What a body of them is.
-            name: Names the form in the caches of the events.
+            name: Names the encoding in the caches of the events.
             behind: What ends each text.
         """
         self.media_type = media_type
         self.name = name
         self._behind = behind
 
-    def start(self, position: str | None) -> bytes:
+    def start(self, cursor: str | None) -> bytes:
         """Return where the stream begins; nothing where it goes on."""
-        return b"" if position is None else self._object({"type": "start", "id": position})
+        return b"" if cursor is None else self._object({"type": "start", "id": cursor})
 
     def record(self, record: Record) -> bytes:
         """Return an event or a gap."""
@@ -145,9 +145,9 @@ class Json(Encoding):
         head = b'{"type": "event", "id": "%b", ' % record.id.encode()
         return head + json_text(record)[1:] + self._behind
 
-    def heartbeat(self, position: str | None) -> bytes:
+    def heartbeat(self, cursor: str | None) -> bytes:
         """Return the heartbeat."""
-        return self._object({"type": "heartbeat", **({"id": position} if position else {})})
+        return self._object({"type": "heartbeat", **({"id": cursor} if cursor else {})})
 
     def end(self, ended: StreamEnded) -> bytes:
         """Return the end."""
@@ -166,50 +166,50 @@ MESSAGES = Json(formats.JSON_TYPE, "messages", b"")
 
 
 class Writer:
-    """Writes one stream in a form, perhaps compressed."""
+    """Writes one stream in an encoding, perhaps compressed."""
 
-    def __init__(self, form: Encoding, *, gzip: bool = False) -> None:
+    def __init__(self, encoding: Encoding, *, gzip: bool = False) -> None:
         """
         Args:
-            form: How the records look.
+            encoding: How the records look.
             gzip: Whether the whole is compressed (RFC 1952).
         """
-        self._form = form
+        self._encoding = encoding
         self._gzip = gzip
         self._check = 0
         self._size_bytes = 0
 
-    def start(self, position: str | None) -> bytes:
-        """Return the first bytes; *position* is where a stream begins that does not go on."""
-        first = self._form.start(position)
+    def start(self, cursor: str | None) -> bytes:
+        """Return the first bytes; *cursor* is where a stream begins that does not go on."""
+        first = self._encoding.start(cursor)
         return GZIP_HEAD + self._packed(first) if self._gzip else first
 
-    def records(self, records: Sequence[Record], position: str | None = None) -> Iterator[bytes]:
+    def records(self, records: Sequence[Record], cursor: str | None = None) -> Iterator[bytes]:
         """
         Yield the bytes of *records* in pieces worth a write each; a sign of life if there are none.
 
-        *position* is what the listener has seen all before.
+        *cursor* is what the listener has seen all before.
         """
-        form = self._form
+        encoding = self._encoding
         if not records:
-            return iter([self._packed(form.heartbeat(position))])
+            return iter([self._packed(encoding.heartbeat(cursor))])
         if not self._gzip:
-            return joined(map(form.made, records))
+            return joined(map(encoding.made, records))
         return joined(self._packed_record(record) for record in records)
 
     def end(self, ended: StreamEnded) -> bytes:
         """Return the last record, and what ends the stream, whatever came before."""
-        last = self._packed(self._form.end(ended))
+        last = self._packed(self._encoding.end(ended))
         if not self._gzip:
             return last
         check = struct.pack("<II", self._check, self._size_bytes & 0xFFFFFFFF)
         return last + GZIP_LAST_BLOCK + check
 
     def _packed_record(self, record: Record) -> bytes:
-        form = self._form
-        plain = form.made(record)
+        encoding = self._encoding
+        plain = encoding.made(record)
         self._count(plain)
-        return _made(record, f"{form.name}-deflate", lambda _: deflated(plain))
+        return _made(record, f"{encoding.name}-deflate", lambda _: deflated(plain))
 
     def _packed(self, plain: bytes) -> bytes:
         if not self._gzip:

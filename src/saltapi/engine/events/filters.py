@@ -96,9 +96,9 @@ class EventFilter:
                 self._settling = None
             self._held.clear()
 
-    def position(self, seen_us: int | None = None) -> str | None:
+    def cursor(self, seen_us: int | None = None) -> str | None:
         """Return the id behind everything handed on so far; None while some is held back."""
-        return None if self._held else self._hub.position(seen_us)
+        return None if self._held else self._hub.cursor(seen_us)
 
     def listen(self, tags: Iterable[TagFilter] = ()) -> Listener:
         """Return a listener for events that any of *tags* passes (all without), from now on."""

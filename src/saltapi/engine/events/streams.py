@@ -188,9 +188,9 @@ class EventStream(Stream[Record]):
         seconds = self._hub.streams * GATHER_SECONDS_PER_STREAM
         await asyncio.sleep(min(seconds, GATHER_LIMIT_SECONDS))
 
-    def position(self) -> str | None:
+    def cursor(self) -> str | None:
         """Return an id to resume from when all that was taken has been seen; None if none is."""
-        return self._listener.position()
+        return self._listener.cursor()
 
     def _note_end(self, reason: str) -> None:
         self._hub.streams -= 1
@@ -242,19 +242,19 @@ def sse_frame(record: Record, *, ids: bool = False) -> bytes:
 
 
 def render_each(
-    records: Sequence[Record], form: str, make: Callable[[bytes], bytes]
+    records: Sequence[Record], encoding: str, make: Callable[[bytes], bytes]
 ) -> Iterator[bytes]:
     """
     Yield what *make* makes of the JSON of each event; gaps are left out.
 
     Args:
         records: Events and gaps.
-        form: A name for what *make* makes: it is made once for each event and name.
+        encoding: A name for what *make* makes: it is made once for each event and name.
         make: Gets `{"data": {…}, "tag": "…"}`.
     """
     for record in records:
         if isinstance(record, Event):
-            yield record.render(form, lambda event: make(json_text(event)))
+            yield record.render(encoding, lambda event: make(json_text(event)))
 
 
 def joined(parts: Iterable[bytes]) -> Iterator[bytes]:

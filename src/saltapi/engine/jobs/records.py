@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from saltapi.bridge.jobs.registered import RegisteredJob, RegisteredReturn
 from saltapi.bridge.jobs.states import JobState
-from saltapi.engine.jobs import cursor
+from saltapi.engine.jobs import cursors
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS
@@ -127,7 +127,7 @@ async def document(
     return found
 
 
-def is_told(job: RegisteredJob, seen: cursor.Mark) -> bool:
+def is_told(job: RegisteredJob, seen: cursors.Cursor) -> bool:
     """Return whether there is nothing to tell to somebody who has seen that much of a job."""
     return job.state is not JobState.RUNNING and seen.minions >= job.returns.keys()
 
@@ -137,7 +137,7 @@ async def records(
     session: Session,
     job: RegisteredJob,
     *,
-    seen: cursor.Mark | None = None,
+    seen: cursors.Cursor | None = None,
     whole: bool = False,
 ) -> AsyncIterator[list[Record]]:
     """
@@ -154,7 +154,7 @@ async def records(
     """
     job.held += 1
     try:
-        async for some in _records(job_service, session, job, seen or cursor.Mark(), whole):
+        async for some in _records(job_service, session, job, seen or cursors.Cursor(), whole):
             yield some
     except Exception as error:  # noqa: BLE001 - it is handed to the listener
         yield [{"type": "error", "jid": job.jid or None, "error": as_error(error)}]
@@ -163,14 +163,14 @@ async def records(
 
 
 async def _records(
-    job_service: JobService, session: Session, job: RegisteredJob, seen: cursor.Mark, whole: bool
+    job_service: JobService, session: Session, job: RegisteredJob, seen: cursors.Cursor, whole: bool
 ) -> AsyncIterator[list[Record]]:
-    marker = cursor.Marker(job.base, seen.minions)
+    maker = cursors.CursorMaker(job.base, seen.minions)
     values = await _Values.of(job_service, session, job, whole=whole)
     job_service.follow(session, job)
     unknown = sorted(job.unknown)
     published = {"expected": sorted(job.minions), "unknown_minions": unknown}
-    yield [{"type": "job", "id": marker.mark(), **head(job), **published}]
+    yield [{"type": "job", "id": maker.cursor(), **head(job), **published}]
     loop = asyncio.get_running_loop()
     told, told_at, questions = 0, loop.time(), job.questions
     while True:
@@ -180,8 +180,8 @@ async def _records(
         some: list[Record] = []
         for found in arrived:
             if found.minion not in seen.minions:
-                marker.saw(found.minion)
-                record = {"type": "return", "id": marker.mark(), "jid": job.jid or None}
+                maker.saw(found.minion)
+                record = {"type": "return", "id": maker.cursor(), "jid": job.jid or None}
                 some.append({**record, "minion": found.minion, **await values.shown(found)})
         if some:
             yield some
@@ -194,7 +194,7 @@ async def _records(
         due = told_at + (NEWS_SECONDS if job.questions != questions else PROGRESS_SECONDS)
         if loop.time() >= due:
             await job_service.client.sessions.check(session.token)
-            yield [_progress(job, marker.mark())]
+            yield [_progress(job, maker.cursor())]
             told_at, questions = loop.time(), job.questions
             continue
         with contextlib.suppress(TimeoutError):
@@ -202,17 +202,17 @@ async def _records(
                 await pulse.wait()
     if job.error is not None:
         raise job.error
-    yield [_summary(job, marker.mark(ended=True), values)]
+    yield [_summary(job, maker.cursor(ended=True), values)]
 
 
-def _progress(job: RegisteredJob, mark: str) -> Record:
+def _progress(job: RegisteredJob, cursor: str) -> Record:
     waiting = {minion: str(what) for minion, what in job.waiting.items()}
     counts = {"returned": len(job.returns), "expected": len(job.minions)}
-    return {"type": "progress", "id": mark, "jid": job.jid or None, **counts, "waiting": waiting}
+    return {"type": "progress", "id": cursor, "jid": job.jid or None, **counts, "waiting": waiting}
 
 
-def _summary(job: RegisteredJob, mark: str, values: "_Values") -> Record:
-    found = {"type": "summary", "id": mark, "jid": job.jid or None, **facts(job)}
+def _summary(job: RegisteredJob, cursor: str, values: "_Values") -> Record:
+    found = {"type": "summary", "id": cursor, "jid": job.jid or None, **facts(job)}
     del found["waiting"]
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()

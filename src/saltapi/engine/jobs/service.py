@@ -164,7 +164,7 @@ class JobService:
 
     async def begin(self, session: Session, job: RegisteredJob) -> None:
         """
-        Book a job that is about to be started here: nobody's events can take its place.
+        Register a job that is about to be started here: nobody's events can take its place.
 
         Raises:
             StoreUnavailable: It cannot be noted whose it is, and a name alone does not tell.

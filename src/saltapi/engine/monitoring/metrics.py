@@ -262,11 +262,11 @@ class _Engine(Collector):
             noise.add_sample(SELDOM, {"kind": kind}, float(seldom.counts[kind]))
         yield noise
         ended, missing = self._metrics.processes()
-        for name, form, meaning, count in (
+        for name, kind, meaning, count in (
             (ENDED, "counter", "Processes that died, hung or could not be started.", ended),
             (MISSING, "gauge", "Processes that should answer and do not.", missing),
         ):
-            family = _family(name, meaning, form)
+            family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))
             yield family
         in_flight = _family(IN_FLIGHT, "Requests that are being answered.", "gauge")

@@ -84,10 +84,10 @@ async def _send(
     frame = _chunk if chunked else bytes
     try:
         try:
-            await connection.write(frame(writer.start(None if resumed else stream.position())))
+            await connection.write(frame(writer.start(None if resumed else stream.cursor())))
             while True:
                 records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
-                for data in writer.records(records, stream.position()):
+                for data in writer.records(records, stream.cursor()):
                     await connection.write(frame(data))
                 await stream.gather()
         except StreamEnded as ended:

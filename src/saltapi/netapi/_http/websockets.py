@@ -63,7 +63,7 @@ class Dialect:
     """
     What the client gets: how each message is framed, and whether its own are acknowledged.
 
-    `name` names the form in the caches of the events; *before* and *behind* surround the JSON of
+    `name` is for the caches of the events; *before* and *behind* surround the JSON of
     each event, or of each message of the view.
     """
 

@@ -26,9 +26,9 @@ def plain(record: dict[str, Any]) -> dict[str, Any]:
 
 def sse(record: dict[str, Any]) -> bytes:
     """Return a record as a server-sent event, named by its type; the id is the record's."""
-    name, mark = record["type"].encode(), record.get("id")
+    name, cursor = record["type"].encode(), record.get("id")
     data = formats.dump_json(plain(record))
-    first = b"id: %b\n" % mark.encode() if mark else b""
+    first = b"id: %b\n" % cursor.encode() if cursor else b""
     return first + b"event: %b\ndata: %b\n\n" % (name, data)
 
 

@@ -92,19 +92,19 @@ class StreamResponse(Response):
 
 
 def stream_response(
-    stream: EventStream, form: Encoding, *, gzip: bool = False, resumed: bool
+    stream: EventStream, encoding: Encoding, *, gzip: bool = False, resumed: bool
 ) -> StreamResponse:
     """
     Return the response that sends the events of *stream*, and closes it.
 
     Args:
         stream: The events.
-        form: How to write them.
+        encoding: How to write them.
         gzip: Whether the body is compressed.
         resumed: Whether the client goes on with a stream that it had before.
     """
-    headers = stream_headers(form) | ({"Content-Encoding": "gzip"} if gzip else {})
-    writer = Writer(form, gzip=gzip)
+    headers = stream_headers(encoding) | ({"Content-Encoding": "gzip"} if gzip else {})
+    writer = Writer(encoding, gzip=gzip)
     return StreamResponse(
         lambda body: serve_events(stream, body, writer, resumed=resumed),
         headers=headers,
@@ -112,9 +112,9 @@ def stream_response(
     )
 
 
-def stream_headers(form: Encoding) -> dict[str, str]:
-    """Return the headers of a stream in this form; `Connection` is the server's affair."""
-    headers = {"Content-Type": form.media_type, **answers.STREAM_HEADERS}
+def stream_headers(encoding: Encoding) -> dict[str, str]:
+    """Return the headers of a stream in this encoding; `Connection` is the server's affair."""
+    headers = {"Content-Type": encoding.media_type, **answers.STREAM_HEADERS}
     del headers["Connection"]
     return headers
 

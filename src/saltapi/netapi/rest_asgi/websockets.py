@@ -119,12 +119,12 @@ class _Records(_Conversation):
 
     async def _send(self) -> None:
         stream = self._events
-        if not self._resumed and (position := stream.position()) is not None:
-            await self._write([text_frame(MESSAGES.start(position))])
+        if not self._resumed and (cursor := stream.cursor()) is not None:
+            await self._write([text_frame(MESSAGES.start(cursor))])
         with contextlib.suppress(StreamEnded):
             while True:
                 records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
                 if not records:
-                    await self._write([text_frame(MESSAGES.heartbeat(stream.position()))])
+                    await self._write([text_frame(MESSAGES.heartbeat(stream.cursor()))])
                 await self._write(MESSAGES.wrapped(one, FRAMED, text_frame) for one in records)
                 await stream.gather()

@@ -20,7 +20,7 @@ router = APIRouter(tags=["events"], route_class=Route)
 TAGS_LIMIT = 50
 TAG_CHARACTERS = 256
 ID_CHARACTERS = 128
-ENCODINGS = {form.media_type: form for form in (SSE, NDJSON)}
+ENCODINGS = {encoding.media_type: encoding for encoding in (SSE, NDJSON)}
 EXAMPLE_TICKET = "9d5c" * 16
 EXAMPLE_ID = "64447f6a41c3b-9e107d9d-1f2e3d4c-208"
 EXAMPLE_TAG = "salt/minion/minion-1/start"
@@ -103,13 +103,13 @@ async def events(
     where it is gone there is a record `gap` in its place. A record `end` says why a stream ends.
     The same URL also speaks WebSocket: one JSON message for each record.
     """
-    form = ENCODINGS[formats.negotiate(request.headers.get("Accept"), tuple(ENCODINGS))]
+    encoding = ENCODINGS[formats.negotiate(request.headers.get("Accept"), tuple(ENCODINGS))]
     gzip = formats.quality(request.headers.get("Accept-Encoding", ""), "gzip") > 0
     if request.scope.get("saltapi.head"):
-        return Response(headers={"Content-Type": form.media_type})
+        return Response(headers={"Content-Type": encoding.media_type})
     seen = last_event_id or since or None
     stream = await engine.api.listen(caller, since=seen, tags=tags)
-    return stream_response(stream, form, gzip=gzip, resumed=seen is not None)
+    return stream_response(stream, encoding, gzip=gzip, resumed=seen is not None)
 
 
 @router.websocket("/events")

@@ -7,8 +7,7 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
 from saltapi import formats
-from saltapi.engine.jobs import cursor as job_marks
-from saltapi.engine.jobs import listing, rerun, termination
+from saltapi.engine.jobs import cursors, listing, rerun, termination
 from saltapi.engine.jobs import records as job_records
 from saltapi.engine.jobs.listing import JobFilter
 from saltapi.engine.operations.runs import Prepared
@@ -158,7 +157,7 @@ async def job_events(
     """
     media_type = formats.negotiate(request.headers.get("Accept"), STREAM_TYPES)
     job = await engine.jobs.get(session, jid)
-    seen = job_marks.read(last_event_id or after, job.base)
+    seen = cursors.read(last_event_id or after, job.base)
     if seen.ended and job_records.is_told(job, seen):
         return Response(status_code=204)
     records = job_records.records(engine.jobs, session, job, seen=seen)

@@ -7,7 +7,7 @@ from pydantic import Field, TypeAdapter
 from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE, Model, SaltValue
 from saltapi.netapi.rest_asgi.v1.job_models import JobHead, MinionReturn, Reason, State, Waiting
 
-Mark = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
+Cursor = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
 Chunk = Annotated[int | None, Field(ge=0, description="The chunk of the run, from 0.")]
 
 
@@ -16,7 +16,7 @@ class JobRecord(JobHead):
 
     type: Literal["job"]
     chunk: Chunk = None
-    id: Mark = None
+    id: Cursor = None
     expected: list[str] = Field(description="The minions that the master sends it to.")
     unknown_minions: list[str] = Field(
         default=[], description="Names in a list target that the master does not know."
@@ -31,7 +31,7 @@ class ReturnRecord(MinionReturn):
 
     type: Literal["return"]
     chunk: Chunk = None
-    id: Mark = None
+    id: Cursor = None
     jid: str | None
     minion: str
 
@@ -41,7 +41,7 @@ class ProgressRecord(Model):
 
     type: Literal["progress"]
     chunk: Chunk = None
-    id: Mark = None
+    id: Cursor = None
     jid: str | None
     returned: int
     expected: int
@@ -53,7 +53,7 @@ class SummaryRecord(Model):
 
     type: Literal["summary"]
     chunk: Chunk = None
-    id: Mark = None
+    id: Cursor = None
     jid: str | None
     state: State
     complete: bool = Field(description="Whether every minion has returned.")
@@ -113,7 +113,7 @@ class HeartbeatRecord(Model):
     """There was nothing to tell for a while."""
 
     type: Literal["heartbeat"]
-    id: Mark = None
+    id: Cursor = None
 
 
 class EndRecord(Model):

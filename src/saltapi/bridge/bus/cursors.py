@@ -1,15 +1,15 @@
 """
-Ids of events, made so that another process on the same bus knows where a listener had got to.
+Cursors: ids of events, by which another process on the same bus knows how far a listener was.
 
     <time>-<check>-<epoch>-<offset>     an event
-    <time>-<epoch>-<offset>             a place in the stream, between two events
+    <time>-<epoch>-<offset>             what is between two events
     <epoch>-<offset>                    an event that has no time
 
 `epoch` is random text of the process and `offset` a number in its order: to the process itself they
 say everything. All processes get the same frames from the master in the same order, so another one
 finds the event by its `time` (microseconds since 1970, hexadecimal: the `_stamp` that the master
-gave it) and `check` (the CRC-32 of its frame). Of an event that the reader may not see, a place
-says no more than when it was.
+gave it) and `check` (the CRC-32 of its frame). Of an event that the reader may not see, a
+cursor says no more than when it was.
 """
 
 import datetime
@@ -28,13 +28,13 @@ NUMBER_CHARACTERS = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Cursor:
     """What an id says."""
 
     epoch: str
     offset: int
     time_us: int | None = None
-    """When the event was fired; of a place between events, what is before it has been seen."""
+    """When the event was fired; of what is between events, all before it has been seen."""
     check: int | None = None
 
 
@@ -46,12 +46,12 @@ def event_id(tag: Tag, payload: bytes, time_us: int | None, epoch: str, offset: 
     return f"{time_us:x}-{check:08x}-{epoch}-{offset}"
 
 
-def place_id(time_us: int | None, epoch: str, offset: int) -> str:
-    """Return the id of the place behind what has the number *offset*."""
+def cursor_id(time_us: int | None, epoch: str, offset: int) -> str:
+    """Return the id of what is behind the number *offset*."""
     return f"{epoch}-{offset}" if time_us is None else f"{time_us:x}-{epoch}-{offset}"
 
 
-def parse(text: str) -> Place | None:
+def parse(text: str) -> Cursor | None:
     """Return what an id says; None if it is none."""
     parts = text.split("-", MOST_PARTS)
     if not 2 <= len(parts) <= MOST_PARTS:
@@ -63,7 +63,7 @@ def parse(text: str) -> Place | None:
         numbers = [int(part[:NUMBER_CHARACTERS], 16) for part in rest]
     except ValueError:
         return None
-    return Place(epoch, int(number[:NUMBER_CHARACTERS]), *numbers)
+    return Cursor(epoch, int(number[:NUMBER_CHARACTERS]), *numbers)
 
 
 def time_of(payload: bytes) -> int | None:
