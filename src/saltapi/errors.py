@@ -209,6 +209,13 @@ class OutcomeUnknown(Conflict):
         self.jids = jids
 
 
+class TooSlow(SaltApiError):
+    """The body came too slowly, or stopped coming; nothing was run."""
+
+    status = 408
+    code = "too_slow"
+
+
 class BodyTooLarge(SaltApiError):
     """The body is larger than the module's limit."""
 

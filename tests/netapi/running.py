@@ -74,11 +74,19 @@ class RunningServer:
     name: str
     """The name of the module and of its section."""
 
-    def __init__(self, directory: Path, *, queue_bytes: int = 8 * MIB, **section: Any) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        queue_bytes: int = 8 * MIB,
+        engine: Any = None,
+        **section: Any,
+    ) -> None:
         """
         Args:
             directory: Where a config may be written.
             queue_bytes: How much may wait for one listener.
+            engine: Options of all modules, by name.
             section: Options of the module.
         """
         self.port = free_port()
@@ -90,6 +98,7 @@ class RunningServer:
             "api_shutdown_timeout": 2,
             "api_listener_queue_bytes": queue_bytes,
             self.name: options,
+            **(engine or {}),
         }
         path = directory / "master"
         path.write_text(yaml.safe_dump(values))

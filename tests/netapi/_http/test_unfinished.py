@@ -79,6 +79,30 @@ def test_proxies() -> None:
         held.connect(THERE)
 
 
+def test_clients_of_a_proxy() -> None:
+    """A request that a proxy hands on counts for its client, and only as long as it comes."""
+    held = Held(in_all=500)
+    held.whole.limits = replace(held.whole.limits, trusted_proxies=[HERE])
+    first, second, third = (held.connect(HERE, name) for name in ("first", "second", "third"))
+    for share, client in ((first, THERE), (second, THERE), (third, "192.0.2.3")):
+        assert share.hold(25)
+        share.move(client)
+        assert share.hold(1)
+    assert second.hold(8)
+    first.move(HERE)
+    assert second.hold(20)
+    first.move(THERE)
+    assert not first.hold(0)
+    assert [("first", 429)] == held.refused
+    second.release()
+    assert second.hold(100)
+    assert third.hold(20)
+    for share in (first, second, third):
+        share.close()
+    assert {} == held.whole._holders
+    assert 0 == held.whole.held_bytes
+
+
 def test_bytes_of_one_address() -> None:
     """What one address may hold is a limit for all of its connections, and for nobody else."""
     held = Held()

@@ -132,7 +132,7 @@ def error_headers(status: int, error: errors.SaltApiError | None = None) -> dict
         headers["Retry-After"] = str(error.retry_after_seconds)
     if status == 401:
         headers["WWW-Authenticate"] = "Session"
-    if status == 413:
+    if status in {408, 413}:
         headers["Connection"] = "close"
     if status == 426:
         headers |= UPGRADE_HEADERS

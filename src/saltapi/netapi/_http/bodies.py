@@ -17,6 +17,11 @@ DRAINED_BYTES = 16 * MIB
 """How much of a body that is too large is read and thrown away, so that the client that is still
 sending it gets to read the answer."""
 
+STRANGERS = (
+    "The body is larger than {} bytes, which is the most without a session: log in first, and send"
+    " the token in a header."
+)
+TOO_LARGE = "The body is larger than {} bytes."
 IN_THREAD_FROM_BYTES = 4 * KIB
 """Larger bodies are decoded in a thread: the loop serves others meanwhile."""
 
@@ -41,7 +46,7 @@ def read_body(environ: "WSGIEnvironment", limit_bytes: int) -> bytes:
         BodyTooLarge: It is longer than *limit_bytes*.
         BadRequest: It is cut short, or Content-Length is no number.
     """
-    too_large = BodyTooLarge(f"The body is larger than {limit_bytes} bytes.")
+    too_large = BodyTooLarge(TOO_LARGE.format(limit_bytes))
     text = environ.get("CONTENT_LENGTH") or ""
     if text and not (text.isascii() and text.isdigit() and len(text) < LENGTH_DIGITS):
         raise BadRequest("Content-Length is no number.")

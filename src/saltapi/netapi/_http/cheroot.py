@@ -25,6 +25,7 @@ from saltapi import formats
 from saltapi.config import MIB, EngineConfig
 from saltapi.errors import SaltApiError
 from saltapi.netapi._http.answering import Answering, Writers
+from saltapi.netapi._http.bodies import STRANGERS, TOO_LARGE
 from saltapi.netapi._http.front import READ_BYTES, Front
 from saltapi.netapi._http.incoming import HEADER_LIMIT_BYTES, HeaderReader, Incoming, Stage
 from saltapi.netapi._http.unfinished import Limits, Pace, Share, Unfinished
@@ -34,11 +35,6 @@ log = logging.getLogger(__name__)
 KEPT_CONNECTIONS = 200
 """How many connections may wait for their next request; further ones end with their answer."""
 BODY_BYTES = MIB
-STRANGERS = (
-    "The body is larger than {} bytes, which is the most without a session: log in first, and send"
-    " the token in a header."
-)
-TOO_LARGE = "The body is larger than {} bytes."
 
 
 class _RequestHeaders(HeaderReader):

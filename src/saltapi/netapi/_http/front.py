@@ -25,7 +25,7 @@ from saltapi.config import KIB
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.incoming import Stage
-from saltapi.netapi._http.unfinished import Pace
+from saltapi.netapi._http.unfinished import TOO_SLOW, Pace
 from saltapi.process.descriptors import OUT_OF_RESOURCES, descriptors_are_left
 
 if TYPE_CHECKING:
@@ -349,7 +349,7 @@ class Front:
             if connection.deadline >= now:
                 continue
             comes = not (connection.is_idle or connection.lingers or connection.answering.left)
-            if comes and connection.send_refusal(408, "The request came too slowly."):
+            if comes and connection.send_refusal(408, TOO_SLOW):
                 self.linger(connection)
             else:
                 self._end(connection)

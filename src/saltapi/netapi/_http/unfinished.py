@@ -24,6 +24,7 @@ RETRY_SECONDS = 10
 
 CONNECTIONS = "Too many connections are open from this address: end some of them."
 OF_ADDRESS = "This address has too many bytes of unfinished requests here: send fewer at once."
+TOO_SLOW = "The request came too slowly."
 OF_ALL = "There are too many unfinished requests; this one, the largest, had to make room."
 
 Refuse: TypeAlias = Callable[[SaltApiError], None]
@@ -82,10 +83,11 @@ class Unfinished:
         is_many = not peer or address_listed(self.limits.trusted_proxies, peer)
         limit = 0 if is_many else self.limits.connections_per_address
         with self._lock:
-            holder = self._holders.setdefault(address, _Holder(address, is_many=is_many))
+            holder = self._holders.get(address) or _Holder(address, is_many=is_many)
             if limit and holder.connections >= limit:
                 raise TooManyRequests(CONNECTIONS, retry_after_seconds=RETRY_SECONDS)
             holder.connections += 1
+            self._holders[address] = holder
         return Share(self, holder, refuse)
 
     def _hold(self, share: "Share", size_bytes: int) -> None:
@@ -106,9 +108,37 @@ class Unfinished:
         for one, error in refused.items():
             one.refuse(error)
 
+    def _move(self, share: "Share", client: str) -> None:
+        address = client_of(client)
+        with self._lock:
+            if share.is_over or share.holder.address == address:
+                return
+            self._go_home(share)
+            if address != share.home.address:
+                size_bytes = share.held_bytes
+                self._add(share, -size_bytes)
+                share.holder = self._holders.setdefault(address, _Holder(address, is_many=False))
+                share.holder.guests += 1
+                self._add(share, size_bytes)
+
+    def _go_home(self, share: "Share") -> None:
+        holder = share.holder
+        if holder is not share.home:
+            size_bytes = share.held_bytes
+            self._add(share, -size_bytes)
+            share.holder = share.home
+            self._add(share, size_bytes)
+            holder.guests -= 1
+            self._forget(holder)
+
+    def _forget(self, holder: "_Holder") -> None:
+        if not holder.connections and not holder.guests:
+            del self._holders[holder.address]
+
     def _release(self, share: "Share") -> None:
         with self._lock:
             self._add(share, -share.held_bytes)
+            self._go_home(share)
 
     def _close(self, share: "Share") -> None:
         with self._lock:
@@ -116,9 +146,9 @@ class Unfinished:
             if not share.is_connected:
                 return
             share.is_connected = False
-            share.holder.connections -= 1
-            if not share.holder.connections:
-                del self._holders[share.holder.address]
+            self._go_home(share)
+            share.home.connections -= 1
+            self._forget(share.home)
 
     def _end(self, share: "Share") -> None:
         share.is_over = True
@@ -146,6 +176,8 @@ class _Holder:
         self.address = address
         self.is_many = is_many
         self.connections = 0
+        self.guests = 0
+        """How many connections of proxies have a request of its clients."""
         self.held_bytes = 0
         self.shares: set[Share] = set()
         """Those of its connections that hold bytes."""
@@ -156,7 +188,7 @@ class Share:
 
     def __init__(self, whole: Unfinished, holder: _Holder, refuse: "Refuse") -> None:
         """Made by `Unfinished.connect`."""
-        self.holder = holder
+        self.home = self.holder = holder
         self.refuse = refuse
         self.held_bytes = 0
         self.is_over = False
@@ -168,6 +200,15 @@ class Share:
         """Note that so many more bytes of a request have come; return whether it may go on."""
         self._whole._hold(self, size_bytes)
         return not self.is_over
+
+    def move(self, client: str) -> None:
+        """
+        Let what it holds count as that of another address, until `release`.
+
+        Args:
+            client: Whose the request is, by what a trusted proxy says.
+        """
+        self._whole._move(self, client)
 
     def release(self) -> None:
         """Note that the request is complete, and somebody else's to hold."""

@@ -46,6 +46,7 @@ TITLES = {
     "stopping": "The service is stopping",
     "timeout": "Timed out",
     "too_many_requests": "Too many requests",
+    "too_slow": "Too slow",
     "upgrade_required": "Upgrade required",
     "worker_failed": "Function worker failed",
 }

@@ -20,8 +20,14 @@ from uvicorn.protocols.utils import ClientDisconnected
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
 from saltapi import formats
+from saltapi.config import KIB
+from saltapi.errors import SaltApiError, TooManyRequests
+from saltapi.netapi._http.intake import Intake
 from saltapi.netapi._http.sockets import set_options
+from saltapi.netapi._http.unfinished import Unfinished
 from saltapi.netapi.rest_asgi.answers import as_clients_know
+from saltapi.netapi.rest_asgi.environ import believed
+from saltapi.netapi.rest_asgi.reception import RECEPTION, Reception, received, refuse
 from saltapi.netapi.rest_asgi.streams import ABORT, FRAMES
 from saltapi.process import tls
 
@@ -30,11 +36,16 @@ log = logging.getLogger(__name__)
 HEAD_TIMEOUT_SECONDS = 15.0
 """How long the head of a request may take to come, and a connection may wait for its next one."""
 HEADERS_LIMIT = 100
+LINGER_SECONDS = 2.0
+"""How long a client that still sends may read why its connection was not taken."""
+PIPELINED_BYTES = 4 * KIB
+"""What a request counts for that waits for the answer to another one of its connection."""
 ONCE = frozenset({b"content-length", b"content-type", b"host", b"x-auth-token"})
 """Headers that have one value, or the request means different things to different readers."""
+BODY_HEADERS = frozenset({b"content-length", b"transfer-encoding"})
 REFUSAL_HEAD = (
     b"Content-Type: application/json\r\nContent-Length: %d\r\nX-Request-Id: %b\r\n"
-    b"X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    b"X-Content-Type-Options: nosniff\r\nConnection: close\r\n%b\r\n"
 )
 MALFORMED = "The request is malformed."
 TOO_LARGE = "The head of the request is larger than {} bytes."
@@ -50,7 +61,10 @@ class Protocol(HttpToolsProtocol):
     """One connection."""
 
     head_limit_bytes: int
+    unfinished: Unfinished
     """Set by `limited`."""
+    _intake: Intake | None = None
+    """What comes in; None on a connection that is not taken."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -70,15 +84,27 @@ class Protocol(HttpToolsProtocol):
             set_options(connection)
         common_name = tls.common_name(transport.get_extra_info("peercert"))
         self.app_state = {**self.app_state, "client_common_name": common_name}
-        self._expect_head()
+        peer = self.client[0] if self.client else ""
+        try:
+            self._intake = Intake(
+                self.unfinished, peer, self._end_request, is_paused=lambda: self.flow.read_paused
+            )
+        except TooManyRequests as error:
+            self._turn_away(error)
+        else:
+            self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._stop_timer()
+        if self._intake is not None:
+            self._intake.close()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what has come; a field that does not end is no reason to wait for its end."""
+        if self._intake is None or self._intake.is_refused:
+            return
         self._unparsed_bytes += len(data)
         if self._head_timer is None and (self.cycle is None or self.cycle.response_complete):
             self._expect_head()
@@ -88,11 +114,16 @@ class Protocol(HttpToolsProtocol):
         if self._unparsed_bytes > self.head_limit_bytes:
             self._refusal = (431, TOO_LARGE.format(self.head_limit_bytes))
             self.send_400_response("")
+        if self._is_begun or self.pipeline:
+            self._intake.take(len(data))
 
     def on_message_begin(self) -> None:
         """Begin a request."""
         super().on_message_begin()
-        self.scope["extensions"] = {ABORT: {"abort": self.transport.abort}}
+        assert self._intake is not None  # noqa: S101 - what comes otherwise is dropped
+        reception = Reception(self._intake.drop)
+        extensions = {ABORT: {"abort": self.transport.abort}, RECEPTION: reception}
+        self.scope["extensions"] = extensions  # type: ignore[typeddict-item]
         self._head_bytes = 0
         self._seen.clear()
         self._in_head = self._is_begun = True
@@ -130,6 +161,13 @@ class Protocol(HttpToolsProtocol):
         self._unparsed_bytes = 0
         self._stop_timer()
         super().on_headers_complete()
+        assert self._intake is not None  # noqa: S101 - what comes otherwise is dropped
+        if self.pipeline and not self._intake.take(PIPELINED_BYTES):
+            raise HeadRefused
+        scope: Any = self.scope
+        if "path" in scope and not self._seen.isdisjoint(BODY_HEADERS):
+            _, environ = believed(scope, self.unfinished.limits.trusted_proxies)
+            self._intake.begin_body(environ["REMOTE_ADDR"])
 
     def on_body(self, body: bytes) -> None:
         """Take a piece of the body."""
@@ -140,24 +178,67 @@ class Protocol(HttpToolsProtocol):
         """End the request."""
         self._unparsed_bytes = 0
         self._is_begun = False
+        if self._intake is not None:
+            self._intake.complete(waits=bool(self.pipeline))
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """Go on; of a request that was answered before its end nothing more is kept."""
+        if self._intake is not None:
+            try:
+                self._intake.come_back()
+            except TooManyRequests:
+                self.transport.close()
+            if self._is_begun and not self._in_head and self.cycle.response_complete:
+                self._intake.drop()
+        super().on_response_complete()
+        if self._intake is not None and not self._is_begun and not self.pipeline:
+            self._intake.complete()
+
+    def handle_websocket_upgrade(self) -> None:
+        """Become a WebSocket."""
+        if self._intake is not None:
+            self._intake.leave()
+        super().handle_websocket_upgrade()
+
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        assert self._intake is not None  # noqa: S101 - what comes otherwise is dropped
+        app = received(cycle, app, self._intake.leave)
         super()._start_asgi_task(cycle, as_clients_know(cycle, app))
+
+    def _end_request(self, error: SaltApiError) -> None:
+        """Let the request that comes end with *error*, if there is one that can be answered."""
+        log.info("%s: %d %s", self.client, error.status, error)
+        in_body = self._is_begun and not self._in_head
+        if in_body and not self.cycle.response_started:
+            refuse(self.cycle, error)
+        else:
+            self._stop_timer()
+            self.transport.close()
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - uvicorn's words
         """Refuse what is no request, or has too large a head, in JSON."""
         self._stop_timer()
         if self.transport.is_closing():
             return
-        status, sentence = self._refusal
+        if self.cycle is None or self.cycle.response_complete:
+            self._write_refusal(*self._refusal)
+        self.transport.close()
+
+    def _write_refusal(self, status: int, sentence: str, fields: bytes = b"") -> None:
         body = formats.dump_json({"status": status, "return": sentence})
         request_id = secrets.token_hex(8)
         log.info("%s: %d %s request=%s", self.client, status, sentence, request_id)
-        if self.cycle is None or self.cycle.response_complete:
-            head = REFUSAL_HEAD % (len(body), request_id.encode())
-            self.transport.write(STATUS_LINE[status] + head + body)
-        self.transport.close()
+        head = REFUSAL_HEAD % (len(body), request_id.encode(), fields)
+        self.transport.write(STATUS_LINE[status] + head + body)
+
+    def _turn_away(self, error: SaltApiError) -> None:
+        """Refuse the connection; what comes on it is dropped."""
+        retry = b"Retry-After: %d\r\n" % (error.retry_after_seconds or 0)
+        self._write_refusal(error.status, str(error), retry)
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _count(self, size: int) -> None:
         self._head_bytes += size
@@ -182,9 +263,10 @@ class Protocol(HttpToolsProtocol):
             self._head_timer = None
 
 
-def limited(head_limit_bytes: int) -> type[Protocol]:
-    """Return the protocol with this limit on the head of a request."""
-    return type("LimitedProtocol", (Protocol,), {"head_limit_bytes": head_limit_bytes})
+def limited(head_limit_bytes: int, unfinished: Unfinished) -> type[Protocol]:
+    """Return the protocol with this limit on the head of a request, counted in *unfinished*."""
+    limits = {"head_limit_bytes": head_limit_bytes, "unfinished": unfinished}
+    return type("LimitedProtocol", (Protocol,), limits)
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):

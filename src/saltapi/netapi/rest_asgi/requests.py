@@ -17,10 +17,12 @@ from saltapi.engine.engine import Engine
 from saltapi.engine.sessions.caller import Caller
 from saltapi.errors import BadRequest, BodyTooLarge
 from saltapi.netapi._http import answers
-from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
+from saltapi.netapi._http.bodies import DRAINED_BYTES, STRANGERS, TOO_LARGE, decoded
+from saltapi.netapi.rest_asgi.reception import drop_rest, is_paced
 from saltapi.types import Session
 
 BODY_TIMEOUT_SECONDS = 300.0
+"""How long a body may take, where the server does not look at its pace."""
 
 CALLERS = "saltapi.callers"
 """Where the scope of a request has who asks, by token."""
@@ -145,8 +147,9 @@ async def read_body(request: Request) -> bytes:
     """
     if not hasattr(request.state, "raw_body"):
         limit_bytes = request.app.state.engine.section.max_request_body_size
+        seconds = None if is_paced(request.scope) else BODY_TIMEOUT_SECONDS
         try:
-            async with asyncio.timeout(BODY_TIMEOUT_SECONDS):
+            async with asyncio.timeout(seconds):
                 request.state.raw_body = await _read(request, limit_bytes)
         except TimeoutError:
             raise BadRequest("The body took too long to come.") from None
@@ -159,17 +162,49 @@ async def read_body(request: Request) -> bytes:
 async def _read(request: Request, limit_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
+    allowed, sentence = limit_bytes, TOO_LARGE
+    strangers_bytes = engine_of(request).config.api_stranger_body_bytes
+    is_known = strangers_bytes >= limit_bytes
+    announced = request.headers.get("Content-Length", "")
+    expected = int(announced) if announced.isdecimal() else 0
     async for part in request.stream():
         size += len(part)
-        if size <= limit_bytes:
+        if not is_known and max(size, expected) > strangers_bytes:
+            is_known = True
+            if not await _may_be_long(request):
+                allowed, sentence = strangers_bytes, STRANGERS
+        if size <= allowed:
             parts.append(part)
         else:  # read to its end, so that a client that still sends gets to read the answer
             parts.clear()
-        if size > limit_bytes + DRAINED_BYTES:
+            drop_rest(request.scope)
+        if size > allowed + DRAINED_BYTES:
             break
-    if size > limit_bytes:
-        raise BodyTooLarge(f"The body is larger than {limit_bytes} bytes.")
+    if size > allowed:
+        raise BodyTooLarge(sentence.format(allowed))
     return b"".join(parts)
+
+
+async def _may_be_long(request: Request) -> bool:
+    """
+    Return whether a body may be as long as bodies may be at all.
+
+    It may with a session, and where who it is stands in the body, or in how it is signed.
+
+    Raises:
+        AddressRefused, AuthenticationFailed, MasterUnavailable: The request has a token, and that
+            is no session's now.
+    """
+    engine = engine_of(request)
+    section = engine.section
+    path = request.scope["path"].removeprefix(request.scope["saltapi.base"])
+    takes_hooks = section.webhook_disable_auth or section.webhook_secrets
+    if path == "/run" or (takes_hooks and f"{path}/".startswith(f"{section.webhook_url}/")):
+        return True
+    if not token_of(request):
+        return False
+    await caller_of(request)
+    return True
 
 
 async def decoded_body(request: Request) -> Any:

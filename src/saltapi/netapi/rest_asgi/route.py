@@ -21,8 +21,8 @@ from saltapi.netapi.rest_asgi.requests import (
     decoded_body,
     read_body,
 )
+from saltapi.netapi.rest_asgi.streams import STREAM_TYPES
 
-STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 SCHEMA_REFERENCE = "#/components/schemas/{model}"
 
 

@@ -10,16 +10,20 @@ from pathlib import Path
 import uvicorn
 
 from saltapi import seldom
-from saltapi.config import EngineConfig, RestAsgiConfig
+from saltapi.config import KIB, EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http import serving, websockets
 from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
+from saltapi.netapi._http.unfinished import Limits, Unfinished
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
 from saltapi.process import socket_activation, tls
 from saltapi.process.descriptors import listening_on, quiet_about_descriptors
 from saltapi.process.listening import tcp_socket, unix_socket
 from saltapi.types import Opts
+
+READ_BYTES = 256 * KIB
+"""What asyncio reads at once."""
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -44,9 +48,10 @@ class Server:
         self._sockets = sockets
         self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
         context = tls.context_of(self._section, name)
+        self.unfinished = Unfinished(self._limits(opts))
         self._config = uvicorn.Config(
             self.application,
-            http=limited(self._section.max_request_head_size),
+            http=limited(self._section.max_request_head_size, self.unfinished),
             ws=WebSocketProtocol,
             backlog=self._section.socket_queue_size,
             lifespan="on",
@@ -111,6 +116,11 @@ class Server:
         if self._config.ssl is not None:
             tls.context_of(self._section, self._name)  # raises where the files cannot be used
             tls.load_pair(self._config.ssl, self._section, self._name)
+
+    def _limits(self, opts: Opts) -> Limits:
+        section = self._section
+        request_bytes = section.max_request_body_size + section.max_request_head_size + READ_BYTES
+        return Limits.of(EngineConfig.of(opts), request_bytes, section.trusted_proxies)
 
 
 class _Uvicorn(uvicorn.Server):

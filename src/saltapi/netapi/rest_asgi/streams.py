@@ -20,6 +20,7 @@ ABORT = "saltapi.abort"
 FRAMES = "saltapi.frames"
 """Our server's ASGI extension: a message with bytes under this name sends them as they are. They
 are frames of a WebSocket, made once for all listeners."""
+STREAM_TYPES = ("text/event-stream", "application/x-ndjson")
 LAST_SECONDS = 2.0
 """How long the end of a body may take when the client does not read."""
 

@@ -170,7 +170,8 @@ class Webhook(Resource):
 
     def __init__(self, door: Door) -> None:
         super().__init__(door)
-        self.takes_strangers = door.section.webhook_disable_auth
+        section = door.section
+        self.takes_strangers = section.webhook_disable_auth or bool(section.webhook_secrets)
 
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:

@@ -19,7 +19,7 @@ from typing import Any, NoReturn
 from tornado.httputil import HTTPServerRequest
 from tornado.iostream import StreamClosedError
 from tornado.web import Application as TornadoApplication
-from tornado.web import HTTPError, RequestHandler, stream_request_body
+from tornado.web import HTTPError, RequestHandler
 
 from saltapi import errors, formats, trace
 from saltapi.config import RestTornadoConfig
@@ -29,10 +29,11 @@ from saltapi.engine.sessions.caller import Caller
 from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
-from saltapi.netapi._http.bodies import DRAINED_BYTES, decoded
+from saltapi.netapi._http.bodies import decoded
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
+from saltapi.netapi.rest_tornado.bodies import BodyHandler, NotLoggedIn
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
 from saltapi.types import Opts
@@ -42,10 +43,6 @@ log = logging.getLogger(__name__)
 Handler = Callable[..., Awaitable[Any]]
 
 METHODS = ("GET", "HEAD", "OPTIONS", "POST")
-
-
-class NotLoggedIn(errors.AuthenticationFailed):
-    """The URL is for sessions; who has none is sent to `/login` (302), as Salt's module does."""
 
 
 class Application(TornadoApplication):  # type: ignore[misc]
@@ -116,8 +113,7 @@ def raw(handler: Handler) -> Handler:
     return handler
 
 
-@stream_request_body
-class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
+class BaseSaltAPIHandler(BodyHandler):
     """Base of all URLs: a class is a URL, its methods are named after HTTP's."""
 
     application: Application
@@ -130,8 +126,6 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         """Same as Tornado's."""
         self.trace = trace.Trace()
         self._began_at = time.monotonic()
-        self._parts: list[bytes] = []
-        self._size_bytes = 0
         self._token = ""
         self.environ = environ_of(request)
         """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
@@ -171,11 +165,6 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         values = self.request.query_arguments.get(name)
         return values[0].decode("utf-8", "replace") if values else None
 
-    @property
-    def raw_body(self) -> bytes:
-        """The request's body as it came."""
-        return b"".join(self._parts)
-
     async def body(self) -> Any:
         """
         Return the request's body, decoded by its Content-Type; None if there is none.
@@ -207,6 +196,12 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
 
     # What happens around a handler
 
+    async def prepare(self) -> None:
+        """Begin, before the body has come."""
+        trace.current.set(self.trace)
+        self.application.begin(self)
+        await super().prepare()
+
     def set_default_headers(self) -> None:
         """Set what every answer has."""
         self.set_header("X-Request-Id", self.trace.request_id)
@@ -218,43 +213,21 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         for name, value in answers.cors_headers(origin, self.section.cors_origins).items():
             self.set_header(name, value)
 
-    def prepare(self) -> None:
-        """Begin, before the body has come; one that is far too large is not waited for."""
-        trace.current.set(self.trace)
-        self.application.begin(self)
-        length = self.request.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > self._limit_bytes + DRAINED_BYTES:
-            self.fail(413, str(self._too_large()))
-
-    def data_received(self, chunk: bytes) -> None:
-        """Collect the body; of one that is too large no more than is worth draining."""
-        self._size_bytes += len(chunk)
-        if self._size_bytes <= self._limit_bytes:
-            self._parts.append(chunk)
-            return
-        self._parts.clear()
-        if self._size_bytes > self._limit_bytes + DRAINED_BYTES and not self._finished:
-            self.fail(413, str(self._too_large()))
-
-    @property
-    def _limit_bytes(self) -> int:
-        return self.section.max_request_body_size
-
-    def _check_size(self) -> None:
-        if self._size_bytes > self._limit_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> errors.BodyTooLarge:
-        return errors.BodyTooLarge(f"The body is larger than {self._limit_bytes} bytes.")
+    async def find_token(self) -> str:
+        """Return the session token that the request means; "" without one."""
+        cookie = self.get_cookie(answers.COOKIE)
+        tokens = answers.session_tokens(dict(self.request.headers.items()), cookie)
+        return await self.api.token_among(tokens)
 
     async def answer(self, handler: Handler, path: tuple[str, ...]) -> None:
         """Write what *handler* returns, or the error that it raises."""
+        if self.is_refused:
+            return
+        self.end_body()
         try:
-            self._check_size()
+            self.check_size()
             check_admitted(self.environ, self.section, gives_cookie=self.gives_cookie)
-            cookie = self.get_cookie(answers.COOKIE)
-            tokens = answers.session_tokens(dict(self.request.headers.items()), cookie)
-            self._token = await self.api.token_among(tokens)
+            self._token = await self.find_token()
             if getattr(handler, "is_raw", False):
                 await handler(self, *path)
                 return
@@ -281,8 +254,20 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
         cookie = answers.session_cookie(token, expire, path="/", secure=secure)
         self.add_header("Set-Cookie", cookie.OutputString())
 
-    def fail(self, status: int, sentence: str, error: errors.SaltApiError | None = None) -> None:
-        """Answer with an error in a format that the client accepts, HTML only if it asks."""
+    def fail(
+        self,
+        status: int,
+        sentence: str,
+        error: errors.SaltApiError | None = None,
+        *,
+        lingers: bool = False,
+    ) -> None:
+        """
+        Answer with an error in a format that the client accepts, HTML only if it asks.
+
+        With *lingers* the connection ends a moment later: the client, which still sends, gets to
+        read the answer.
+        """
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), self.trace)
         self.set_status(status)
@@ -292,7 +277,10 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
             self.set_header("Allow", ", ".join(self._allowed()))
         content_type, body = answers.error_body(self.accept, status, sentence, error)
         self.set_header("Content-Type", content_type)
-        self.finish(body)
+        if not lingers:
+            self.finish(body)
+            return
+        self.finish_later(body)
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Write Tornado's own errors (a method that there is not) as ours."""
@@ -310,6 +298,7 @@ class BaseSaltAPIHandler(RequestHandler):  # type: ignore[misc]
     def on_finish(self) -> None:
         """Let go of what the request held."""
         self.application.end(self)
+        self.end_body()
 
     def on_connection_close(self) -> None:
         """Note that nobody waits for the answer."""

@@ -5,7 +5,8 @@ from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS, Writer
 from saltapi.engine.events.streams import SSE_TYPE
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.event_stream import serve_events
-from saltapi.netapi.rest_tornado.door import NotLoggedIn, endpoint, raw
+from saltapi.netapi.rest_tornado.bodies import NotLoggedIn
+from saltapi.netapi.rest_tornado.door import endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
 
 

@@ -12,10 +12,10 @@ from saltapi.config import RestTornadoConfig
 from saltapi.config.webhooks import NotSigned
 from saltapi.lowstate import checked_jid
 from saltapi.netapi._http import answers
+from saltapi.netapi.rest_tornado.bodies import NotLoggedIn
 from saltapi.netapi.rest_tornado.door import (
     Application,
     BaseSaltAPIHandler,
-    NotLoggedIn,
     endpoint,
     raw,
 )
@@ -107,6 +107,8 @@ class TokenSaltAPIHandler(SaltAPIHandler):
 class RunSaltAPIHandler(SaltAPIHandler):
     """`/run`: commands with credentials in each chunk, or else with the session's token."""
 
+    takes_strangers = True
+
     @endpoint
     async def post(self) -> Any:
         """Run a lowstate."""
@@ -180,6 +182,11 @@ class KeysSaltAPIHandler(BaseSaltAPIHandler):
 
 class WebhookSaltAPIHandler(BaseSaltAPIHandler):
     """`/hook`: fire an event."""
+
+    @property
+    def takes_strangers(self) -> bool:  # type: ignore[override]
+        """Whether hooks may come without a session."""
+        return self.section.webhook_disable_auth or bool(self.section.webhook_secrets)
 
     @endpoint
     async def post(self, path: str | None = None) -> Any:

@@ -5,15 +5,16 @@ import contextlib
 import socket
 from collections.abc import Iterator
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from saltapi import seldom
-from saltapi.config import EngineConfig, RestTornadoConfig
+from saltapi.config import KIB, EngineConfig, RestTornadoConfig
 from saltapi.netapi._http import serving
 from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
 from saltapi.netapi._http.sockets import wait_served
+from saltapi.netapi._http.unfinished import Limits, Unfinished
 from saltapi.netapi.rest_tornado.door import Application
+from saltapi.netapi.rest_tornado.reception import BoundedServer
 from saltapi.netapi.rest_tornado.saltnado import get_application
 from saltapi.process import tls
 from saltapi.process.listening import cannot_listen
@@ -21,7 +22,8 @@ from saltapi.types import Opts
 
 SOCKET_TIMEOUT_SECONDS = 15
 """How long the head of a request may take, and a connection may wait for its next one."""
-BODY_TIMEOUT_SECONDS = 300
+READ_AHEAD_BYTES = 256 * KIB
+"""How much more than a body Tornado may have read: a head of 64 KiB, and twice what follows."""
 NO_LIMIT_BYTES = 2**62
 """For Tornado, which would end the connection without a word; our handlers keep the limit."""
 
@@ -47,13 +49,13 @@ class Server:
         self._section = self.application.section
         self._sockets = sockets
         self._stop_seconds = EngineConfig.of(opts).api_shutdown_timeout
-        self._http = HTTPServer(
+        self._http = BoundedServer(
             self.application,
             ssl_options=tls.context_of(self._section, self._name),
             idle_connection_timeout=SOCKET_TIMEOUT_SECONDS,
-            body_timeout=BODY_TIMEOUT_SECONDS,
             max_body_size=NO_LIMIT_BYTES,
         )
+        self.unfinished = self._http.unfinished = Unfinished(self._limits(opts))
 
     @property
     def url(self) -> str:
@@ -82,6 +84,11 @@ class Server:
         """Read certificates and secrets again; connections that are open keep the old ones."""
         self.application.engine.reload()
         self._http.ssl_options = tls.context_of(self._section, self._name)
+
+    def _limits(self, opts: Opts) -> Limits:
+        section = self._section
+        request_bytes = section.max_request_body_size + READ_AHEAD_BYTES
+        return Limits.of(EngineConfig.of(opts), request_bytes, section.trusted_proxies)
 
 
 @contextlib.contextmanager

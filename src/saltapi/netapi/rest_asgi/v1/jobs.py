@@ -15,8 +15,9 @@ from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS, STREAMS, costs
 from saltapi.netapi.rest_asgi.record_streams import document, stream
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession
-from saltapi.netapi.rest_asgi.route import STREAM_TYPES, Route, described, streams
+from saltapi.netapi.rest_asgi.route import Route, described, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
+from saltapi.netapi.rest_asgi.streams import STREAM_TYPES
 from saltapi.netapi.rest_asgi.v1 import job_models as models
 
 router = APIRouter(tags=["jobs"], route_class=Route)

@@ -1,0 +1,131 @@
+"""What comes in on a connection of Tornado's, and who takes it; refused where it is too much."""
+
+import asyncio
+import logging
+import secrets
+import socket
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import Any, Protocol
+
+from tornado.httpserver import HTTPServer
+from tornado.iostream import IOStream, SSLIOStream
+
+from saltapi import formats
+from saltapi.errors import SaltApiError, TooManyRequests
+from saltapi.netapi._http.intake import Intake
+from saltapi.netapi._http.unfinished import Unfinished
+
+log = logging.getLogger(__name__)
+
+HEAD_SECONDS = 0.1
+"""How long a head that has been read may take to be looked at."""
+LINGER_SECONDS = 2.0
+"""How long a client that still sends may read why it was refused."""
+
+
+class Taker(Protocol):
+    """What takes a request while its body comes."""
+
+    def refuse_body(self, error: SaltApiError) -> None:
+        """Answer with *error*, and take no more."""
+
+
+class Reception:
+    """One connection as far as requests come in on it."""
+
+    def __init__(self, unfinished: Unfinished, stream: IOStream, peer: str) -> None:
+        """
+        Args:
+            unfinished: What all connections of the process hold.
+            stream: The connection.
+            peer: The address of whoever is there.
+
+        Raises:
+            TooManyRequests: The address has as many connections as it may have.
+        """
+        self._stream = stream
+        self._loop = asyncio.get_running_loop()
+        self.taker: Taker | None = None
+        """Who takes the body that comes; None while a head comes."""
+        self._refusal: SaltApiError | None = None
+        self.is_paused = False
+        """Whether it is us who do not read at the moment."""
+        self.intake = Intake(unfinished, peer, self._refuse_soon, is_paused=lambda: self.is_paused)
+        self._read: Callable[[Any], int | None] = stream.read_from_fd
+        stream.read_from_fd = self._count
+
+    def begin_body(self, taker: Taker, client: str) -> None:
+        """Note that a body follows, of a request of the address *client*."""
+        self.taker = taker
+        self.intake.begin_body(client)
+        if self._refusal is not None:
+            taker.refuse_body(self._refusal)
+
+    def complete(self) -> None:
+        """Note that a request has come to its end; what was read ahead belongs to the next."""
+        self.taker = None
+        self.intake.complete()
+        ahead_bytes = self._stream._read_buffer_size
+        if ahead_bytes:
+            self.intake.take(ahead_bytes)
+
+    def _count(self, buffer: Any) -> int | None:
+        size_bytes = self._read(buffer)
+        if size_bytes:
+            self.intake.take(size_bytes)
+        return size_bytes
+
+    def _refuse_soon(self, error: SaltApiError) -> None:
+        self._refusal = error
+        self._loop.call_soon(self._refuse, error)  # not in the midst of a read
+
+    def _refuse(self, error: SaltApiError) -> None:
+        if self.taker is not None:
+            self.taker.refuse_body(error)
+        else:  # its head may be there, and in nobody's hands yet
+            self._loop.call_later(HEAD_SECONDS, self._end)
+
+    def _end(self) -> None:
+        if self.taker is None:
+            self._stream.close()
+
+
+class BoundedServer(HTTPServer):  # type: ignore[misc]
+    """Tornado's server, whose connections are counted."""
+
+    unfinished: Unfinished
+    """What they hold; to be set before it serves."""
+
+    def handle_stream(self, stream: IOStream, address: Any) -> None:
+        """Take a connection, if its address may have one more."""
+        is_local = stream.socket.family not in {socket.AF_INET, socket.AF_INET6}
+        try:
+            stream.reception = Reception(self.unfinished, stream, "" if is_local else address[0])
+        except TooManyRequests as error:
+            _turn_away(stream, error)
+            return
+        super().handle_stream(stream, address)
+
+    def on_close(self, server_conn: Any) -> None:
+        """Note that a connection has ended, or has become a stream."""
+        server_conn.stream.reception.intake.close()
+        super().on_close(server_conn)
+
+
+def _turn_away(stream: IOStream, error: TooManyRequests) -> None:
+    """Refuse a connection, with a sentence unless it would be TLS."""
+    if isinstance(stream, SSLIOStream):
+        stream.close()
+        return
+    request_id = secrets.token_hex(8)
+    log.info("%d %s request=%s", error.status, error, request_id)
+    body = formats.dump_json({"status": error.status, "return": str(error)})
+    head = (
+        f"HTTP/1.1 {error.status} {HTTPStatus(error.status).phrase}\r\n"
+        f"Content-Type: {formats.JSON_TYPE}\r\nContent-Length: {len(body)}\r\n"
+        f"Retry-After: {error.retry_after_seconds}\r\nX-Request-Id: {request_id}\r\n"
+        "X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n"
+    )
+    stream.write(head.encode() + body)
+    asyncio.get_running_loop().call_later(LINGER_SECONDS, stream.close)
