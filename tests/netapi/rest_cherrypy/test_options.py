@@ -6,6 +6,7 @@ import logging
 import re
 import socket
 import struct
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,11 +15,12 @@ from typing import Any
 import pytest
 import yaml
 
-from saltapi.config import MIB, RestCherrypyConfig
+from saltapi.config import MIB, RestCherrypyConfig, ServiceSection
 from saltapi.engine.sessions.addresses import user_allowed
 from saltapi.errors import CannotStart
 from saltapi.netapi._http.logs import ACCESS, open_logs
 from saltapi.netapi.rest_cherrypy.app import urls
+from saltapi.netapi.rest_cherrypy.door import Door
 from tests.netapi.rest_cherrypy.doors import WsgiDoor, serving
 from tests.waiting import eventually, scaled
 from tests.wire import send
@@ -378,37 +380,45 @@ def test_socket_queue_size(option: str) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
-def test_thread_pool(threads: int) -> None:
+def test_thread_pool(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many requests as `thread_pool` says are worked on at the same time, and no more."""
-    with serving(thread_pool=threads) as server, ThreadlessClients(server.bind_addr) as clients:
-        slow = [clients.begin() for _ in range(threads)]
+    go_on, answer = threading.Event(), Door.answer
+
+    def slow(*arguments: Any) -> Any:
+        go_on.wait(scaled(60))
+        return answer(*arguments)
+
+    monkeypatch.setattr(Door, "answer", slow)
+    with serving(thread_pool=threads) as server, ManyClients(server.bind_addr) as clients:
+        for _ in range(threads):
+            clients.begin()
         eventually(lambda: server.requests.idle == 0)
-        waiting = clients.begin(whole=True)
+        waiting = clients.begin()
         waiting.settimeout(0.2)
         with pytest.raises(TimeoutError):
             waiting.recv(1)
-        slow[0].sendall(b"}")
+        go_on.set()
         waiting.settimeout(scaled(20))
 
         assert waiting.recv(12) == b"HTTP/1.1 406"
 
 
-class ThreadlessClients:
-    """Clients whose requests lack their last byte."""
+class ManyClients:
+    """Clients that have sent a request."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._open: list[socket.socket] = []
 
-    def begin(self, *, whole: bool = False) -> socket.socket:
-        """Return a connection on which all of a request but its last byte was sent."""
+    def begin(self) -> socket.socket:
+        """Return a connection on which a request was sent."""
         connection = socket.create_connection(self._address, timeout=scaled(20))
         self._open.append(connection)
         head = "POST /login HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
-        connection.sendall(f"{head}Content-Length: 2\r\n\r\n{'{}' if whole else '{'}".encode())
+        connection.sendall(f"{head}Content-Length: 2\r\n\r\n{{}}".encode())
         return connection
 
-    def __enter__(self) -> "ThreadlessClients":
+    def __enter__(self) -> "ManyClients":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -490,19 +500,27 @@ def test_wrong_value(option: str, value: Any, said: str) -> None:
         RestCherrypyConfig.parse({"port": 1, option: value})
 
 
+OWN_OPTIONS = [
+    name
+    for name in RestCherrypyConfig.option_names()
+    if name not in ServiceSection.option_names() or name == "port"
+]
+"""Those of all modules are on another page, and are tested for all of them."""
+
+
 def test_every_option_has_a_test() -> None:
-    """No option of the section is without a test in this directory."""
+    """No option of the section is without a test in this directory; but those of all modules."""
     of_all = [HERE.parent / f"test_{name}.py" for name in ("secrets", "signed_hooks")]
     files = [*HERE.glob("test_*.py"), HERE.parents[1] / "process" / "test_tls.py", *of_all]
     text = "".join(path.read_text() for path in files)
 
-    assert [] == [name for name in RestCherrypyConfig.option_names() if name not in text]
+    assert [] == [name for name in OWN_OPTIONS if name not in text]
 
 
 PAGE = (HERE.parents[2] / "docs" / "rest_cherrypy.md").read_text()
 
 
-@pytest.mark.parametrize("name", RestCherrypyConfig.option_names())
+@pytest.mark.parametrize("name", OWN_OPTIONS)
 def test_documentation_of_options(name: str) -> None:
     """The module's page has every option with its default."""
     fields = RestCherrypyConfig.model_fields.items()

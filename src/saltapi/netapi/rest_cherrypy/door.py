@@ -152,13 +152,13 @@ class Door(Application[RestCherrypyConfig]):
         try:
             environ = {**cherrypy.request.wsgi_environ, "wsgi.input": cherrypy.request.rfile}
             cherrypy.request.saltapi_body = read_body(environ, self.section.max_request_body_size)
+            self._add_cors_headers()
             check_admitted(
                 environ,
                 self.section,
                 takes_cookies=self.section.enable_sessions,
                 gives_cookie=resource.gives_cookie,
             )
-            self._add_cors_headers()
             is_raw = getattr(handler, "is_raw", False)
             if not is_raw and self.wants_app():
                 return self.serve_app()  # whatever the page keeps in its parameters
