@@ -22,6 +22,7 @@ from saltapi.formats.bodies import (
     plain,
     quality,
 )
+from saltapi.formats.large import dump_json_in_parts, is_large
 
 __all__ = [
     "DEPTH_LIMIT_LEVELS",
@@ -34,8 +35,10 @@ __all__ = [
     "YAML_TYPE",
     "decode",
     "dump_json",
+    "dump_json_in_parts",
     "dump_yaml",
     "encode",
+    "is_large",
     "load_json",
     "negotiate",
     "plain",

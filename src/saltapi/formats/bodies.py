@@ -233,7 +233,9 @@ def load_text(body: bytes) -> Any:
         return text
 
 
-def decode(content_type: str, body: bytes, *, reads_arguments: bool = True) -> Any:
+def decode(
+    content_type: str, body: bytes, *, reads_arguments: bool = True, is_hook: bool = False
+) -> Any:
     """
     Return the value in *body*.
 
@@ -241,6 +243,7 @@ def decode(content_type: str, body: bytes, *, reads_arguments: bool = True) -> A
         content_type: The header; its parameters are ignored.
         body: What was sent.
         reads_arguments: Whether `arg` and `kwarg` of a form are read; as `load_form`.
+        is_hook: Whether it may be anything, also no form where it is called one.
 
     Raises:
         NotAcceptable: Bodies of this type are not taken (406, as in 0.8.4).
@@ -260,7 +263,21 @@ def decode(content_type: str, body: bytes, *, reads_arguments: bool = True) -> A
             "Content type not supported: send the body as application/json, application/x-yaml,"
             " application/x-www-form-urlencoded or text/plain, and say so in Content-Type."
         )
+    if load is loaders[FORM_TYPE] and not is_hook and _is_no_form(body):
+        raise BadRequest(MISLABELLED)
     return load(body)
+
+
+def _is_no_form(body: bytes) -> bool:
+    """Return whether *body* looks like what was sent without saying that it is no form."""
+    text = body.strip()
+    return text[:1] in {b"[", b"{"} or (bool(text) and b"=" not in text)
+
+
+MISLABELLED = (
+    "The body is no form, and Content-Type says that it is one, as curl does by itself: send JSON"
+    " with the header Content-Type: application/json."
+)
 
 
 def encode(media_type: str, value: Any) -> bytes:

@@ -245,6 +245,24 @@ def test_hook(client: Client) -> None:
     assert 405 == client.send("GET", "/hook").status
 
 
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b'[{"client": "local", "tgt": "*", "fun": "test.ping"}]',
+        b' {"client": "local", "tgt": "*", "fun": "test.arg", "arg": ["a=b&c=d"]}',
+        b"client: local",
+    ],
+)
+def test_json_that_is_called_a_form(client: Client, raw: bytes) -> None:
+    """JSON that `curl -d` calls a form is 400, and what to say is in the sentence; not in hooks."""
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.send("POST", "/", headers=form, raw=raw)
+
+    assert 400 == answer.status
+    assert "Content-Type: application/json" in answer.value()["return"]
+    assert b'{"success": true}' == client.send("POST", "/hook", headers=form, raw=raw).body
+
+
 def test_stats(client: Client) -> None:
     """Statistics that are not collected are an empty mapping."""
     assert {} == client.value("GET", "/stats")

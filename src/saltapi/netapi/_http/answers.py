@@ -152,7 +152,9 @@ def error_body(
     body: dict[str, Any] = {"status": status, "return": sentence}
     if error is not None and error.completed:
         body["completed"] = list(error.completed)
-    return media_type, formats.encode(media_type, body)
+    if media_type == formats.YAML_TYPE:
+        return media_type, formats.dump_yaml(body)
+    return media_type, formats.dump_json_in_parts(body)
 
 
 def wants_gzip(accept_encoding: str | None, size_bytes: int) -> bool:

@@ -26,13 +26,14 @@ IN_THREAD_FROM_BYTES = 4 * KIB
 """Larger bodies are decoded in a thread: the loop serves others meanwhile."""
 
 
-async def decoded(content_type: str, body: bytes, *, reads_arguments: bool = True) -> Any:
+async def decoded(
+    content_type: str, body: bytes, *, reads_arguments: bool = True, is_hook: bool = False
+) -> Any:
     """Same as `formats.decode`, for an event loop: what takes long is done in a thread."""
+    options = {"reads_arguments": reads_arguments, "is_hook": is_hook}
     if len(body) < IN_THREAD_FROM_BYTES:
-        return formats.decode(content_type, body, reads_arguments=reads_arguments)
-    return await asyncio.to_thread(
-        formats.decode, content_type, body, reads_arguments=reads_arguments
-    )
+        return formats.decode(content_type, body, **options)
+    return await asyncio.to_thread(formats.decode, content_type, body, **options)
 
 
 def read_body(environ: "WSGIEnvironment", limit_bytes: int) -> bytes:

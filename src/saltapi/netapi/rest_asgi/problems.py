@@ -2,11 +2,14 @@
 Errors as answers: problem documents (RFC 9457) below `/v1`, elsewhere as rest_cherrypy has them.
 """
 
+import asyncio
 import traceback
+from collections.abc import Mapping
 from typing import Any
 
 from starlette.requests import HTTPConnection
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from saltapi import errors, formats, trace
 from saltapi.masking import redact
@@ -76,15 +79,37 @@ def error_response(connection: HTTPConnection, error: errors.SaltApiError) -> Re
     of_v1 = speaks_problems(connection)
     status = status_of(type(error), of_v1=of_v1)
     accept = connection.headers.get("Accept")
-    if of_v1:
-        content_type, body = _problem_body(accept, status, error)
-    else:
-        content_type, body = answers.error_body(accept, status, str(error), error)
     headers = {
         **getattr(connection.state, "headers", {}),
         **answers.error_headers(status, error),
     }
+    if error.completed:  # the results that were there before it
+        return _LateResponse(accept, status, error, headers, of_v1=of_v1)
+    content_type, body = _body(accept, status, error, of_v1=of_v1)
     return Response(body, status, {**headers, "Content-Type": content_type})
+
+
+class _LateResponse(Response):
+    """An error whose body may be large, and is written in a thread when it is sent."""
+
+    def __init__(
+        self,
+        accept: str | None,
+        status: int,
+        error: errors.SaltApiError,
+        headers: Mapping[str, str],
+        *,
+        of_v1: bool,
+    ) -> None:
+        super().__init__(None, status, headers)
+        self._make = lambda: _body(accept, status, error, of_v1=of_v1)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send it."""
+        content_type, self.body = await asyncio.to_thread(self._make)
+        self.headers["Content-Type"] = content_type
+        self.headers["Content-Length"] = str(len(self.body))
+        await super().__call__(scope, receive, send)
 
 
 def unexpected(connection: HTTPConnection) -> Response:
@@ -121,6 +146,14 @@ def problem(error: errors.SaltApiError, status: int | None = None) -> dict[str, 
     return found
 
 
+def _body(
+    accept: str | None, status: int, error: errors.SaltApiError, *, of_v1: bool
+) -> tuple[str, bytes]:
+    if of_v1:
+        return _problem_body(accept, status, error)
+    return answers.error_body(accept, status, str(error), error)
+
+
 def _problem_body(accept: str | None, status: int, error: errors.SaltApiError) -> tuple[str, bytes]:
     document = problem(error, status)
     try:
@@ -129,4 +162,4 @@ def _problem_body(accept: str | None, status: int, error: errors.SaltApiError) -
         media_type = formats.JSON_TYPE
     if media_type == formats.YAML_TYPE:
         return PROBLEM_YAML_TYPE, formats.dump_yaml(document)
-    return PROBLEM_TYPE, formats.dump_json(document)
+    return PROBLEM_TYPE, formats.dump_json_in_parts(document)

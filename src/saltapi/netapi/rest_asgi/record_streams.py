@@ -10,6 +10,7 @@ from starlette.responses import Response, StreamingResponse
 from saltapi import errors, formats
 from saltapi.engine.operations.runs import Run
 from saltapi.netapi._http import answers
+from saltapi.netapi._http.encoding import encoded
 from saltapi.netapi.rest_asgi.problems import problem, status_of
 
 SSE_TYPE = "text/event-stream"
@@ -55,7 +56,7 @@ def stream(
     return StreamingResponse(parts(), headers=head)
 
 
-def document(
+async def document(
     request: Request,
     value: dict[str, Any],
     headers: dict[str, str] | None = None,
@@ -63,7 +64,7 @@ def document(
 ) -> Response:
     """Return *value* in the format that the client accepts."""
     media_type = request.state.media_type
-    body = formats.encode(media_type, value)
+    body = await encoded(media_type, value)
     return Response(body, status, {**(headers or {}), "Content-Type": media_type})
 
 
@@ -83,4 +84,6 @@ async def run_answer(request: Request, run: Run) -> Response:
     if media_type in {SSE_TYPE, NDJSON_TYPE}:
         return stream(media_type, run.records(), headers)
     found = await run.document()
-    return document(request, {**found, "results": [plain(r) for r in found["results"]]}, headers)
+    return await document(
+        request, {**found, "results": [plain(r) for r in found["results"]]}, headers
+    )

@@ -207,9 +207,11 @@ async def _may_be_long(request: Request) -> bool:
     return True
 
 
-async def decoded_body(request: Request) -> Any:
+async def decoded_body(request: Request, *, is_hook: bool = False) -> Any:
     """
     Return the request's body, decoded by its Content-Type; None if there is none.
+
+    That of a hook (*is_hook*) may be anything, also no form where it is called one.
 
     Raises:
         BodyTooLarge, NotAcceptable, BadRequest
@@ -217,4 +219,4 @@ async def decoded_body(request: Request) -> Any:
     raw = await read_body(request)
     if not raw:
         return None
-    return await decoded(request.headers.get("Content-Type", ""), raw)
+    return await decoded(request.headers.get("Content-Type", ""), raw, is_hook=is_hook)

@@ -6,6 +6,7 @@ against the declared model, and what the handler returns is written as the clien
 is checked before anything else. `OpenAPI` describes all formats of what is declared once.
 """
 
+import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Annotated, Any
 
@@ -16,6 +17,7 @@ from starlette.datastructures import Headers
 
 from saltapi import formats
 from saltapi.errors import SaltApiError
+from saltapi.netapi._http.encoding import YAML_IN_THREAD_FROM_BYTES
 from saltapi.netapi.rest_asgi.requests import (
     caller_of,
     decoded_body,
@@ -75,7 +77,7 @@ class Route(APIRoute):
             if media_type == formats.YAML_TYPE and (
                 response.headers.get("Content-Type") == formats.JSON_TYPE
             ):
-                response.body = formats.dump_yaml(formats.load_json(bytes(response.body)))
+                response.body = await _as_yaml(bytes(response.body))
                 response.headers["Content-Type"] = media_type
                 response.headers["Content-Length"] = str(len(response.body))
             return response
@@ -96,6 +98,17 @@ async def _body_value(request: Request) -> Any:
     except SaltApiError:
         await caller_of(request)
         raise
+
+
+async def _as_yaml(body: bytes) -> bytes:
+    """Return JSON as YAML."""
+
+    def changed() -> bytes:
+        return formats.dump_yaml(formats.load_json(body))
+
+    if len(body) < YAML_IN_THREAD_FROM_BYTES:
+        return changed()
+    return await asyncio.to_thread(changed)
 
 
 def streams(endpoint: Any) -> Any:

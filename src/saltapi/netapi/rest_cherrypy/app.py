@@ -181,7 +181,7 @@ class Webhook(Resource):
             cherrypy.response.headers["Cache-Control"] = "private"
         token, peer = self.door.token, self.door.peer
         headers, body = dict(cherrypy.request.headers), cherrypy.request.saltapi_body
-        decode = self.door.decoder()
+        decode = self.door.decoder(is_hook=True)
 
         async def event(shown: dict[str, str]) -> dict[str, Any]:
             return hook_event(body, await asyncio.to_thread(decode), shown, peer)

@@ -136,13 +136,17 @@ class Door(Application[RestCherrypyConfig]):
         Raises:
             BodyTooLarge, NotAcceptable, BadRequest
         """
-        return self.decoder()()
+        return self.decoder(is_hook=False)()
 
-    def decoder(self) -> Callable[[], Any]:
-        """Return what decodes the request's body as `body` does, in whichever thread."""
+    def decoder(self, *, is_hook: bool) -> Callable[[], Any]:
+        """
+        Return what decodes the request's body as `body` does, in whichever thread.
+
+        That of a hook (*is_hook*) may be anything, also no form where it is called one.
+        """
         raw: bytes = cherrypy.request.saltapi_body
         content_type = cherrypy.request.headers.get("Content-Type", "")
-        return lambda: formats.decode(content_type, raw) if raw else None
+        return lambda: formats.decode(content_type, raw, is_hook=is_hook) if raw else None
 
     # What an answer has
 

@@ -53,6 +53,7 @@ class BodyHandler(RequestHandler):  # type: ignore[misc]
         sentence: str,
         error: errors.SaltApiError | None = None,
         *,
+        written: tuple[str, bytes] | None = None,
         lingers: bool = False,
     ) -> None:
         """Answer with an error."""

@@ -30,6 +30,7 @@ from saltapi.masking import redact
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import decoded
+from saltapi.netapi._http.encoding import encoded
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
@@ -165,11 +166,12 @@ class BaseSaltAPIHandler(BodyHandler):
         values = self.request.query_arguments.get(name)
         return values[0].decode("utf-8", "replace") if values else None
 
-    async def body(self) -> Any:
+    async def body(self, *, is_hook: bool = False) -> Any:
         """
         Return the request's body, decoded by its Content-Type; None if there is none.
 
-        Forms are taken as they are: their values stay texts.
+        Forms are taken as they are: their values stay texts. The body of a hook (*is_hook*) may be
+        anything, also no form where it is called one.
 
         Raises:
             NotAcceptable, BadRequest
@@ -178,7 +180,7 @@ class BaseSaltAPIHandler(BodyHandler):
         if not raw:
             return None
         content_type = self.request.headers.get("Content-Type", "")
-        return await decoded(content_type, raw, reads_arguments=False)
+        return await decoded(content_type, raw, reads_arguments=False, is_hook=is_hook)
 
     async def caller(self) -> Caller:
         """
@@ -238,11 +240,11 @@ class BaseSaltAPIHandler(BodyHandler):
             if isinstance(value, bytes):
                 self.finish(value)
             else:
-                await self._write(media_type, await _encoded(media_type, value))
+                await self._write(media_type, await encoded(media_type, value, flow_leaves=True))
         except NotLoggedIn:
             self.redirect("/login")
         except errors.SaltApiError as error:
-            self.fail(error.status, str(error), error)
+            await self._fail_with_results(error)
         except Exception:
             log.exception("An unexpected error occurred. %s", self.trace)
             sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
@@ -260,13 +262,19 @@ class BaseSaltAPIHandler(BodyHandler):
         sentence: str,
         error: errors.SaltApiError | None = None,
         *,
+        written: tuple[str, bytes] | None = None,
         lingers: bool = False,
     ) -> None:
         """
         Answer with an error in a format that the client accepts, HTML only if it asks.
 
-        With *lingers* the connection ends a moment later: the client, which still sends, gets to
-        read the answer.
+        Args:
+            status: The HTTP status.
+            sentence: What the client is told.
+            error: The error, if it is one of ours.
+            written: Type and bytes of the body, if it has been written already.
+            lingers: Whether the connection ends a moment later: the client, which still sends,
+                gets to read the answer.
         """
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), self.trace)
@@ -275,12 +283,23 @@ class BaseSaltAPIHandler(BodyHandler):
             self.set_header(name, value)
         if status == 405:
             self.set_header("Allow", ", ".join(self._allowed()))
-        content_type, body = answers.error_body(self.accept, status, sentence, error)
+        if written is None:
+            written = answers.error_body(self.accept, status, sentence, error)
+        content_type, body = written
         self.set_header("Content-Type", content_type)
-        if not lingers:
+        if lingers:
+            self.finish_later(body)
+        else:
             self.finish(body)
-            return
-        self.finish_later(body)
+
+    async def _fail_with_results(self, error: errors.SaltApiError) -> None:
+        """Answer with an error; the results that were there before may be large."""
+        written = None
+        if error.completed:
+            written = await asyncio.to_thread(
+                answers.error_body, self.accept, error.status, str(error), error
+            )
+        self.fail(error.status, str(error), error, written=written)
 
     def write_error(self, status_code: int, **_: Any) -> None:
         """Write Tornado's own errors (a method that there is not) as ours."""
@@ -373,9 +392,3 @@ def _in_order(accept: str | None) -> Sequence[str]:
         return next((i for i, name in enumerate(ranges) if name in names), len(ranges))
 
     return sorted(formats.OUTPUT_TYPES, key=position)
-
-
-async def _encoded(media_type: str, value: Any) -> bytes:
-    if media_type == formats.YAML_TYPE:  # slow, and in Python: the loop must go on meanwhile
-        return await asyncio.to_thread(formats.dump_yaml, value, flow_leaves=True)
-    return formats.dump_json(value)

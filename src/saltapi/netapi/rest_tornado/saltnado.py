@@ -200,7 +200,7 @@ class WebhookSaltAPIHandler(BaseSaltAPIHandler):
         }
 
         async def event(headers: dict[str, str]) -> dict[str, Any]:
-            post = await self.body()
+            post = await self.body(is_hook=True)
             return {"post": {} if post is None else post, "get": query, "headers": headers}
 
         try:

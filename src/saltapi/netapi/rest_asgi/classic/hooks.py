@@ -48,7 +48,7 @@ async def _fire(request: Request, tag: list[str]) -> Response:
 
     async def event(headers: dict[str, str]) -> dict[str, Any]:
         named = {name.title(): text for name, text in headers.items()}
-        return hook_event(body, await decoded_body(request), named, peer)
+        return hook_event(body, await decoded_body(request, is_hook=True), named, peer)
 
     await engine.api.hook(
         tag,

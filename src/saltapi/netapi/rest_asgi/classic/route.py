@@ -6,7 +6,6 @@ URL, what the client accepts; then the handler, which asks for the session befor
 the body says.
 """
 
-import asyncio
 import copy
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -22,6 +21,7 @@ from saltapi.engine.limits.requests import RequestClass
 from saltapi.engine.operations.api import Api
 from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import answers
+from saltapi.netapi._http.encoding import encoded
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.protection import costs
 from saltapi.netapi.rest_asgi.requests import (
@@ -177,10 +177,7 @@ def add_header(connection: HTTPConnection, name: str, text: str) -> None:
 async def answered(request: Request, value: Any, status: int = 200) -> Response:
     """Return the response that says *value* in the format that the client likes best."""
     media_type = request.state.media_type
-    if media_type == formats.YAML_TYPE:  # slow, and in Python: the loop must go on meanwhile
-        body = await asyncio.to_thread(formats.dump_yaml, value)
-    else:
-        body = formats.dump_json(value)
+    body = await encoded(media_type, value)
     headers = {**getattr(request.state, "headers", {}), "Content-Type": media_type}
     return Response(body, status, headers)
 

@@ -153,4 +153,4 @@ async def make_event_ticket(request: Request, engine: TheEngine, session: TheSes
     ticket, expire = await engine.tickets.make(session)
     root = request.scope.get("saltapi.base", "")
     found = {"ticket": ticket, "expires": expire, "url": f"{root}/v1/events?ticket={ticket}"}
-    return document(request, found, {"Cache-Control": "no-store"})
+    return await document(request, found, {"Cache-Control": "no-store"})

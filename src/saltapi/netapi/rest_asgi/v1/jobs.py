@@ -84,7 +84,7 @@ async def list_jobs(
         until=_seconds(until),
     )
     found = await listing.page(engine.jobs, session, wanted, limit=limit, cursor=cursor)
-    return document(request, {"jobs": found.jobs, "cursor": found.cursor})
+    return await document(request, {"jobs": found.jobs, "cursor": found.cursor})
 
 
 @router.get(
@@ -119,7 +119,7 @@ async def get_job(
     if wait:
         await engine.jobs.wait(session, job, wait)
     found = await job_records.document(engine.jobs, session, job, returns=returns)
-    return document(request, found)
+    return await document(request, found)
 
 
 @router.get(
@@ -187,7 +187,7 @@ async def end_job(request: Request, engine: TheEngine, session: TheSession, jid:
     job = await engine.jobs.get(session, jid)
     outcomes = await termination.end(engine.jobs, session, job)
     found = {"jid": jid, "state": str(job.state), "outcomes": outcomes}
-    return document(request, found)
+    return await document(request, found)
 
 
 @router.post(
