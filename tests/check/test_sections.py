@@ -352,3 +352,64 @@ def test_unclear_names(home: Home, capsys: pytest.CaptureFixture[str], module: s
     assert f"warning  {module}.api_acl: ops {unclear} file:ops or pam:ops." in lines
     if module == "rest_asgi":
         assert f"error    {module}.event_acl: bob {unclear} file:bob or pam:bob." in lines
+
+
+@pytest.mark.parametrize(
+    ("module", "section", "expected"),
+    [
+        (
+            "rest_cherrypy",
+            {"audit_required": True},
+            "error    rest_cherrypy.audit_required needs an audit_log: the path of a file.",
+        ),
+        (
+            "rest_tornado",
+            {"metrics_disable_auth": True},
+            "warning  rest_tornado.metrics_disable_auth has no effect without monitoring_urls.",
+        ),
+        (
+            "rest_tornado",
+            {"job_book_jobs": 7},
+            "warning  rest_tornado.job_book_jobs has no effect in this module.",
+        ),
+        (
+            "rest_wsgi",
+            {"event_acl": "own"},
+            "warning  rest_wsgi.event_acl has no effect in this module.",
+        ),
+        (
+            "rest_wsgi",
+            {"monitoring_urls": True, "metrics_disable_auth": True},
+            "ok       rest_wsgi: everybody may read /metrics.",
+        ),
+        (
+            "rest_wsgi",
+            {"audit_log": "/tmp/a.log", "audit_required": True},
+            "ok       rest_wsgi: the audit log is /tmp/a.log; without a line in it nothing runs.",
+        ),
+        ("rest_asgi", {"metrics_disable_auth": True}, "ok       rest_asgi: everybody may read"),
+    ],
+)
+def test_services(
+    home: Home,
+    capsys: pytest.CaptureFixture[str],
+    module: str,
+    section: dict[str, Any],
+    expected: str,
+) -> None:
+    """What is noted and shown of a module's work is said, and which options do nothing."""
+    home.write(**{module: {"port": 8000, "disable_ssl": True, "host": "localhost", **section}})
+    main(["check", "-c", str(home.root)])
+
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"])
+def test_nothing_to_say(home: Home, capsys: pytest.CaptureFixture[str], module: str) -> None:
+    """Of options that are not set nothing is said."""
+    home.write(**{module: {"port": 8000, "host": "localhost"}})
+    main(["check", "-c", str(home.root)])
+    out = capsys.readouterr().out
+
+    assert "has no effect" not in out
+    assert "audit" not in out

@@ -87,8 +87,10 @@ def sections(opts: Opts) -> Iterator[Line]:
             yield Line("error", str(error))
         else:
             yield from _files(name, section, opts)
-            if isinstance(section, config.HttpSection):
+            if isinstance(section, config.ServiceSection):
                 yield from _users(name, section, opts)
+                yield from _services(name, section)
+            if isinstance(section, config.HttpSection):
                 yield from _hooks(name, section, opts)
         written = set(opts[name]) if isinstance(opts[name], dict) else set()
         for option in sorted(written - set(kind.option_names()) - SECTION_OPTIONS):
@@ -130,10 +132,10 @@ def _files(name: str, section: config.Section, opts: Opts) -> Iterator[Line]:
             yield Line("error", f"{name}.{option}: there is no directory for {path}.")
 
 
-def _users(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]:
+def _users(name: str, section: config.ServiceSection, opts: Opts) -> Iterator[Line]:
     """Tell whose names in options could be those of several users."""
     known = UserNames(opts)
-    policies = section.event_acl if isinstance(section, config.RestAsgiConfig) else None
+    policies = section.event_acl
     named = {
         "administrators": section.administrators,
         "event_acl": [n for n in policies if n != "*"] if isinstance(policies, dict) else [],
@@ -142,6 +144,29 @@ def _users(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]
         unclear = known.unclear(names)
         if unclear:
             yield Line("error", f"{name}.{option}: {known.advice(unclear)}")
+
+
+def _services(name: str, section: config.ServiceSection) -> Iterator[Line]:
+    """Tell what is noted and shown of the module's work, and which options do nothing in it."""
+    written = section.model_fields_set
+    if section.audit_required and not section.audit_log:
+        yield Line("error", f"{name}.audit_required needs an audit_log: the path of a file.")
+    elif section.audit_log:
+        needed = "; without a line in it nothing runs" if section.audit_required else ""
+        yield Line("ok", f"{name}: the audit log is {section.audit_log}{needed}.")
+    if section.monitoring_urls and section.metrics_disable_auth:
+        yield Line("ok", f"{name}: everybody may read /metrics.")
+    idle = dict.fromkeys(
+        () if section.monitoring_urls else ("metrics_addresses", "metrics_disable_auth"),
+        "without monitoring_urls",
+    )
+    if not isinstance(section, config.RestAsgiConfig):
+        idle |= dict.fromkeys(("job_book_bytes", "job_book_jobs"), "in this module")
+    if not isinstance(section, config.HttpSection):
+        without = ("administrators", "event_acl", "webhook_secrets")
+        idle |= dict.fromkeys(without, "in this module")
+    for option in sorted(idle.keys() & written):
+        yield Line("warning", f"{name}.{option} has no effect {idle[option]}.")
 
 
 def _hooks(name: str, section: config.HttpSection, opts: Opts) -> Iterator[Line]:
