@@ -1,6 +1,7 @@
 """An event loop in a thread of its own, for code that blocks: one thing lives on it."""
 
 import asyncio
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from typing import Any, Generic, Protocol, TypeVar
@@ -82,7 +83,9 @@ class LoopThread(Generic[ServiceT]):
                     target=loop.run_forever, name="saltapi-client", daemon=True
                 )
                 thread.start()
-                asyncio.run_coroutine_threadsafe(service.start(), loop).result()
+                # What lives on must not belong to the request that happens to be the first.
+                begin = contextvars.Context().run
+                begin(asyncio.run_coroutine_threadsafe, service.start(), loop).result()
                 self._running = loop, service, thread
             return self._running
 

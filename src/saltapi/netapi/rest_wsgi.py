@@ -8,16 +8,20 @@ then reads the master config that the environment variable `SALT_MASTER_CONFIG` 
 
 import http
 import logging
-import time
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from saltapi import config, errors, formats
+from saltapi.engine.monitoring.metrics import CONTENT_TYPE
+from saltapi.engine.sessions.addresses import check_address
 from saltapi.engine.sessions.caller import Caller
+from saltapi.netapi._http import keys, monitoring
 from saltapi.netapi._http.admission import check_readable
-from saltapi.netapi._http.answers import flattened
+from saltapi.netapi._http.answers import UNEXPECTED, flattened
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.cheroot import Server
+from saltapi.netapi._http.exchange import Exchange
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.serving import url_at
 from saltapi.netapi._http.threads import Application
@@ -41,11 +45,23 @@ def __virtual__() -> str | tuple[bool, str]:
     return virtual(__opts__, NAME)
 
 
+@dataclass(slots=True)
+class Answer:
+    """What is answered: *body* is bytes, or a value that is written as JSON."""
+
+    status: int
+    body: Any
+    headers: dict[str, str] = field(default_factory=dict)
+
+
 class RestWsgi(Application[config.RestWsgiConfig]):
     """The WSGI application of one master config."""
 
     def __init__(self, opts: Opts, section: config.RestWsgiConfig) -> None:
         super().__init__(opts, section, NAME)
+        self._urls = {"/"}
+        if section.monitoring_urls:
+            self._urls |= {*monitoring.PROBES, "/metrics"}
 
     def __call__(
         self, environ: "WSGIEnvironment", start_response: "StartResponse"
@@ -53,40 +69,46 @@ class RestWsgi(Application[config.RestWsgiConfig]):
         """Answer one request; everything that goes wrong becomes a JSON error."""
         trace = Trace()
         current.set(trace)
-        started = time.monotonic()
-        headers: dict[str, str] = {}
         believe(environ, self.section.trusted_proxies)
+        exchange = Exchange(self.engine, environ, trace)
+        path = _path(environ)
         try:
-            status, body = 200, {"return": self._run(environ)}
+            answer = self._answer(environ)
         except errors.SaltApiError as error:
-            status, body = error.status, _error_body(error.status, str(error))
-            headers = _error_headers(error)
-            if error.completed:
-                body["completed"] = list(error.completed)
+            exchange.note(error)
+            answer = _error_answer(error)
+            if isinstance(error, errors.MethodNotAllowed):
+                answer.headers["Allow"] = "POST" if path == "/" else "GET, HEAD"
         except Exception:
             log.exception("Request %s ended in an unexpected error.", trace.request_id)
-            status, body = 500, _error_body(500, "An unexpected error occurred")
+            unexpected = errors.SaltApiError(UNEXPECTED)
+            exchange.note(unexpected)
+            answer = _error_answer(unexpected)
+        exchange.end(path if path in self._urls else None, answer.status)
         log.info(
             "%s %s %s %d %.0f ms %s",
             environ.get("REMOTE_ADDR") or "-",
             _printable(environ["REQUEST_METHOD"]),
-            _printable(_path(environ)),
-            status,
-            (time.monotonic() - started) * 1000,
+            _printable(path),
+            answer.status,
+            exchange.seconds * 1000,
             trace,
         )
-        headers["X-Request-Id"] = trace.request_id
-        headers.update(trace.missing_headers())
-        return _respond(environ, start_response, status, body, headers)
+        answer.headers["X-Request-Id"] = trace.request_id
+        answer.headers.update(trace.missing_headers())
+        return _respond(environ, start_response, answer)
 
-    def _run(self, environ: "WSGIEnvironment") -> list[Any]:
+    def _answer(self, environ: "WSGIEnvironment") -> "Answer":
         # The body is read whatever comes of it: left on the connection, it would be taken for the
         # next request.
         body = read_body(environ, self.section.max_request_body_size)
         check_readable(environ)
-        if _path(environ) != "/":
+        path, method = _path(environ), environ["REQUEST_METHOD"]
+        if path not in self._urls:
             raise errors.NotFound("There is only one URL here: POST to /.")
-        if environ["REQUEST_METHOD"] != "POST":
+        if path != "/":
+            return self._watched(environ, path)
+        if method != "POST":
             raise errors.MethodNotAllowed("Only POST is taken here.")
         content_type = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
         if content_type != formats.JSON_TYPE:
@@ -95,8 +117,21 @@ class RestWsgi(Application[config.RestWsgiConfig]):
             raise errors.BadRequest("The body is empty: send a lowstate as JSON.")
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
-        results = self.call(lambda api: api.run(lowstate, Caller(peer)))
-        return flattened(lowstate, results)
+        key = keys.wsgi_keyed(self.engine.idempotency, environ, lowstate)
+        results = self.call(lambda api: api.run(lowstate, Caller(peer), keyed=key))
+        return Answer(200, {"return": flattened(lowstate, results)}, keys.replayed(key))
+
+    def _watched(self, environ: "WSGIEnvironment", path: str) -> "Answer":
+        """Return the answer of a URL of `monitoring_urls`."""
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
+            raise errors.MethodNotAllowed("Only GET is taken here.")
+        peer = environ.get("REMOTE_ADDR", "")
+        check_address(self.section.authorized_ips, peer)
+        if path in monitoring.PROBES:
+            return Answer(*self.thread.call(monitoring.PROBES[path]))
+        token = environ.get("HTTP_X_AUTH_TOKEN", "")
+        text = self.thread.call(lambda engine: monitoring.metrics_text(engine, token, peer))
+        return Answer(200, text, {"Content-Type": CONTENT_TYPE})
 
 
 def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> Iterable[bytes]:
@@ -105,8 +140,8 @@ def application(environ: "WSGIEnvironment", start_response: "StartResponse") -> 
         app = _standalone.get(__opts__)
     except errors.CannotStart as error:
         log.error("%s cannot start: %s", NAME, error)  # noqa: TRY400 - the text says it all
-        body = _error_body(500, "The API's configuration is wrong; its log says what to change.")
-        return _respond(environ, start_response, 500, body, {})
+        sentence = "The API's configuration is wrong; its log says what to change."
+        return _respond(environ, start_response, _error_answer(errors.SaltApiError(sentence)))
     return app(environ, start_response)
 
 
@@ -148,31 +183,28 @@ _standalone = Standalone(_application)
 def _respond(
     environ: "WSGIEnvironment",
     start_response: "StartResponse",
-    status: int,
-    body: dict[str, Any],
-    headers: dict[str, str],
+    answer: Answer,
 ) -> list[bytes]:
-    payload = formats.dump_json(body)
+    payload = answer.body
+    if not isinstance(payload, bytes):
+        payload = formats.dump_json(payload)
     headers = {
-        **headers,
         "Content-Type": formats.JSON_TYPE,
+        **answer.headers,
         "Content-Length": str(len(payload)),
     }
-    start_response(f"{status} {http.HTTPStatus(status).phrase}", list(headers.items()))
+    phrase = http.HTTPStatus(answer.status).phrase
+    start_response(f"{answer.status} {phrase}", list(headers.items()))
     return [b"" if environ["REQUEST_METHOD"] == "HEAD" else payload]
 
 
-def _error_body(status: int, sentence: str) -> dict[str, Any]:
-    return {"status": status, "return": sentence}
-
-
-def _error_headers(error: errors.SaltApiError) -> dict[str, str]:
-    headers = {}
+def _error_answer(error: errors.SaltApiError) -> Answer:
+    answer = Answer(error.status, {"status": error.status, "return": str(error)})
+    if error.completed:
+        answer.body["completed"] = list(error.completed)
     if error.retry_after_seconds is not None:
-        headers["Retry-After"] = str(error.retry_after_seconds)
-    if isinstance(error, errors.MethodNotAllowed):
-        headers["Allow"] = "POST"
-    return headers
+        answer.headers["Retry-After"] = str(error.retry_after_seconds)
+    return answer
 
 
 def _path(environ: "WSGIEnvironment") -> str:

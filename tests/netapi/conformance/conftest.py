@@ -1,12 +1,14 @@
 """The modules that keep the promises in here, one after the other."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 from tests.netapi.conformance.client import MODULES, Client
+from tests.netapi.conformance.engines import ALL_MODULES, Counted, Equipped
 
 
 @pytest.fixture(scope="package", params=MODULES)
@@ -24,3 +26,20 @@ def client(api: ApiServer) -> Client:
 def own(api: ApiServer) -> Client:
     """A session for one test alone, to end it."""
     return Client(api)
+
+
+@pytest.fixture(scope="package", params=ALL_MODULES)
+def equipped(
+    request: pytest.FixtureRequest,
+    master: PrivateMaster,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Equipped]:
+    directory = tmp_path_factory.mktemp("equipped")
+    made = Equipped(master, request.param, directory)
+    with made.server:
+        yield made
+
+
+@pytest.fixture
+def counted(tmp_path: Path) -> Counted:
+    return Counted(tmp_path / "runs")

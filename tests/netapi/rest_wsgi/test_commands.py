@@ -131,9 +131,9 @@ def test_many_at_once(here: Callable[..., Any], login: dict[str, str]) -> None:
 
         barrier = threading.Barrier(count)
 
-        def _run(self, environ: WSGIEnvironment) -> list[Any]:
+        def _answer(self, environ: WSGIEnvironment) -> Any:
             self.barrier.wait(scaled(ANSWER_SECONDS))
-            return super()._run(environ)
+            return super()._answer(environ)
 
     with here(Meeting) as door, ThreadPoolExecutor(count) as clients:
         # Thirty at once are slow: the master's own patience is for one.

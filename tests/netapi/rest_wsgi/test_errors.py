@@ -35,6 +35,7 @@ from tests.netapi.rest_wsgi.serving import JSON, ONE, PING, TOO_LARGE, Door, err
         ({"body": [PING | {"token": 5}]}, error(401, "Invalid token")),
         ({"body": [PING | {"eauth": "file"}]}, error(401, "Authentication needs username")),
         ({"path": "/login"}, error(404, "There is only one URL here: POST to /.")),
+        ({"path": "/livez", "method": "GET"}, error(404, "There is only one URL here: POST to")),
         ({"path": "/%2f"}, error(404, "There is only one URL here: POST to /.")),
         ({"method": "GET"}, error(405, "Only POST is taken here.")),
         ({"method": "PUT", "body": [PING]}, error(405, "Only POST is taken here.")),
@@ -137,7 +138,7 @@ def test_unexpected_error(here: Callable[..., Any], caplog: pytest.LogCaptureFix
     """An error of our own gets 500 without details; the log has them under the request id."""
 
     class Broken(RestWsgi):
-        def _run(self, environ: WSGIEnvironment) -> list[Any]:
+        def _answer(self, environ: WSGIEnvironment) -> Any:
             raise RuntimeError("details")
 
     with here(Broken) as door:

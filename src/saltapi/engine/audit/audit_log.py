@@ -89,6 +89,7 @@ class AuditFile:
         self._is_torn = False
         self._has_failed = False
         self._stop = threading.Event()
+        self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         try:
             self._open()
@@ -98,10 +99,11 @@ class AuditFile:
             ) from error
 
     def start(self) -> None:
-        """Begin to write; idempotent."""
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="saltapi-audit", daemon=True)
-            self._thread.start()
+        """Begin to write; idempotent, from any thread."""
+        with self._starting:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="saltapi-audit", daemon=True)
+                self._thread.start()
 
     def put(self, line: bytes) -> None:
         """Have *line* written soon; it is lost if too many wait already."""
@@ -251,10 +253,11 @@ class AuditLog:
             current: The request's trace.
             facts: What each line of it says: `module`, `address`, `method` and `path`.
         """
-        if self.file is None:
-            return None
-        recorder = RequestRecorder(self, self.file, current, facts)
-        activity.recorder.set(recorder)
+        recorder = None
+        if self.file is not None:
+            self.file.start()  # a refusal may come before anything has started the engine
+            recorder = RequestRecorder(self, self.file, current, facts)
+        activity.recorder.set(recorder)  # also none: threads keep what was set for the last request
         return recorder
 
 

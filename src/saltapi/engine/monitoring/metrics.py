@@ -5,6 +5,7 @@ The engine's objects count in plain integers, which are read when somebody asks.
 user, minion, job or address is ever a label: the number of series does not grow with use.
 """
 
+import threading
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
@@ -207,10 +208,21 @@ class Metrics:
         self._errors: Tally[str] = Tally()
         self.statuses: Tally[int] = Tally()
         """How many requests have been answered, by status."""
+        self._lock = threading.Lock()  # modules that speak WSGI answer in threads
         self.started_at = time.time()
         self.processes = processes
         self._registry.register(_Engine(client, self))
         ProcessCollector(registry=self._registry)
+
+    def begin(self) -> None:
+        """Count a request that is being answered from now on."""
+        with self._lock:
+            self.in_flight += 1
+
+    def end(self) -> None:
+        """Count a request no more that was being answered."""
+        with self._lock:
+            self.in_flight -= 1
 
     def answered(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """
@@ -222,7 +234,8 @@ class Metrics:
             status: The status of the answer.
             seconds: How long it took until the answer began.
         """
-        self.statuses[status] += 1
+        with self._lock:
+            self.statuses[status] += 1
         known = method if method in METHODS else "other"
         where = route or NO_ROUTE
         self._requests.labels(where, known, str(status)).inc()
@@ -230,7 +243,8 @@ class Metrics:
 
     def error(self, code: str) -> None:
         """Count a request that ended with the error *code*."""
-        self._errors[code] += 1
+        with self._lock:
+            self._errors[code] += 1
 
     @property
     def errors(self) -> dict[str, int]:

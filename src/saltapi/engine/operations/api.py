@@ -25,6 +25,7 @@ from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.streams import EventStream, LiveViewStream
+from saltapi.engine.operations import outcomes
 from saltapi.engine.operations.sessions import SessionOperations
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.caller import Caller
@@ -38,7 +39,6 @@ from saltapi.errors import (
     Conflict,
     MalformedAnswer,
     SaltApiError,
-    TooManyRequests,
 )
 from saltapi.formats import arguments
 from saltapi.formats.yaml_loader import Allowance
@@ -243,23 +243,30 @@ class Api(SessionOperations):
             raise BadRequest("The lowstate is empty: send a chunk, or a list of chunks.")
         return commands
 
-    async def run_each(self, value: Any, *, peer: str, token: Any = None) -> list[Any]:
+    async def run_each(
+        self, value: Any, *, peer: str, token: Any = None, keyed: Keyed | None = None
+    ) -> list[Any]:
         """
         Same as `run`, but each chunk stands for itself; rest_tornado's way.
 
         An error takes the place of the result of a chunk that the master refuses or that fails.
         The list ends with the first one whose credentials, or what they permit, do not suffice.
+        With an idempotency key the credentials of all chunks must suffice before the first runs.
 
         Args:
             value: The decoded body: a list of chunks, or one chunk.
             peer: The address that the request comes from.
             token: The session's token, for chunks that have none of their own.
+            keyed: The request's idempotency key, as in `run`.
 
         Raises:
             BadRequest, AddressRefused: Nothing was run.
             Conflict: A chunk's jid is refused, whichever it is (`Jids.claim`); nothing was run.
-            AuthenticationFailed: The same for the credentials of a chunk with a jid.
+            AuthenticationFailed: The same for the credentials of a chunk with a jid, or of any
+                with an idempotency key.
             TooManyRequests: Credentials are not tried now; `completed` holds what was run.
+            AuditUnavailable: The same where it cannot be noted what runs.
+            What `Keyed.reserve` raises.
         """
         self.check_address(peer)
         chunks = lowstate.chunks_from(value)
@@ -267,22 +274,25 @@ class Api(SessionOperations):
             chunks = [c if "token" in c else lowstate.with_token(c, token) for c in chunks]
         commands = await _soon(chunks, _checked_each, self._client.config)
         named = [each for each in commands if isinstance(each, Command) and each.jid]
-        async with AsyncExitStack() as stack:  # strangers are told nothing of jids
-            for each in named:
-                await self._admit(stack, each, peer)
+        async with AsyncExitStack() as stack:
+            reservation: Keyed | None = None
+            if keyed is not None:
+                admitted = [
+                    await self._admit(stack, outcomes.accepted(each), peer) for each in commands
+                ]
+                session = self._session_of(admitted)
+                reservation = await stack.enter_async_context(keyed.once(session, admitted))
+                if reservation.repeated:
+                    return outcomes.kept(reservation)
+                commands = [*reservation.commands]
+            else:  # strangers are told nothing of jids
+                for each in named:
+                    await self._admit(stack, each, peer)
             await self._client.jobs.jids.claim(each.jid for each in named)
-        outcomes: list[Any] = []
-        for command in commands:
-            try:
-                outcomes.append(await self._run_alone(command, peer))
-            except TooManyRequests as error:
-                error.completed = tuple(outcomes)
-                raise
-            except SaltApiError as error:
-                outcomes.append(error)
-                if isinstance(error, AuthenticationFailed | AuthorizationFailed):
-                    break
-        return outcomes
+            found = await outcomes.of_each(commands, lambda each: self._run_alone(each, peer))
+            if reservation is not None:
+                await outcomes.keep(reservation, found)
+        return found
 
     async def listen(
         self, caller: Caller, *, since: str | None = None, tags: Iterable[str] = ()
@@ -385,9 +395,7 @@ class Api(SessionOperations):
             )
         return found[0]
 
-    async def _run_alone(self, command: Command | SaltApiError, peer: str) -> Any:
-        if isinstance(command, SaltApiError):
-            raise command
+    async def _run_alone(self, command: Command, peer: str) -> Any:
         async with AsyncExitStack() as stack:
             return await self._run_one(await self._admit(stack, command, peer), peer)
 

@@ -43,7 +43,7 @@ UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S1
 class _Login:
     """A token made for requests that came with a name and a password."""
 
-    ready: asyncio.Future[Token] = field(repr=False)
+    ready: asyncio.Future[Session] = field(repr=False)
     made_at: float
     users: int = 0
 
@@ -189,7 +189,8 @@ class Sessions:
         key, login = self._login_for(credentials, attempt)
         login.users += 1
         try:
-            yield Credentials(token=await asyncio.shield(login.ready))
+            session = await asyncio.shield(login.ready)
+            yield Credentials(token=session.token, session=session)
         finally:
             login.users -= 1
             if not login.users:
@@ -208,19 +209,16 @@ class Sessions:
         login = self._logins.get(key)
         now = time.monotonic()
         if login is None or now - login.made_at > SHARED_LOGIN_SECONDS:
-            ready: asyncio.Future[Token] = asyncio.ensure_future(self._mk_token(load, attempt))
+            ready = asyncio.ensure_future(self.login(load, attempt=attempt))
             login = self._logins[key] = _Login(ready, now)
         return key, login
-
-    async def _mk_token(self, load: dict[str, Any], attempt: Attempt) -> Token:
-        return (await self.login(load, attempt=attempt)).token
 
     async def _revoke_login(self, login: _Login) -> None:
         await asyncio.wait({login.ready})
         if login.ready.cancelled() or login.ready.exception() is not None:
             return  # there is no token: whoever waited for it has been told
         try:
-            await self.revoke(login.ready.result())
+            await self.revoke(login.ready.result().token)
         except Exception:
             log.exception("A token made for a single command could not be revoked.")
 

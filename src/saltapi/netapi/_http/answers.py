@@ -27,7 +27,7 @@ IN_THREAD_FROM_BYTES = 64 * KIB
 ERROR_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE, formats.HTML_TYPE)
 HTML_PAGE_TYPE = "text/html;charset=utf-8"
 UNEXPECTED = "An unexpected error occurred"
-EXPOSED_HEADERS = "X-Auth-Token, X-Request-Id, X-Salt-Missing"
+EXPOSED_HEADERS = "X-Auth-Token, X-Request-Id, X-Salt-Missing, Idempotency-Replayed"
 STREAM_HEADERS = {
     "Cache-Control": "no-cache",
     "Connection": "keep-alive",

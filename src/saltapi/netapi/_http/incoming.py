@@ -31,7 +31,7 @@ CHUNK_FRAMING_BYTES = 16 * KIB
 chunk costs time, and those of one byte cost more than anything else that a stranger can send."""
 CHUNK_FRAMING_SHARE = 4
 
-ONCE = {b"Content-Length", b"Content-Type", b"Host", b"X-Auth-Token"}
+ONCE = {b"Content-Length", b"Content-Type", b"Host", b"Idempotency-Key", b"X-Auth-Token"}
 """Headers that have one value, or the request means different things to different readers."""
 
 

@@ -77,7 +77,8 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     api.state.engine = engine
     prefix = section.root_prefix.rstrip("/")
     classic.add_routes(api.router, section)
-    api.include_router(operations.router, prefix=prefix)
+    if section.monitoring_urls:
+        api.include_router(operations.router, prefix=prefix)
     api.include_router(documentation.router, prefix=prefix)
     for router in ROUTERS:
         api.include_router(router, prefix=f"{prefix}/v1")

@@ -1,4 +1,4 @@
-"""The header `Idempotency-Key`: it makes a command safe to send again."""
+"""The header `Idempotency-Key`, as FastAPI has it."""
 
 from typing import Annotated, Any
 
@@ -6,15 +6,12 @@ from fastapi import Header, Request, Response
 
 from saltapi.engine.store.idempotency import Keyed
 from saltapi.engine.store.request_keys import KEY_LIMIT_CHARACTERS
-from saltapi.errors import BadRequest
-
-NAME = "Idempotency-Key"
-REPLAYED = "Idempotency-Replayed"
+from saltapi.netapi._http import keys
 
 KeyHeader = Annotated[
     str | None,
     Header(
-        alias=NAME,
+        alias=keys.KEY_HEADER,
         max_length=KEY_LIMIT_CHARACTERS + 2,
         description="A text of yours that is new for each command. Sent again with the same key,"
         " the command does not run again: the answer is that of the first time.",
@@ -44,20 +41,12 @@ def keyed(request: Request, body: Any) -> Keyed | None:
     Raises:
         BadRequest: There are several keys, or it cannot be one.
     """
-    values = request.headers.getlist(NAME)
-    if not values:
-        return None
-    if len(values) > 1:
-        raise BadRequest(f"Send one {NAME}, not {len(values)}.")
-    engine = request.app.state.engine
-    found: Keyed = engine.idempotency.keyed(
-        values[0], request.method, request.url.path, request.url.query, body
-    )
-    return found
+    url, values = request.url, request.headers.getlist(keys.KEY_HEADER)
+    idempotency = request.app.state.engine.idempotency
+    return keys.keyed(idempotency, values, request.method, url.path, url.query, body)
 
 
 def mark(response: Response, key: Keyed | None) -> Response:
     """Return *response*, with the header that says so if it answers a repeat."""
-    if key is not None and key.repeated:
-        response.headers[REPLAYED] = "true"
+    response.headers.update(keys.replayed(key))
     return response

@@ -18,7 +18,8 @@ from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.admission import check_admitted
-from saltapi.netapi._http.logs import log_access, loggable_path
+from saltapi.netapi._http.exchange import WEBSOCKET, Exchange
+from saltapi.netapi._http.logs import log_access
 from saltapi.netapi._http.origins import check_handshake
 from saltapi.netapi.rest_asgi.environ import believed
 from saltapi.netapi.rest_asgi.paths import located
@@ -29,9 +30,7 @@ from saltapi.netapi.rest_asgi.ticketed import with_token
 
 log = logging.getLogger(__name__)
 
-EXPOSED_HEADERS = (
-    f"{answers.EXPOSED_HEADERS}, Idempotency-Replayed, Location, Retry-After, X-Salt-Jid"
-)
+EXPOSED_HEADERS = f"{answers.EXPOSED_HEADERS}, Location, Retry-After, X-Salt-Jid"
 COMPRESSED_TYPES = ("application/json", "application/x-yaml", "application/problem", "text/html")
 DENIAL = "websocket.http.response"
 """The ASGI extension by which a WebSocket is refused with an answer of ours."""
@@ -65,28 +64,16 @@ class Middleware:
         if scope.get("method") == "HEAD":
             inner |= {"method": "GET", "saltapi.head": True}
         inner["app"] = self._app
-        began_at = time.monotonic()
-        recorder = self._engine.audit.record(
-            current,
-            module=self._engine.name,
-            address=environ["REMOTE_ADDR"],
-            method=str(scope.get("method", "WEBSOCKET")),
-            path=loggable_path(environ),
+        exchange = Exchange(
+            self._engine, environ, current, method=str(scope.get("method", WEBSOCKET))
         )
-        metrics = self._engine.metrics
-        metrics.in_flight += 1
         try:
             await self._engine.start()  # already done where the server speaks lifespan
             await self._answer(inner, environ, receive, answer)
         finally:
-            metrics.in_flight -= 1
-            if recorder is not None:
-                recorder.finish(None if answer.status == NOT_ANSWERED else int(answer.status))
-            status = NO_ANSWER if answer.status == NOT_ANSWERED else int(answer.status)
-            method = str(scope.get("method", "WEBSOCKET"))
-            seconds = (answer.began_at or time.monotonic()) - began_at
-            metrics.answered(route_of(inner), method, status, seconds)
-            log_access(environ, answer.status, time.monotonic() - began_at)
+            status = None if answer.status == NOT_ANSWERED else int(answer.status)
+            exchange.end(route_of(inner), status, answer.after_seconds)
+            log_access(environ, answer.status, exchange.seconds)
 
     async def _answer(
         self, scope: Scope, environ: dict[str, Any], receive: Receive, answer: "_Answer"
@@ -118,8 +105,6 @@ class Middleware:
 
 
 NOT_ANSWERED = "-"
-NO_ANSWER = 499
-"""What requests are counted as whose client left before there was an answer, as nginx does."""
 
 
 def trace_context(scope: Scope) -> trace.TraceContext:
@@ -152,15 +137,16 @@ class _Answer:
         self._names_server = engine.section.server_header
         self._start: Message | None = None
         self._can_say_why = scope["type"] == "http" or DENIAL in (scope.get("extensions") or {})
-        self.began_at: float | None = None
-        """When the answer began, on the monotonic clock."""
+        self._made_at = time.monotonic()
+        self.after_seconds: float | None = None
+        """How long it took until the answer began."""
 
     async def send(self, message: Message) -> None:
         """Send one ASGI message."""
         kind = message["type"]
         if kind in {"http.response.start", "websocket.http.response.start", "websocket.accept"}:
             self.status = str(message.get("status", 101))
-            self.began_at = time.monotonic()
+            self.after_seconds = time.monotonic() - self._made_at
             self._add_headers(message)
             if kind == "http.response.start" and self._may_compress(message):
                 self._start = message

@@ -6,10 +6,9 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, Field
 
 from saltapi.engine.monitoring import metrics
-from saltapi.engine.monitoring.health import is_ready
-from saltapi.engine.sessions.addresses import address_allowed
+from saltapi.netapi._http import monitoring
 from saltapi.netapi.rest_asgi.protection import costs
-from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, caller_of
+from saltapi.netapi.rest_asgi.requests import Peer, TheEngine, token_of
 from saltapi.netapi.rest_asgi.route import described
 
 router = APIRouter(tags=["operations"])
@@ -78,17 +77,8 @@ async def livez() -> Alive:
 @costs(None)
 async def readyz(engine: TheEngine, response: Response) -> Readiness:
     """Look at the master, its event bus and the function workers. Needs no session."""
-    checks = await engine.health.checks()
-    ready = is_ready(checks)
-    if not ready:
-        response.status_code = 503
-    return Readiness(
-        ready=ready,
-        checks={
-            name: Checked(ok=check.ok, required=check.required, details=check.detail)
-            for name, check in checks.items()
-        },
-    )
+    response.status_code, value = await monitoring.readyz(engine)
+    return Readiness.model_validate(value)
 
 
 @router.get(
@@ -102,9 +92,5 @@ async def readyz(engine: TheEngine, response: Response) -> Readiness:
 @costs(None)
 async def read_metrics(request: Request, engine: TheEngine, peer: Peer) -> Response:
     """Return the numbers. Needs a session unless the config lets the address in without one."""
-    section = engine.section
-    listed = bool(section.metrics_addresses) and address_allowed(section.metrics_addresses, peer)
-    if not (section.metrics_disable_auth or listed):
-        await caller_of(request)
-    text = await engine.shared_metrics.text()
+    text = await monitoring.metrics_text(engine, token_of(request), peer)
     return Response(text, headers={"Content-Type": metrics.CONTENT_TYPE})

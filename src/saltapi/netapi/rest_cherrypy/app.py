@@ -26,6 +26,7 @@ from saltapi.netapi.rest_cherrypy.application import application
 from saltapi.netapi.rest_cherrypy.door import Door, endpoint
 from saltapi.netapi.rest_cherrypy.files import App, Favicon, Static
 from saltapi.netapi.rest_cherrypy.listening import Events, WebsocketEndpoint
+from saltapi.netapi.rest_cherrypy.monitoring import Livez, Metrics, Readyz
 from saltapi.netapi.rest_cherrypy.resource import Nowhere, Resource
 from saltapi.netapi.rest_cherrypy.router import Router
 from saltapi.netapi.rest_cherrypy.stats import Stats
@@ -46,7 +47,8 @@ class LowDataAdapter(Resource):
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate with the session's token."""
         caller, body = self._caller(), self.door.body()
-        results = self.door.call(lambda api: api.run(body, caller))
+        key = self.door.keyed(body)
+        results = self.door.call(lambda api: api.run(body, caller, keyed=key))
         return {"return": flattened(body, results)}
 
 
@@ -105,12 +107,15 @@ class Run(LowDataAdapter):
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate."""
         body, peer = self.door.body(), self.door.peer
-        results = self.door.call(lambda api: api.run(body, Caller(peer)))
+        key = self.door.keyed(body)
+        results = self.door.call(lambda api: api.run(body, Caller(peer), keyed=key))
         return {"return": flattened(body, results)}
 
 
 class Minions(Resource):
     """`/minions`: look at minions, start jobs."""
+
+    below = "/{mid}"
 
     @endpoint
     def GET(self, *path: str, mid: str | None = None) -> Any:
@@ -125,13 +130,16 @@ class Minions(Resource):
         """Start jobs and return at once, with links to them (202)."""
         self._path_argument(tuple(filter(None, path)), "minion id")
         caller, body = self._caller(), self.door.body()
-        jobs = self.door.call(lambda api: api.start(body, caller))
+        key = self.door.keyed(body)
+        jobs = self.door.call(lambda api: api.start(body, caller, keyed=key))
         cherrypy.response.status = 202
         return started_jobs(jobs, self.door.path(""))
 
 
 class Jobs(Resource):
     """`/jobs`: the job cache."""
+
+    below = "/{jid}"
 
     @endpoint
     def GET(self, *path: str, jid: str | None = None, timeout: str = "") -> Any:  # noqa: ARG002
@@ -145,6 +153,8 @@ class Jobs(Resource):
 
 class Keys(Resource):
     """`/keys`: look at minion keys, make new ones."""
+
+    below = "/{mid}"
 
     @endpoint
     def GET(self, *path: str, mid: str | None = None) -> Any:
@@ -167,6 +177,8 @@ class Keys(Resource):
 
 class Webhook(Resource):
     """`/hook`: fire an event."""
+
+    below = "/{tag}"
 
     def __init__(self, door: Door) -> None:
         super().__init__(door)
@@ -228,6 +240,8 @@ def urls(section: RestCherrypyConfig) -> dict[str, type[Resource]]:
         section.app_path: App,
         section.webhook_url: Webhook,
     }
+    if section.monitoring_urls:
+        found |= {"/livez": Livez, "/readyz": Readyz, "/metrics": Metrics}
     if section.static:
         found[section.static_path] = Static
     if section.enable_sessions:

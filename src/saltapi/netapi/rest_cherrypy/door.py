@@ -10,7 +10,6 @@ import functools
 import http.cookies
 import inspect
 import logging
-import time
 import traceback
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,12 @@ import cherrypy
 
 from saltapi import errors, formats, trace
 from saltapi.config import RestCherrypyConfig
+from saltapi.engine.store.idempotency import Keyed
 from saltapi.masking import redact
-from saltapi.netapi._http import answers
+from saltapi.netapi._http import answers, keys
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import read_body
+from saltapi.netapi._http.exchange import Exchange
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.threads import Application
@@ -38,6 +39,8 @@ Handler = Callable[..., Any]
 log = logging.getLogger(__name__)
 
 PREFLIGHT_SECONDS = 1400
+EXCHANGE = "saltapi.exchange"
+"""Where the WSGI environ has the `Exchange`."""
 
 
 class Door(Application[RestCherrypyConfig]):
@@ -56,9 +59,10 @@ class Door(Application[RestCherrypyConfig]):
         """Answer one request and log it, without the tokens that its URL may hold."""
         current = trace.Trace()
         trace.current.set(current)
-        started = time.monotonic()
         status = "-"
         believe(environ, self.section.trusted_proxies)
+        exchange = Exchange(self.engine, environ, current)
+        environ[EXCHANGE] = exchange
 
         def noting_start_response(line: str, headers: Any, *rest: Any) -> Any:
             nonlocal status
@@ -67,10 +71,13 @@ class Door(Application[RestCherrypyConfig]):
             return start_response(line, [*headers, *own.items()], *rest)
 
         assert self.application is not None  # noqa: S101 - set before anybody is let in
+        assert self.router is not None  # noqa: S101 - set with the other
+        route = self.router.template(environ.get("SCRIPT_NAME", ""), environ.get("PATH_INFO", ""))
         try:
             return self.application(environ, noting_start_response)
         finally:
-            log_access(environ, status, time.monotonic() - started)
+            exchange.end(route, int(status) if status.isdigit() else None)
+            log_access(environ, status, exchange.seconds)
 
     def is_known(self, environ: "WSGIEnvironment") -> bool:
         """
@@ -148,6 +155,20 @@ class Door(Application[RestCherrypyConfig]):
         content_type = cherrypy.request.headers.get("Content-Type", "")
         return lambda: formats.decode(content_type, raw, is_hook=is_hook) if raw else None
 
+    def keyed(self, body: Any) -> Keyed | None:
+        """
+        Return what stands for the request with its idempotency key; None if it has none.
+
+        The answer has the header that says so if it is that of a request before.
+
+        Raises:
+            BadRequest: It cannot be a key.
+        """
+        environ = cherrypy.request.wsgi_environ
+        key = keys.wsgi_keyed(self.engine.idempotency, environ, body)
+        cherrypy.request.saltapi_key = key
+        return key
+
     # What an answer has
 
     def answer(self, handler: Handler, resource: Any, path: Any, query: Any) -> Any:
@@ -171,6 +192,8 @@ class Door(Application[RestCherrypyConfig]):
                 return handler(*arguments.args, **arguments.kwargs)
             media_type = formats.negotiate(accept)
             value = handler(*arguments.args, **arguments.kwargs)
+            key = getattr(cherrypy.request, "saltapi_key", None)
+            cherrypy.response.headers.update(keys.replayed(key))
         except errors.SaltApiError as error:
             return self.error(error.status, str(error), error)
         except cherrypy.CherryPyException:
@@ -178,20 +201,22 @@ class Door(Application[RestCherrypyConfig]):
         except Exception:
             log.exception("An unexpected error occurred. %s", trace.current.get())
             sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
-            return self.error(500, redact(sentence))
+            return self.error(500, redact(sentence), errors.SaltApiError(sentence))
         if isinstance(value, bytes):
             return value
-        return self._written(media_type, formats.encode(media_type, value))
+        return self.written(media_type, formats.encode(media_type, value))
 
     def error(self, status: int, sentence: str, error: errors.SaltApiError | None = None) -> bytes:
         """Return an error's body in a format that the client accepts, HTML only if it asks."""
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), trace.current.get())
+        if error is not None:
+            cherrypy.request.wsgi_environ[EXCHANGE].note(error)
         cherrypy.response.status = status
         cherrypy.response.headers.update(answers.error_headers(status, error))
         # CherryPy may have stopped reading headers before it came to this one.
         accept = cherrypy.request.wsgi_environ.get("HTTP_ACCEPT")
-        return self._written(*answers.error_body(accept, status, sentence, error))
+        return self.written(*answers.error_body(accept, status, sentence, error))
 
     def set_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
@@ -213,7 +238,9 @@ class Door(Application[RestCherrypyConfig]):
         asked = request.get("Access-Control-Request-Method")
         if asked and headers.get("Access-Control-Allow-Origin"):
             headers["Access-Control-Allow-Methods"] = "GET, POST"
-            headers["Access-Control-Allow-Headers"] = "Content-Type, X-Auth-Token, X-Requested-With"
+            headers["Access-Control-Allow-Headers"] = (
+                "Content-Type, Idempotency-Key, X-Auth-Token, X-Requested-With"
+            )
             headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
         headers.pop("Content-Type", None)
         return b""
@@ -232,7 +259,8 @@ class Door(Application[RestCherrypyConfig]):
             and answers.wants_page(cherrypy.request.headers.get("Accept"))
         )
 
-    def _written(self, content_type: str, body: bytes) -> bytes:
+    def written(self, content_type: str, body: bytes) -> bytes:
+        """Return *body*, compressed if the client takes that, and set the headers for it."""
         headers = cherrypy.response.headers
         headers["Content-Type"] = content_type
         headers["X-Content-Type-Options"] = "nosniff"

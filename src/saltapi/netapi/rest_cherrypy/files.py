@@ -14,6 +14,8 @@ from saltapi.netapi.rest_cherrypy.resource import Resource
 class Static(Resource):
     """`static_path`: the files below `static`."""
 
+    below = "/{path}"
+
     @endpoint
     @raw
     def GET(self, *path: str, **_query: Any) -> Any:
@@ -27,6 +29,8 @@ class Static(Resource):
 
 class App(Resource):
     """`app_path`: the single-page app, whatever follows in the URL."""
+
+    below = "/{path}"
 
     @endpoint
     @raw

@@ -21,6 +21,8 @@ STREAM_HEADERS = {"Content-Type": CLASSIC.media_type, **answers.STREAM_HEADERS}
 class _Listening(Resource):
     """What both have in common: where the token comes from."""
 
+    below = "/{token}"
+
     def _token(self, path: tuple[str, ...], query: dict[str, Any]) -> str:
         """
         Return the session token: of the headers or cookie, else of the URL if that is allowed.

@@ -14,6 +14,8 @@ class Resource:
 
     gives_cookie = False
     """Whether an answer may have the session cookie."""
+    below = ""
+    """What may follow in the URL, as in a template: `/{jid}`."""
     takes_strangers = False
     """Whether a body may be long before it is known whose it is: that stands in the body."""
 

@@ -24,6 +24,7 @@ class Router:
             nowhere: The resource for every other path.
         """
         self._prefix = _segments(prefix)
+        self._paths = {resource: prefix.rstrip("/") + path for path, resource in table.items()}
         self._table = {_segments(path): resource for path, resource in table.items()}
         self._nowhere = nowhere
         self._longest = max(map(len, self._table))
@@ -62,6 +63,12 @@ class Router:
                 # An encoded slash is part of a name; cheroot leaves it as it is.
                 return resource, [text.replace("%2F", "/") for text in segments[length:]]
         return self._nowhere, []
+
+    def template(self, script_name: str, path: str) -> str | None:
+        """Return the template of the URL at *path*, None if there is nothing."""
+        resource, rest = self.find(script_name, path)
+        known = self._paths.get(resource)
+        return known and known.rstrip("/") + resource.below if rest else known
 
 
 def _segments(path: str) -> tuple[str, ...]:

@@ -10,9 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-import time
 import traceback
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NoReturn
 
@@ -26,17 +24,20 @@ from saltapi.config import RestTornadoConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.operations.api import Api
 from saltapi.engine.sessions.caller import Caller
+from saltapi.engine.store.idempotency import Keyed
 from saltapi.masking import redact
-from saltapi.netapi._http import answers
+from saltapi.netapi._http import answers, keys
 from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.bodies import decoded
 from saltapi.netapi._http.encoding import encoded
+from saltapi.netapi._http.exchange import Exchange, template
 from saltapi.netapi._http.logs import log_access, one_line, without_token
 from saltapi.netapi._http.proxies import believe
 from saltapi.netapi._http.sockets import DetachedSocket
 from saltapi.netapi.rest_tornado.bodies import BodyHandler, NotLoggedIn
 from saltapi.netapi.rest_tornado.requests import environ_of
 from saltapi.netapi.rest_tornado.streams import detached_socket
+from saltapi.process import lifecycle
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
@@ -69,13 +70,11 @@ class Application(TornadoApplication):  # type: ignore[misc]
         super().__init__(handlers, default_handler_class=nowhere)
         self.opts = opts
         self.section = section
-        self.engine = Engine(opts, section, name)
+        self.engine = Engine(opts, section, name, processes=lifecycle.processes)
         """To be started on the loop that serves."""
         self.in_flight: set[BaseSaltAPIHandler] = set()
         self._idle = asyncio.Event()
         self._idle.set()
-        self.statuses: Counter[int] = Counter()
-        self.started_at = time.time()
 
     def begin(self, handler: "BaseSaltAPIHandler") -> None:
         """Note that a request is being answered."""
@@ -122,15 +121,24 @@ class BaseSaltAPIHandler(BodyHandler):
     """Whether an answer may have the session cookie."""
 
     def __init__(
-        self, application: Application, request: HTTPServerRequest, **options: Any
+        self,
+        application: Application,
+        request: HTTPServerRequest,
+        *,
+        route: str | None = None,
+        **options: Any,
     ) -> None:
-        """Same as Tornado's."""
+        """Same as Tornado's; *route* is the template of the URL."""
         self.trace = trace.Trace()
-        self._began_at = time.monotonic()
+        self._route = route
+        self._is_complete = False
+        self._key: Keyed | None = None
         self._token = ""
         self.environ = environ_of(request)
         """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
         believe(self.environ, application.section.trusted_proxies)
+        self.exchange = Exchange(application.engine, self.environ, self.trace)
+        """The request and its answer, for the audit log and the metrics."""
         super().__init__(application, request, **options)
 
     # What a request has
@@ -154,6 +162,11 @@ class BaseSaltAPIHandler(BodyHandler):
     def token(self) -> str:
         """The session token of the request: from a header before the cookie; "" without one."""
         return self._token
+
+    @property
+    def route(self) -> str | None:
+        """The template of the URL; None if there is none."""
+        return self._route and template(self._route, whole=any(self.path_args or ()))
 
     @property
     def accept(self) -> str | None:
@@ -181,6 +194,27 @@ class BaseSaltAPIHandler(BodyHandler):
             return None
         content_type = self.request.headers.get("Content-Type", "")
         return await decoded(content_type, raw, reads_arguments=False, is_hook=is_hook)
+
+    def keyed(self, body: Any) -> Keyed | None:
+        """
+        Return what stands for the request with its idempotency key; None if it has none.
+
+        The answer has the header that says so if it is that of a request before.
+
+        Raises:
+            BadRequest: There are several keys, or it cannot be one.
+        """
+        request = self.request
+        values = request.headers.get_list(keys.KEY_HEADER)
+        self._key = keys.keyed(
+            self.application.engine.idempotency,
+            values,
+            request.method,
+            request.path,
+            request.query,
+            body,
+        )
+        return self._key
 
     async def caller(self) -> Caller:
         """
@@ -226,6 +260,7 @@ class BaseSaltAPIHandler(BodyHandler):
         if self.is_refused:
             return
         self.end_body()
+        self._is_complete = True
         try:
             self.check_size()
             check_admitted(self.environ, self.section, gives_cookie=self.gives_cookie)
@@ -235,20 +270,22 @@ class BaseSaltAPIHandler(BodyHandler):
                 return
             media_type = formats.negotiate(self.accept, _in_order(self.accept))
             value = await handler(self, *path)
-            for name, missing in self.trace.missing_headers().items():
-                self.set_header(name, missing)
+            for name, text in (self.trace.missing_headers() | keys.replayed(self._key)).items():
+                self.set_header(name, text)
             if isinstance(value, bytes):
                 self.finish(value)
             else:
-                await self._write(media_type, await encoded(media_type, value, flow_leaves=True))
-        except NotLoggedIn:
+                body = await encoded(media_type, value, flow_leaves=True)
+                await self.write_body(media_type, body)
+        except NotLoggedIn as error:
+            self.exchange.note(error)
             self.redirect("/login")
         except errors.SaltApiError as error:
             await self._fail_with_results(error)
         except Exception:
             log.exception("An unexpected error occurred. %s", self.trace)
             sentence = traceback.format_exc() if self.section.debug else answers.UNEXPECTED
-            self.fail(500, redact(sentence))
+            self.fail(500, redact(sentence), errors.SaltApiError(sentence))
 
     def hand_cookie(self, token: str, expire: float | None) -> None:
         """Hand the browser its session token, until *expire* (epoch seconds); None takes it."""
@@ -278,6 +315,8 @@ class BaseSaltAPIHandler(BodyHandler):
         """
         level = logging.WARNING if status >= 500 or self.section.debug else logging.INFO
         log.log(level, "%d %s %s", status, one_line(without_token(sentence)), self.trace)
+        if error is not None:
+            self.exchange.note(error)
         self.set_status(status)
         for name, value in answers.error_headers(status, error).items():
             self.set_header(name, value)
@@ -320,15 +359,17 @@ class BaseSaltAPIHandler(BodyHandler):
         self.end_body()
 
     def on_connection_close(self) -> None:
-        """Note that nobody waits for the answer."""
+        """Note that nobody waits for the answer; a request that was not complete gets none."""
+        if not self._is_complete:
+            self.exchange.end(self.route, self.get_status() if self.is_refused else None)
         super().on_connection_close()
         self.application.end(self)
 
     def log_end(self) -> None:
         """Write the line that the request ends with, and count it."""
         status = self.get_status()
-        self.application.statuses[status] += 1
-        log_access(self.environ, str(status), time.monotonic() - self._began_at)
+        self.exchange.end(self.route, status)
+        log_access(self.environ, str(status), self.exchange.seconds)
 
     async def hand_over(self) -> DetachedSocket | None:
         """
@@ -342,7 +383,8 @@ class BaseSaltAPIHandler(BodyHandler):
             await self.flush()
         return detached_socket(self.detach())
 
-    async def _write(self, content_type: str, body: bytes) -> None:
+    async def write_body(self, content_type: str, body: bytes) -> None:
+        """Answer with *body*, compressed if the client takes that."""
         self.set_header("Content-Type", content_type)
         if answers.wants_gzip(self.request.headers.get("Accept-Encoding"), len(body)):
             self.set_header("Content-Encoding", "gzip")

@@ -20,6 +20,7 @@ from saltapi.netapi.rest_tornado.door import (
     raw,
 )
 from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
+from saltapi.netapi.rest_tornado.monitoring import LivezHandler, MetricsHandler, ReadyzHandler
 from saltapi.netapi.rest_tornado.stats import StatsSaltAPIHandler
 from saltapi.netapi.rest_tornado.websockets import (
     AllEventsHandler,
@@ -51,7 +52,12 @@ class SaltAPIHandler(BaseSaltAPIHandler):
 
     async def _run(self, value: Any) -> dict[str, Any]:
         """Return the results of a lowstate, with texts for those that there are not."""
-        outcomes = await self.api.run_each(value, peer=self.peer, token=self.token or None)
+        outcomes = await self.api.run_each(
+            value, peer=self.peer, token=self.token or None, keyed=self.keyed(value)
+        )
+        for outcome in outcomes:
+            if isinstance(outcome, errors.SaltApiError):
+                self.exchange.note(outcome)
         chunks = value if isinstance(value, list) else [value]
         done = chunks[: len(outcomes)]
         shown = [shown_as(*pair) for pair in zip(done, outcomes, strict=True)]
@@ -260,25 +266,40 @@ def get_application(opts: Opts, name: str = SECTION) -> Application:
 def urls(section: RestTornadoConfig) -> list[Any]:
     """Return URL patterns with their handlers, as the options want them."""
     found: list[Any] = [
-        (r"/", SaltAPIHandler),
-        (r"/login/?", SaltAuthHandler),
-        (r"/logout/?", LogoutSaltAPIHandler),
-        (r"/token/?", TokenSaltAPIHandler),
-        (r"/minions(?:/(.*))?", MinionSaltAPIHandler),
-        (r"/jobs(?:/(.*))?", JobsSaltAPIHandler),
-        (r"/keys(?:/(.*))?", KeysSaltAPIHandler),
-        (r"/run/?", RunSaltAPIHandler),
-        (r"/events(?:/([^/]*))?", EventsSaltAPIHandler),
-        (r"/hook(/.*)?", WebhookSaltAPIHandler),
-        (r"/stats/?", StatsSaltAPIHandler),
+        url(r"/", SaltAPIHandler, "/"),
+        url(r"/login/?", SaltAuthHandler, "/login"),
+        url(r"/logout/?", LogoutSaltAPIHandler, "/logout"),
+        url(r"/token/?", TokenSaltAPIHandler, "/token"),
+        url(r"/minions(?:/(.*))?", MinionSaltAPIHandler, "/minions/{mid}"),
+        url(r"/jobs(?:/(.*))?", JobsSaltAPIHandler, "/jobs/{jid}"),
+        url(r"/keys(?:/(.*))?", KeysSaltAPIHandler, "/keys/{mid}"),
+        url(r"/run/?", RunSaltAPIHandler, "/run"),
+        url(r"/events(?:/([^/]*))?", EventsSaltAPIHandler, "/events/{token}"),
+        url(r"/hook(/.*)?", WebhookSaltAPIHandler, "/hook/{tag}"),
+        url(r"/stats/?", StatsSaltAPIHandler, "/stats"),
     ]
+    if section.monitoring_urls:
+        found += [
+            url(r"/livez", LivezHandler, "/livez"),
+            url(r"/readyz", ReadyzHandler, "/readyz"),
+            url(r"/metrics", MetricsHandler, "/metrics"),
+        ]
     if section.websockets:
         found += [
-            (r"/all_events(?:/([^/]*))?", AllEventsHandler),
-            (r"/formatted_events(?:/([^/]*))?", FormattedEventsHandler),
-            (r"/ws(?:/([^/]*))?", WebsocketEndpoint),
+            url(r"/all_events(?:/([^/]*))?", AllEventsHandler, "/all_events/{token}"),
+            url(
+                r"/formatted_events(?:/([^/]*))?",
+                FormattedEventsHandler,
+                "/formatted_events/{token}",
+            ),
+            url(r"/ws(?:/([^/]*))?", WebsocketEndpoint, "/ws/{token}"),
         ]
     return found
+
+
+def url(pattern: str, handler: type[BaseSaltAPIHandler], route: str) -> Any:
+    """Return a URL for Tornado; *route* is its template, as metrics name it."""
+    return (pattern, handler, {"route": route})
 
 
 def _one_or_all(values: list[str]) -> str | list[str]:

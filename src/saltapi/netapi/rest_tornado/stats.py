@@ -17,10 +17,11 @@ class StatsSaltAPIHandler(BaseSaltAPIHandler):
         if not self.section.collect_stats:
             return {}
         application = self.application
+        metrics = application.engine.metrics
         return process_statistics(
             "rest_tornado",
-            application.started_at,
-            application.statuses,
+            metrics.started_at,
+            metrics.statuses,
             len(application.in_flight),
             self.api.listeners,
         )
