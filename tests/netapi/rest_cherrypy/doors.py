@@ -27,7 +27,7 @@ class WsgiDoor:
 
     def __init__(self, **section: Any) -> None:
         clients = ["local", "runner"]
-        self.door = get_app({**MASTERLESS, "netapi_enable_clients": clients, NAME: section})
+        self.application = get_app({**MASTERLESS, "netapi_enable_clients": clients, NAME: section})
 
     def ask(
         self,
@@ -65,7 +65,7 @@ class WsgiDoor:
         given.update(environ)
         given = {name: value for name, value in given.items() if value is not None}
         started: list[Any] = []
-        parts = self.door(given, lambda status, found, *_: started.append((status, found)))  # type: ignore[arg-type]
+        parts = self.application(given, lambda status, found, *_: started.append((status, found)))  # type: ignore[arg-type]
         try:
             content = b"".join(parts)
         finally:

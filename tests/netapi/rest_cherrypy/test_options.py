@@ -20,7 +20,7 @@ from saltapi.engine.sessions.addresses import user_allowed
 from saltapi.errors import CannotStart
 from saltapi.netapi._http.logs import ACCESS, open_logs
 from saltapi.netapi.rest_cherrypy.app import urls
-from saltapi.netapi.rest_cherrypy.door import Door
+from saltapi.netapi.rest_cherrypy.application import CherrypyApplication
 from tests.netapi.rest_cherrypy.doors import WsgiDoor, serving
 from tests.waiting import eventually, scaled
 from tests.wire import send
@@ -234,7 +234,7 @@ def test_preflight() -> None:
 def test_debug(debug: bool, caplog: pytest.LogCaptureFixture) -> None:
     """An error that is ours is in the log; the client sees the traceback only with `debug`."""
     door = WsgiDoor(debug=debug)
-    door.door.engine.client.config = None  # type: ignore[assignment]  # nothing real breaks `GET /`
+    door.application.engine.client.config = None  # type: ignore[assignment]  # nothing real breaks `GET /`
     answer = door.ask("GET", "/")
 
     assert 500 == answer.status
@@ -298,7 +298,7 @@ def test_error_log(tmp_path: Path) -> None:
         door = WsgiDoor()
         door.ask("GET", "/nope")
         assert "" == file.read_text()
-        door.door.engine.client.config = None  # type: ignore[assignment]
+        door.application.engine.client.config = None  # type: ignore[assignment]
         request_id = door.ask("GET", "/").header("X-Request-Id")
         lines = file.read_text().splitlines()
     with logs(log_error_file=str(debug_file), log_access_file=str(file), debug=True):
@@ -382,13 +382,13 @@ def test_socket_queue_size(option: str) -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_thread_pool(threads: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """So many requests as `thread_pool` says are worked on at the same time, and no more."""
-    go_on, answer = threading.Event(), Door.answer
+    go_on, answer = threading.Event(), CherrypyApplication.answer
 
     def slow(*arguments: Any) -> Any:
         go_on.wait(scaled(60))
         return answer(*arguments)
 
-    monkeypatch.setattr(Door, "answer", slow)
+    monkeypatch.setattr(CherrypyApplication, "answer", slow)
     with serving(thread_pool=threads) as server, ManyClients(server.bind_addr) as clients:
         for _ in range(threads):
             clients.begin()

@@ -194,7 +194,7 @@ def test_missing_config(tmp_path: Path) -> None:
 def test_pep_3333(tmp_path: Path, method: str, path: str) -> None:
     """The application keeps to PEP 3333, as far as Python's validator can tell."""
     (tmp_path / "file").write_text("text")
-    door = WsgiDoor(static=str(tmp_path), favicon=str(tmp_path / "file")).door
+    door = WsgiDoor(static=str(tmp_path), favicon=str(tmp_path / "file")).application
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path, "SCRIPT_NAME": ""}
     environ["QUERY_STRING"] = ""
     environ |= {"CONTENT_LENGTH": "2", "CONTENT_TYPE": "image/png", "REMOTE_ADDR": "127.0.0.1"}

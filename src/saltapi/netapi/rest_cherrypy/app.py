@@ -22,8 +22,8 @@ from saltapi.netapi._http.answers import (
     started_jobs,
     welcome,
 )
-from saltapi.netapi.rest_cherrypy.application import application
-from saltapi.netapi.rest_cherrypy.door import Door, endpoint
+from saltapi.netapi.rest_cherrypy.application import CherrypyApplication, endpoint
+from saltapi.netapi.rest_cherrypy.cherrypy_app import cherrypy_app
 from saltapi.netapi.rest_cherrypy.files import App, Favicon, Static
 from saltapi.netapi.rest_cherrypy.listening import Events, WebsocketEndpoint
 from saltapi.netapi.rest_cherrypy.monitoring import Livez, Metrics, Readyz
@@ -41,14 +41,14 @@ class LowDataAdapter(Resource):
     @endpoint
     def GET(self) -> Any:
         """Say what is here."""
-        return welcome(self.door.engine.config.netapi_enable_clients)
+        return welcome(self.application.engine.config.netapi_enable_clients)
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate with the session's token."""
-        caller, body = self._caller(), self.door.body()
-        key = self.door.keyed(body)
-        results = self.door.call(lambda api: api.run(body, caller, keyed=key))
+        caller, body = self._caller(), self.application.body()
+        key = self.application.keyed(body)
+        results = self.application.call(lambda api: api.run(body, caller, keyed=key))
         return {"return": flattened(body, results)}
 
 
@@ -66,11 +66,11 @@ class Login(Resource):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Log in; the token comes in the body, in a header and as a cookie."""
-        body, peer = self.door.body(), self.door.peer
-        session = self.door.call(lambda api: api.login(body, peer=peer))
+        body, peer = self.application.body(), self.application.peer
+        session = self.application.call(lambda api: api.login(body, peer=peer))
         cherrypy.response.headers["X-Auth-Token"] = session["token"]
         cherrypy.response.headers["Cache-Control"] = "no-store"
-        self.door.set_cookie(session["token"], session["expire"])
+        self.application.set_cookie(session["token"], session["expire"])
         return {"return": [session]}
 
 
@@ -81,9 +81,9 @@ class Logout(Resource):
     def POST(self, **_query: Any) -> Any:
         """Revoke the token, take the cookie back, end the session's streams."""
         cherrypy.response.headers["Cache-Control"] = "private"
-        token, peer = self.door.token, self.door.peer
-        self.door.call(lambda api: api.logout(token, peer=peer))
-        self.door.set_cookie("", None)
+        token, peer = self.application.token, self.application.peer
+        self.application.call(lambda api: api.logout(token, peer=peer))
+        self.application.set_cookie("", None)
         return LOGGED_OUT
 
 
@@ -93,9 +93,9 @@ class Token(LowDataAdapter):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Return a bare list with a token for each set of credentials."""
-        body, peer = self.door.body(), self.door.peer
+        body, peer = self.application.body(), self.application.peer
         cherrypy.response.headers["Cache-Control"] = "no-store"
-        return self.door.call(lambda api: api.make_tokens(body, peer=peer))
+        return self.application.call(lambda api: api.make_tokens(body, peer=peer))
 
 
 class Run(LowDataAdapter):
@@ -106,9 +106,9 @@ class Run(LowDataAdapter):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate."""
-        body, peer = self.door.body(), self.door.peer
-        key = self.door.keyed(body)
-        results = self.door.call(lambda api: api.run(body, Caller(peer), keyed=key))
+        body, peer = self.application.body(), self.application.peer
+        key = self.application.keyed(body)
+        results = self.application.call(lambda api: api.run(body, Caller(peer), keyed=key))
         return {"return": flattened(body, results)}
 
 
@@ -122,18 +122,18 @@ class Minions(Resource):
         """Return the grains of the minions."""
         name = self._path_argument(path, "minion id") or mid
         caller = self._caller()
-        found = self.door.call(lambda api: api.minions(name, caller))
+        found = self.application.call(lambda api: api.minions(name, caller))
         return {"return": [found]}
 
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:
         """Start jobs and return at once, with links to them (202)."""
         self._path_argument(tuple(filter(None, path)), "minion id")
-        caller, body = self._caller(), self.door.body()
-        key = self.door.keyed(body)
-        jobs = self.door.call(lambda api: api.start(body, caller, keyed=key))
+        caller, body = self._caller(), self.application.body()
+        key = self.application.keyed(body)
+        jobs = self.application.call(lambda api: api.start(body, caller, keyed=key))
         cherrypy.response.status = 202
-        return started_jobs(jobs, self.door.path(""))
+        return started_jobs(jobs, self.application.path(""))
 
 
 class Jobs(Resource):
@@ -147,8 +147,8 @@ class Jobs(Resource):
         wanted = self._path_argument(path, "job id") or jid
         caller = self._caller()
         if wanted is None:
-            return {"return": [self.door.call(lambda api: api.jobs(caller))]}
-        return one_job(self.door.call(lambda api: api.job(wanted, caller)))
+            return {"return": [self.application.call(lambda api: api.jobs(caller))]}
+        return one_job(self.application.call(lambda api: api.job(wanted, caller)))
 
 
 class Keys(Resource):
@@ -162,14 +162,14 @@ class Keys(Resource):
         name = self._path_argument(path, "minion id") or mid
         caller = self._caller()
         if name is None:
-            return {"return": self.door.call(lambda api: api.keys(caller))}
-        return {"return": self.door.call(lambda api: api.key(name, caller))}
+            return {"return": self.application.call(lambda api: api.keys(caller))}
+        return {"return": self.application.call(lambda api: api.key(name, caller))}
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Make and accept a key pair; the answer is a tar archive of it."""
-        body, peer = self.door.body(), self.door.peer
-        mid, public, private = self.door.call(lambda api: api.make_key(body, peer=peer))
+        body, peer = self.application.body(), self.application.peer
+        mid, public, private = self.application.call(lambda api: api.make_key(body, peer=peer))
         headers, archive = key_archive(mid, public, private)
         cherrypy.response.headers.update(headers)
         return archive
@@ -180,25 +180,25 @@ class Webhook(Resource):
 
     below = "/{tag}"
 
-    def __init__(self, door: Door) -> None:
-        super().__init__(door)
-        section = door.section
+    def __init__(self, application: CherrypyApplication) -> None:
+        super().__init__(application)
+        section = application.section
         self.takes_strangers = section.webhook_disable_auth or bool(section.webhook_secrets)
 
     @endpoint
     def POST(self, *path: str, **_query: Any) -> Any:
         """Fire `salt/netapi/hook/…` with what was sent."""
-        open_to_all = self.door.section.webhook_disable_auth
+        open_to_all = self.application.section.webhook_disable_auth
         if not open_to_all:
             cherrypy.response.headers["Cache-Control"] = "private"
-        token, peer = self.door.token, self.door.peer
+        token, peer = self.application.token, self.application.peer
         headers, body = dict(cherrypy.request.headers), cherrypy.request.saltapi_body
-        decode = self.door.decoder(is_hook=True)
+        decode = self.application.decoder(is_hook=True)
 
         async def event(shown: dict[str, str]) -> dict[str, Any]:
             return hook_event(body, await asyncio.to_thread(decode), shown, peer)
 
-        self.door.call(
+        self.application.call(
             lambda api: api.hook(
                 [part for part in path if part],
                 headers=headers,
@@ -212,7 +212,7 @@ class Webhook(Resource):
         return FIRED
 
 
-def get_app(opts: Opts, name: str = SECTION) -> Door:
+def get_app(opts: Opts, name: str = SECTION) -> CherrypyApplication:
     """
     Return the module as a WSGI application for the section *name* of the master config.
 
@@ -220,11 +220,11 @@ def get_app(opts: Opts, name: str = SECTION) -> Door:
         CannotStart: An option is wrong.
     """
     section = RestCherrypyConfig.behind_server(opts, name)
-    door = Door(opts, section, name)
-    table = {path: resource(door) for path, resource in urls(section).items()}
-    door.router = Router(section.root_prefix, table, Nowhere(door))
-    door.application = application(door, door.router)
-    return door
+    application = CherrypyApplication(opts, section, name)
+    table = {path: resource(application) for path, resource in urls(section).items()}
+    application.router = Router(section.root_prefix, table, Nowhere(application))
+    application.cherrypy_app = cherrypy_app(application, application.router)
+    return application
 
 
 def urls(section: RestCherrypyConfig) -> dict[str, type[Resource]]:

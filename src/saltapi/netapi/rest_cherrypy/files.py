@@ -7,7 +7,7 @@ from cherrypy.lib.static import serve_file
 
 from saltapi import errors
 from saltapi.netapi._http.files import file_below
-from saltapi.netapi.rest_cherrypy.door import endpoint, not_found, raw
+from saltapi.netapi.rest_cherrypy.application import endpoint, not_found, raw
 from saltapi.netapi.rest_cherrypy.resource import Resource
 
 
@@ -20,7 +20,7 @@ class Static(Resource):
     @raw
     def GET(self, *path: str, **_query: Any) -> Any:
         """Return a file; directories are not listed."""
-        file = file_below(self.door.section.static or "", path)
+        file = file_below(self.application.section.static or "", path)
         if file is None:
             raise errors.NotFound(not_found())
         cherrypy.response.headers["X-Content-Type-Options"] = "nosniff"
@@ -36,7 +36,7 @@ class App(Resource):
     @raw
     def GET(self, *_path: str, **_query: Any) -> Any:
         """Return the page."""
-        return self.door.serve_app()
+        return self.application.serve_app()
 
 
 class Favicon(Resource):
@@ -46,6 +46,6 @@ class Favicon(Resource):
     @raw
     def GET(self, **_query: Any) -> Any:
         """Return the icon that `favicon` names."""
-        if not self.door.section.favicon:
+        if not self.application.section.favicon:
             raise errors.NotFound("There is no icon: set favicon.")
-        return serve_file(self.door.section.favicon)
+        return serve_file(self.application.section.favicon)

@@ -10,7 +10,7 @@ from saltapi.engine.events.encodings import CLASSIC, CLASSIC_IDS, Writer
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http import answers, websockets
 from saltapi.netapi._http.event_stream import serve_events
-from saltapi.netapi.rest_cherrypy.door import endpoint, raw
+from saltapi.netapi.rest_cherrypy.application import endpoint, raw
 from saltapi.netapi.rest_cherrypy.events import EventIterator
 from saltapi.netapi.rest_cherrypy.resource import Resource
 from saltapi.netapi.rest_cherrypy.sockets import HANDOVER, Handover
@@ -34,7 +34,9 @@ class _Listening(Resource):
         in_query = [query.pop(name, None) for name in ("token", "salt_token")]
         if query:
             raise errors.BadRequest(f"Unknown parameter {next(iter(query))!r} in the URL.")
-        return answers.listener_token(self.door.section, self.door.token, in_path, *in_query)
+        return answers.listener_token(
+            self.application.section, self.application.token, in_path, *in_query
+        )
 
     @property
     def _handover(self) -> Handover | None:
@@ -47,7 +49,7 @@ class _Listening(Resource):
         try:
             return use()
         except BaseException:
-            self.door.thread.call(lambda _: stream.aclose())
+            self.application.thread.call(lambda _: stream.aclose())
             raise
 
 
@@ -63,19 +65,19 @@ class Events(_Listening):
         With `?since=<id>`, or the header `Last-Event-ID`, each event has an id, and what came
         after that id is sent first; with an empty id they begin now.
         """
-        token, peer = self._token(path, query), self.door.peer
+        token, peer = self._token(path, query), self.application.peer
         since = cherrypy.request.headers.get("Last-Event-ID", since)
-        caller = self.door.call(lambda api: api.identify(token, peer=peer))
+        caller = self.application.call(lambda api: api.identify(token, peer=peer))
         if cherrypy.request.method == "HEAD":
             cherrypy.response.headers.update(STREAM_HEADERS)
             return b""
-        stream = self.door.call(lambda api: api.listen(caller, since=since or None))
+        stream = self.application.call(lambda api: api.listen(caller, since=since or None))
         writer = Writer(CLASSIC if since is None else CLASSIC_IDS)
         return self._open(stream, lambda: self._send(stream, writer))
 
     def _send(self, stream: EventStream, writer: Writer) -> Any:
         cherrypy.response.headers.update(STREAM_HEADERS)
-        handover, loop = self._handover, self.door.thread.loop
+        handover, loop = self._handover, self.application.thread.loop
         if handover is None:
             cherrypy.response.stream = True
             return EventIterator(stream, loop, writer)
@@ -92,21 +94,21 @@ class WebsocketEndpoint(_Listening):
     def GET(self, *path: str, **query: Any) -> Any:
         """Open the WebSocket (101); it begins when the client says that it is ready."""
         formatted = query.pop("format_events", None) is not None
-        token, peer = self._token(path, query), self.door.peer
+        token, peer = self._token(path, query), self.application.peer
         handover = self._handover
         if handover is None:
             raise errors.NotSupported(
                 "This server cannot open a WebSocket: run the module by saltapi, or use /events."
             )
         protocol, headers = websockets.accept(
-            cherrypy.request.wsgi_environ, cors_origins=self.door.section.cors_origins
+            cherrypy.request.wsgi_environ, cors_origins=self.application.section.cors_origins
         )
-        caller = self.door.call(lambda api: api.identify(token, peer=peer))
+        caller = self.application.call(lambda api: api.identify(token, peer=peer))
         stream: EventStream | LiveViewStream
         if formatted:
-            stream = self.door.call(lambda api: api.view(caller))
+            stream = self.application.call(lambda api: api.view(caller))
         else:
-            stream = self.door.call(lambda api: api.listen(caller))
+            stream = self.application.call(lambda api: api.listen(caller))
         cherrypy.response.status = 101
         cherrypy.response.headers.pop("Content-Type", None)
         cherrypy.response.headers.update(dict(headers))
@@ -114,7 +116,7 @@ class WebsocketEndpoint(_Listening):
             stream,
             lambda: handover.take(
                 lambda socket: websockets.serve_websocket(stream, protocol, socket),
-                self.door.thread.loop,
+                self.application.thread.loop,
             ),
         )
         return b""

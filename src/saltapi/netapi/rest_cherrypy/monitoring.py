@@ -7,7 +7,7 @@ import cherrypy
 from saltapi import formats
 from saltapi.engine.monitoring.metrics import CONTENT_TYPE
 from saltapi.netapi._http import monitoring
-from saltapi.netapi.rest_cherrypy.door import endpoint, raw
+from saltapi.netapi.rest_cherrypy.application import endpoint, raw
 from saltapi.netapi.rest_cherrypy.resource import Resource
 
 
@@ -20,8 +20,10 @@ class _Probe(Resource):
     @raw
     def GET(self, **_query: Any) -> Any:
         """Say how it stands."""
-        cherrypy.response.status, value = self.door.thread.call(monitoring.PROBES[self.probe])
-        return self.door.written(formats.JSON_TYPE, formats.dump_json(value))
+        cherrypy.response.status, value = self.application.thread.call(
+            monitoring.PROBES[self.probe]
+        )
+        return self.application.written(formats.JSON_TYPE, formats.dump_json(value))
 
 
 class Livez(_Probe):
@@ -43,6 +45,8 @@ class Metrics(Resource):
     @raw
     def GET(self, **_query: Any) -> Any:
         """Return the numbers; needs a session unless the config lets the address in."""
-        token, peer = self.door.token, self.door.peer
-        text = self.door.thread.call(lambda engine: monitoring.metrics_text(engine, token, peer))
-        return self.door.written(CONTENT_TYPE, text)
+        token, peer = self.application.token, self.application.peer
+        text = self.application.thread.call(
+            lambda engine: monitoring.metrics_text(engine, token, peer)
+        )
+        return self.application.written(CONTENT_TYPE, text)

@@ -6,7 +6,7 @@ import cherrypy
 
 from saltapi import errors
 from saltapi.engine.sessions.caller import Caller
-from saltapi.netapi.rest_cherrypy.door import Door, endpoint, not_found, raw
+from saltapi.netapi.rest_cherrypy.application import CherrypyApplication, endpoint, not_found, raw
 
 
 class Resource:
@@ -19,14 +19,14 @@ class Resource:
     takes_strangers = False
     """Whether a body may be long before it is known whose it is: that stands in the body."""
 
-    def __init__(self, door: Door) -> None:
-        self.door = door
+    def __init__(self, application: CherrypyApplication) -> None:
+        self.application = application
 
     @endpoint
     @raw
     def OPTIONS(self, *_path: str, **_query: Any) -> Any:
         """Say what may be sent here (the Fetch standard's preflight)."""
-        return self.door.preflight()
+        return self.application.preflight()
 
     @endpoint
     @raw
@@ -50,8 +50,8 @@ class Resource:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
         cherrypy.response.headers["Cache-Control"] = "private"
-        token, peer = self.door.token, self.door.peer
-        return self.door.call(lambda api: api.identify(token, peer=peer))
+        token, peer = self.application.token, self.application.peer
+        return self.application.call(lambda api: api.identify(token, peer=peer))
 
 
 class Nowhere(Resource):
@@ -61,6 +61,6 @@ class Nowhere(Resource):
     @raw
     def refuse(self, *_path: str, **_query: Any) -> Any:
         """Answer any method: 404 also to those who accept nothing that we have."""
-        if self.door.wants_app():
-            return self.door.serve_app()
+        if self.application.wants_app():
+            return self.application.serve_app()
         raise errors.NotFound(not_found())

@@ -5,7 +5,7 @@ from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.logs import open_logs
 from saltapi.netapi._http.serving import url_at
 from saltapi.netapi.rest_cherrypy.app import get_app
-from saltapi.netapi.rest_cherrypy.door import Door
+from saltapi.netapi.rest_cherrypy.application import CherrypyApplication
 from saltapi.netapi.rest_cherrypy.sockets import StreamGateway
 from saltapi.process import tls
 from saltapi.types import Opts
@@ -18,35 +18,35 @@ def serve(opts: Opts, name: str) -> None:
     Raises:
         CannotStart: An option is wrong, a certificate cannot be read, or the address is taken.
     """
-    door = get_app(opts, name)
-    section = door.section
+    application = get_app(opts, name)
+    section = application.section
     open_logs(section)
-    server = make_server(door, name, EngineConfig.of(opts))
+    server = make_server(application, name, EngineConfig.of(opts))
 
     def reload() -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""
-        door.engine.reload()
+        application.engine.reload()
         if server.ssl_adapter is not None:
             server.ssl_adapter.context = tls.server_context(section, name)
 
     with_tls = not section.disable_ssl
     url = url_at(section.host, section.port, with_tls=with_tls, path=section.root_prefix)
-    door.serve(server, url, reload)
+    application.serve(server, url, reload)
 
 
-def make_server(door: Door, name: str, engine: EngineConfig) -> Server:
+def make_server(application: CherrypyApplication, name: str, engine: EngineConfig) -> Server:
     """
     Return a server that is bound and ready to `serve`.
 
     Raises:
         CannotStart: A certificate cannot be read, or the address cannot be bound.
     """
-    server = door.listen(
+    server = application.listen(
         engine,
-        threads=door.section.thread_pool,
-        is_known=door.is_known,
+        threads=application.section.thread_pool,
+        is_known=application.is_known,
         gateway=StreamGateway,
-        context=tls.context_of(door.section, name),
+        context=tls.context_of(application.section, name),
     )
-    server.stats["Enabled"] = door.section.collect_stats
+    server.stats["Enabled"] = application.section.collect_stats
     return server

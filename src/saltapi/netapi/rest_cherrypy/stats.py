@@ -9,7 +9,7 @@ from cherrypy.lib import cpstats  # noqa: F401 - it makes `logging.statistics`
 
 from saltapi.masking import redact
 from saltapi.netapi._http.logs import without_token
-from saltapi.netapi.rest_cherrypy.door import endpoint
+from saltapi.netapi.rest_cherrypy.application import endpoint
 from saltapi.netapi.rest_cherrypy.resource import Resource
 
 
@@ -19,9 +19,9 @@ class Stats(Resource):
     @endpoint
     def GET(self) -> Any:
         """Return CherryPy's and cheroot's statistics; an empty mapping without `collect_stats`."""
-        if not self.door.section.stats_disable_auth:
+        if not self.application.section.stats_disable_auth:
             self._caller()
-        if not self.door.section.collect_stats:
+        if not self.application.section.collect_stats:
             return {}
         statistics: dict[str, Any] = logging.statistics  # type: ignore[attr-defined]
         return _shown(statistics, statistics)

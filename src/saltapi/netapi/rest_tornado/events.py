@@ -6,7 +6,7 @@ from saltapi.engine.events.streams import SSE_TYPE
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.event_stream import serve_events
 from saltapi.netapi.rest_tornado.bodies import NotLoggedIn
-from saltapi.netapi.rest_tornado.door import endpoint, raw
+from saltapi.netapi.rest_tornado.handler import endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi._http.sockets import DetachedSocket, start_serving
-from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler
+from saltapi.netapi.rest_tornado.handler import BaseSaltAPIHandler
 
 TOKEN_PARAMETERS = ("token", "salt_token")
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 from saltapi import formats
 from saltapi.engine.monitoring.metrics import CONTENT_TYPE
 from saltapi.netapi._http import monitoring
-from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler, endpoint, raw
+from saltapi.netapi.rest_tornado.handler import BaseSaltAPIHandler, endpoint, raw
 
 
 class _Probe(BaseSaltAPIHandler):

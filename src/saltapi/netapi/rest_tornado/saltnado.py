@@ -13,13 +13,13 @@ from saltapi.config.webhooks import NotSigned
 from saltapi.lowstate import checked_jid
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_tornado.bodies import NotLoggedIn
-from saltapi.netapi.rest_tornado.door import (
+from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
+from saltapi.netapi.rest_tornado.handler import (
     Application,
     BaseSaltAPIHandler,
     endpoint,
     raw,
 )
-from saltapi.netapi.rest_tornado.events import EventsSaltAPIHandler
 from saltapi.netapi.rest_tornado.monitoring import LivezHandler, MetricsHandler, ReadyzHandler
 from saltapi.netapi.rest_tornado.stats import StatsSaltAPIHandler
 from saltapi.netapi.rest_tornado.websockets import (

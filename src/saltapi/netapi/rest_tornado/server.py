@@ -13,7 +13,7 @@ from saltapi.netapi._http import serving
 from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
 from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi._http.unfinished import Limits, Unfinished
-from saltapi.netapi.rest_tornado.door import Application
+from saltapi.netapi.rest_tornado.handler import Application
 from saltapi.netapi.rest_tornado.reception import BoundedServer
 from saltapi.netapi.rest_tornado.saltnado import get_application
 from saltapi.process import tls

@@ -3,7 +3,7 @@
 from typing import Any
 
 from saltapi.netapi._http.answers import process_statistics
-from saltapi.netapi.rest_tornado.door import BaseSaltAPIHandler, endpoint
+from saltapi.netapi.rest_tornado.handler import BaseSaltAPIHandler, endpoint
 
 
 class StatsSaltAPIHandler(BaseSaltAPIHandler):

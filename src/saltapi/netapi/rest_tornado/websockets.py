@@ -8,7 +8,7 @@ from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import websockets
 from saltapi.netapi._http.websockets import Dialect
-from saltapi.netapi.rest_tornado.door import endpoint, raw
+from saltapi.netapi.rest_tornado.handler import endpoint, raw
 from saltapi.netapi.rest_tornado.listening import Listening
 
 ALL_EVENTS = Dialect("websocket-bare")
