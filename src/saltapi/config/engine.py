@@ -60,7 +60,7 @@ class EngineConfig(Section):
     api_login_failures: int = Field(default=20, ge=0)
     api_unfinished_bytes: int = Field(default=64 * MIB, ge=64 * KIB)
     api_unfinished_bytes_per_address: int = Field(default=8 * MIB, ge=64 * KIB)
-    api_connections_per_address: int = Field(default=200, ge=0)
+    api_connections_per_address: int = Field(default=10_000, ge=0)
     api_min_body_rate_bytes: int = Field(default=500, ge=0)
     api_stranger_body_bytes: int = Field(default=64 * KIB, ge=1)
     api_shutdown_timeout: Seconds = 20

@@ -8,12 +8,10 @@ from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 
 SECTION = {"websockets": True, "collect_stats": True}
-OPTIONS = {"api_connections_per_address": 0}
-"""A thousand listeners that come at once from one address are no streams yet."""
 
 
 @pytest.fixture(scope="package")
 def api(master: PrivateMaster) -> Iterator[ApiServer]:
     """rest_tornado on the session's master, over plain HTTP."""
-    with ApiServer(master, OURS, SECTION, module="rest_tornado", options=OPTIONS) as server:
+    with ApiServer(master, OURS, SECTION, module="rest_tornado") as server:
         yield server

@@ -15,6 +15,7 @@ from saltapi.netapi._http.serving import FAREWELL_SECONDS
 from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi._http.tls import use_tls
 from saltapi.process import lifecycle
+from saltapi.process.descriptors import allow_many_connections
 from saltapi.process.listening import cannot_listen
 from saltapi.types import Opts
 
@@ -101,6 +102,7 @@ class Application(Generic[SectionT]):
             url: Where it answers.
             reload: Reads certificates and files of the module again.
         """
+        allow_many_connections()
         serving = threading.Thread(target=server.serve, name=self.engine.name)
         serving.start()
         try:
