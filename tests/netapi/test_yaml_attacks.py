@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 import pytest
 import yaml
 
+from saltapi.config import MIB
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 from tests.bombs import BOMBS
@@ -23,7 +24,9 @@ ONE = "minion-1"
 
 @pytest.fixture(scope="module", params=[*MODULES, "rest_wsgi"])
 def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
-    with ApiServer(master, OURS, module=request.param) as server:
+    """A server that reads long bodies also of strangers: what is in them is to be refused."""
+    long = {"api_stranger_body_bytes": 2 * MIB}
+    with ApiServer(master, OURS, module=request.param, options=long) as server:
         yield server
 
 
