@@ -80,8 +80,10 @@ def test_urls() -> None:
         {"static": "/srv", "app_path": "/static/ui", "webhook_url": "hooks/in"},
         {"enable_sessions": False, "webhook_url": "/run", "app_path": "/"},
     ):
-        ours = classic.urls(RestAsgiConfig.parse({"port": 1, **options}))
-        assert set(urls_of_cherrypy(RestAsgiConfig.parse({"port": 1, **options}))) == set(ours)  # type: ignore[arg-type]
+        # Where the probes are in all modules, rest_asgi has them elsewhere.
+        section = RestAsgiConfig.parse({"port": 1, "monitoring_urls": False, **options})
+        ours = classic.urls(section)
+        assert set(urls_of_cherrypy(section)) == set(ours)  # type: ignore[arg-type]
 
 
 # Paths
