@@ -15,6 +15,7 @@ The one family of errors, each with its HTTP status.
     │   └── NoMinionsMatched          404 no_minions_matched
     ├── MethodNotAllowed              405 method_not_allowed
     ├── NotAcceptable                 406 not_acceptable
+    ├── TooSlow                       408 too_slow
     ├── Conflict                      409 conflict
     │   ├── ConfirmationNeeded        409 confirmation_needed shows what would run
     │   ├── StillStarting             409 still_starting      carries retry_after_seconds

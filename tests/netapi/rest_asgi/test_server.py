@@ -74,10 +74,11 @@ def test_client_certificates(
             get(server, certificates.client())
 
 
-def test_no_address() -> None:
+def test_no_address(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a port or a socket the module does not run, and says so."""
     from saltapi.netapi import rest_asgi
 
+    monkeypatch.setattr(rest_asgi, "__opts__", {})  # whatever the loader has left there
     assert rest_asgi.__virtual__() == (
         False,
         "The master config has no rest_asgi section with a port or a socket.",
