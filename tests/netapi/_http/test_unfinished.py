@@ -170,7 +170,7 @@ def test_nothing_is_kept_of_who_has_gone() -> None:
 def test_limits_of_the_config() -> None:
     """A module that takes large requests can take one, whatever the bounds."""
     limits = Limits.of(EngineConfig(api_unfinished_bytes_per_address=2**20), 2**27)
-    assert (2**27, 2**27, 200, 500) == (
+    assert (2**27, 2**27, 10_000, 500) == (
         limits.bytes_in_all,
         limits.bytes_per_address,
         limits.connections_per_address,
