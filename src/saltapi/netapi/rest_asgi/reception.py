@@ -1,5 +1,6 @@
 """Requests that are refused while they come in, and answers that become streams."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -93,5 +94,6 @@ class _Leaving:
 
     def close(self) -> None:
         """Say that nothing more will be sent."""
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
+        with contextlib.suppress(OSError):  # the client has gone already
+            if self._transport.can_write_eof():
+                self._transport.write_eof()
