@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from saltapi.bridge.requests import turns
 from saltapi.engine.sessions import sessions
 from saltapi.engine.sessions.sessions import Sessions, is_token, permissions
 from saltapi.errors import AuthenticationFailed, MalformedAnswer, MasterUnavailable
@@ -293,6 +294,15 @@ async def test_a_token_goes_with_its_command(master: FakeMaster) -> None:
         assert {"token": token} == credentials.as_load()
     await sessions.close()
     assert (1, []) == (len(master.loads), master.store.removed)
+
+
+async def test_a_command_is_its_users_turn(master: FakeMaster) -> None:
+    """Whoever was identified in another context has their command in their own turn here."""
+    sessions = make(master)
+    session = await log_in(sessions)
+    turns.caller.set("")
+    async with sessions.for_command(Credentials(token=session.token, session=session)):
+        assert "fred pam" == turns.caller.get()
 
 
 async def test_a_password_is_exchanged_for_a_token(master: FakeMaster) -> None:

@@ -178,8 +178,11 @@ class Sessions:
             AuthenticationFailed, MasterUnavailable
         """
         if credentials.token is not None:
+            # What is known may have been looked up in another context: whose turn, says this one.
             if credentials.session is None:
                 await self.check(credentials.token)
+            else:
+                _note(credentials.session.name, credentials.session.eauth)
             yield credentials
             return
         call_as(str(credentials.username), str(credentials.eauth))
