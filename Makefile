@@ -1,5 +1,6 @@
 # make demo            a private Salt master, minions and the API; Ctrl-C ends it
-# make test            all tests; SALT=3007 takes the other line of Salt
+# make test            what takes ten minutes; SALT=3007 takes the other line of Salt
+# make long            the tests that `make test` leaves out
 # make lint            ruff, mypy, and the walls between the rooms
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
@@ -21,13 +22,16 @@ VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test lint coverage fuzz bench clean pins
+.PHONY: demo test long lint coverage fuzz bench clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
 
 test: $(VENV)/.project
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+long: $(VENV)/.project
+	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m long $(ARGS)
 
 lint: $(VENV)/.project
 	$(RUN) -m ruff check .
@@ -39,7 +43,7 @@ lint: $(VENV)/.project
 coverage: export SALTAPI_TEST_TIMEOUT_FACTOR ?= 3
 coverage: $(VENV)/.project
 	$(RUN) -m coverage erase
-	$(RUN) -m coverage run -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+	$(RUN) -m coverage run -m pytest -n $(JOBS) --dist loadfile -m "long or not long" $(ARGS)
 	$(RUN) -m coverage combine --quiet
 	$(RUN) -m coverage json --quiet --fail-under 0
 	$(RUN) -m tests.covered coverage.json
