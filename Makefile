@@ -5,6 +5,7 @@
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
+# make docs            the site, into build/site: open build/site/index.html
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
 # ARGS="…" hands arguments on: make demo ARGS="--minions 5", make test ARGS="-k lowstate"
@@ -22,7 +23,7 @@ VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
 
-.PHONY: demo test long lint coverage fuzz bench clean pins
+.PHONY: demo test long lint coverage fuzz bench docs clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -55,8 +56,13 @@ fuzz: $(VENV)/.project
 bench: $(VENV)/.project
 	@$(RUN) -m bench $(ARGS)
 
+# Warnings are errors: a link that leads nowhere, a page that is in no table of contents.
+docs: .venv-docs/.requirements
+	@.venv-docs/bin/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -c docs . build/site
+	@echo "The site is in build/site; open build/site/index.html."
+
 clean:
-	rm -rf .venv .venv-3007 build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
@@ -70,12 +76,21 @@ $(VENV)/.project: $(VENV)/.requirements pyproject.toml
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
 
+.venv-docs/.requirements: requirements/docs.txt
+	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
+	@echo "Making .venv-docs with $(PYTHON)." >&2
+	@$(PYTHON) -m venv --clear .venv-docs
+	@.venv-docs/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
 # The newest of everything that works together; needs all three interpreters.
 PYTHONS ?= python3.11 python3.12 python3.13
 
 pins:
 	python3.11 requirements/pin.py build $(PYTHONS) > requirements/build.new
 	mv requirements/build.new requirements/build.txt
+	python3.11 requirements/pin.py docs $(PYTHONS) > requirements/docs.new
+	mv requirements/docs.new requirements/docs.txt
 	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
 	mv requirements/salt-3008.new requirements/salt-3008.txt
 	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new

@@ -5,8 +5,9 @@ Print the pins of everything that one line of Salt and `direct.in` need, each wi
     python requirements/pin.py build python3.11 python3.12 python3.13
 
 asks pip of each interpreter what it would install, and merges the answers: what they do not
-agree on gets a marker. The second does the same for `build.in`. The hashes are of the files that
-pip takes on Linux with glibc, on both architectures, for every Python that saltapi supports.
+agree on gets a marker. The second does the same for `build.in`, as `docs` does for `docs.in`. The
+hashes are of the files that pip takes on Linux with glibc, on both architectures, for every Python
+that saltapi supports.
 """
 
 import json
@@ -23,14 +24,15 @@ HERE = Path(__file__).parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHITECTURES = ("x86_64", "aarch64")
 GLIBC_MINORS = range(40, 4, -1)
+ALONE = ("build", "docs")
 MISSING = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)==")
 
 
 def main(argv: list[str]) -> int:
     """Print the pins for the version of Salt in *argv[1]* and the interpreters after it."""
     what, interpreters = argv[1], argv[2:]
-    wanted = ["-r", str(HERE / "build.in")]
-    if what != "build":
+    wanted = ["-r", str(HERE / f"{what}.in")]
+    if what not in ALONE:
         wanted = ["-r", str(HERE / "direct.in"), f"salt=={what}"]
     pythons_of: dict[str, list[str]] = defaultdict(list)
     for interpreter in interpreters:
@@ -43,7 +45,7 @@ def main(argv: list[str]) -> int:
         if len(pythons) < len(interpreters):
             marker = " ; " + " or ".join(f'python_version == "{python}"' for python in pythons)
         lines.append(f"{pin}{marker}")
-    source = "build.in" if what == "build" else "direct.in"
+    source = f"{what}.in" if what in ALONE else "direct.in"
     sys.stdout.write(f"# Made by `make pins`; change {source} instead.\n{with_hashes(lines)}")
     return 0
 

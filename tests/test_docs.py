@@ -142,7 +142,7 @@ def test_error(kind: type[errors.SaltApiError]) -> None:
 @pytest.mark.parametrize("name", metrics.NAMES)
 def test_metric(name: str) -> None:
     """Every metric is in the documentation."""
-    assert name in rows(part(text("rest_asgi.md"), "Operations"))
+    assert name in rows(text("rest_asgi/operations.md"))
 
 
 @pytest.mark.parametrize("client", INTERFACES)
@@ -199,11 +199,30 @@ def test_version() -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links(page: Path) -> None:
-    """Links between pages lead somewhere."""
-    targets = re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text())
-    local = [target for target in targets if "://" not in target]
+    """Links between pages lead somewhere, also those to a heading."""
+    targets = re.findall(r"\]\(([^)]+)\)", page.read_text())
+    local = [target.partition("#") for target in targets if "://" not in target]
 
-    assert [] == [target for target in local if not (page.parent / target).exists()]
+    for name, _, anchor in local:
+        path = page.parent / name if name else page
+        assert path.exists(), name
+        assert not anchor or anchor in anchors(path.read_text()), f"{name}#{anchor}"
+
+
+def anchors(page: str) -> list[str]:
+    """Return the anchors that the headings of a page get, in a forge and in the site."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_table_of_contents() -> None:
+    """Every page is in the table of contents of the site, once."""
+    blocks = code_blocks(text("index.md"), r"\{toctree\}")
+    entries = [line for block in blocks for line in block.splitlines() if re.match(r"\w", line)]
+    listed = [page for entry in entries for page in DOCS.glob(f"{entry}.md")]
+    pages = [page for page in DOCS.rglob("*.md") if page != DOCS / "index.md"]
+
+    assert sorted(pages) == sorted(listed)
 
 
 def test_where_to_look() -> None:
@@ -271,15 +290,24 @@ ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2")
 """Beginnings of commands that need other servers, or files that are made elsewhere."""
 
 
+REST_ASGI = (
+    *("rest_asgi", "rest_asgi/run", "rest_asgi/jobs", "rest_asgi/events", "rest_asgi/errors"),
+    *("rest_asgi/retry-safe", "rest_asgi/check", "rest_asgi/limits", "rest_asgi/audit-log"),
+    *("rest_asgi/hooks", "rest_asgi/operations", "rest_asgi/openapi", "rest_asgi/deploy"),
+)
+"""The pages of rest_asgi, as they are read: a later one uses what an earlier one has set."""
+
+
 def rest_asgi_commands() -> list[str]:
-    """Return the commands of docs/rest_asgi.md, in order."""
-    blocks = code_blocks(text("rest_asgi.md"), "console")
+    """Return the commands of the pages of rest_asgi, in order."""
+    pages = "".join(text(f"{page}.md") for page in REST_ASGI)
+    blocks = code_blocks(pages, "console")
     found = [command for block in blocks for command in SHELL_COMMAND.findall(block)]
     return [command for command in found if not command.startswith(ELSEWHERE)]
 
 
 def test_commands_of_rest_asgi(master: PrivateMaster, tmp_path: Path) -> None:
-    """The commands of docs/rest_asgi.md work, pasted one after the other into one shell."""
+    """The commands of the pages of rest_asgi work, pasted one after the other into one shell."""
     section = {"webhook_secrets": {"github/*": {"type": "github", "secret": "for the page"}}}
     with ApiServer(master, OURS, section, module="rest_asgi") as server:
         ping = {"tgt": "minion-1", "fun": "test.ping"}

@@ -41,6 +41,6 @@ def test_nothing_else_is_installed() -> None:
     """`make` takes no file whose hash it does not know, nor lets pip choose what builds sources."""
     recipe = (ROOT / "Makefile").read_text()
     installs = [line for line in recipe.splitlines() if "install" in line and " -r " in line]
-    assert 2 == len(installs)
+    assert 3 == len(installs)
     assert all("--require-hashes" in line for line in installs)
     assert "--no-build-isolation" in installs[1]

@@ -1,4 +1,4 @@
-"""Who sees which events: the table of docs/rest_asgi.md, and what holds it up."""
+"""Who sees which events: the table of docs/rest_asgi/events.md, and what holds it up."""
 
 import asyncio
 import gc

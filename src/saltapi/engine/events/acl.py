@@ -8,7 +8,7 @@ Who sees which events: the option `event_acl` of rest_asgi.
 
 or a mapping of users (`engine.sessions.user_names`) to one of these, `*` for those whom it does not
 name. Administrators see everything. What `permitted` says of each kind of event is the table in
-docs/rest_asgi.md.
+docs/rest_asgi/events.md.
 
 Listeners that may see the same share one `EventFilter`; to those who see everything the hub hands
 its records directly.
