@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
             case "check":
                 from saltapi import check
 
-                return check.run(args.config_dir)
+                return check.run(args)
             case "make-cert":
                 from saltapi.process import certificates
 
@@ -75,8 +75,12 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
 
         demo.add_arguments(demo_parser)
 
-    check = commands.add_parser("check", help="say what would run with this config, and who may")
-    _add_config_dir(check, default=argparse.SUPPRESS)
+    check_parser = commands.add_parser("check", help="say what would run with this config, and who")
+    _add_config_dir(check_parser, default=argparse.SUPPRESS)
+    if "check" in argv:
+        from saltapi import check
+
+        check.add_arguments(check_parser)
 
     make_cert = commands.add_parser("make-cert", help="make a self-signed certificate and key")
     _add_config_dir(make_cert, default=argparse.SUPPRESS)

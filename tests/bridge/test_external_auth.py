@@ -71,7 +71,10 @@ def test_settings() -> None:
 
 def test_sentences() -> None:
     """Each entry that cannot be read is named."""
-    value = {"pam": {None: ["a"], "": ["b"], "low": "c", "x": [5, {"*": None}]}, "file": []}
+    value = {
+        "pam": {None: ["a"], "": ["b"], "low": "c", "x": [5, {"*": None}, {"": PING}]},
+        "file": [],
+    }
 
     assert [
         "external_auth.pam: the name of a user is null, which is no text; put it in quotes.",
@@ -80,5 +83,6 @@ def test_sentences() -> None:
         "external_auth.pam.x: 5 is no permission; it must be a text, or map a text to a list.",
         "external_auth.pam.x: {'*': None} is no permission; it must be a text, or map a text to a"
         " list.",
+        "external_auth.pam.x: a target is empty; write '*' to permit functions on all minions.",
         "external_auth.file must be a mapping of users to lists.",
-    ] == list(problems(value))
+    ] == list(map(str, problems(value)))

@@ -1,3 +1,8 @@
+import json
+import os
+import re
+import socket
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -5,7 +10,7 @@ from typing import Any
 import pytest
 
 from saltapi.interfaces import INTERFACES
-from tests.daemons import HTTP_MODULE, Home
+from tests.daemons import HTTP_MODULE, Daemon, Home, get, wait_until
 
 
 @pytest.fixture
@@ -19,11 +24,15 @@ def home(tmp_path: Path) -> Home:
     return home
 
 
+PLACE = re.compile(r" \([^ ]+:\d+\)$")
+
+
 def _check(home: Home, **opts: Any) -> tuple[int, list[str]]:
+    """Return the status and all lines, without the places of options."""
     home.write(**opts)
-    done = home.run("check", "-c", str(home.root))
+    done = home.run("check", "--verbose", "-c", str(home.root))
     assert done.stderr == ""
-    return done.returncode, done.stdout.splitlines()
+    return done.returncode, [PLACE.sub("", line) for line in done.stdout.splitlines()]
 
 
 def _starting_with(lines: list[str], *levels: str) -> list[str]:
@@ -112,7 +121,7 @@ def test_misspelt_option_in_a_section(home: Home) -> None:
     status, lines = _check(home, rest_wsgi={"prot": 8001})
 
     assert 1 == status
-    assert "error    The master config is wrong: rest_wsgi.port: Field required." in lines
+    assert "error    rest_wsgi.port is missing." in lines
     assert "warning  rest_wsgi.prot is not an option. Did you mean port?" in lines
 
 
@@ -121,7 +130,9 @@ def test_wrong_value(home: Home) -> None:
     status, lines = _check(home, function_workers="many")
 
     assert 1 == status
-    assert any("function_workers" in line for line in _starting_with(lines, "error"))
+    assert ["error    function_workers must be a whole number, not 'many'."] == _starting_with(
+        lines, "error"
+    )
 
 
 def test_nobody_can_log_in(home: Home) -> None:
@@ -219,6 +230,134 @@ def test_unknown_user(home: Home) -> None:
     assert (
         "error    The master config says `user: no-such-user`, and there is no such user." in lines
     )
+
+
+def test_settings_of_an_eauth_system(home: Home) -> None:
+    """What begins with `^` is a setting of the eauth system and no user."""
+    auth = {"file": {"^filename": "/etc/passwords", "^options": {"a": 1}, "fred": [".*"]}}
+    status, lines = _check(home, external_auth=auth)
+
+    assert 0 == status
+    assert "ok       file: user fred (1 permission) may log in." in lines
+
+
+def test_places(home: Home) -> None:
+    """What is wrong comes with the file and the line where it stands, the last one that counts."""
+    home.write()
+    (home.root / "master.d").mkdir()
+    more = home.root / "master.d" / "more.conf"
+    more.write_text(
+        "external_auth:\n  file:\n    5: ['.*']\n    '': ['.*']\n    ann:\n    - {'': ['.*']}\n"
+        "rest_wsgi:\n  port: 8000\n  threads: 0\n  thread: 5\nrest_timeuot: 5\n"
+    )
+    done = home.run("check", "-c", str(home.root))
+
+    assert 1 == done.returncode
+    assert [
+        f"error    rest_wsgi.threads must be at least 1, not 0. ({more}:9)",
+        f"warning  rest_wsgi.thread is not an option. Did you mean threads? ({more}:10)",
+        f"warning  rest_timeuot is not an option. Did you mean rest_timeout? ({more}:11)",
+        "error    external_auth.file: the name of a user is 5, which is no text; put it in quotes."
+        f" ({more}:3)",
+        f"error    external_auth.file: the name of a user is empty; put it in quotes. ({more}:4)",
+        "error    external_auth.file.ann: a target is empty; write '*' to permit functions on all"
+        f" minions. ({more}:6)",
+    ] == [line for line in done.stdout.splitlines() if line.endswith(")") and str(more) in line]
+
+
+@pytest.mark.parametrize("name", ["master", "master.d/b.conf"])
+def test_yaml_mistake(home: Home, name: str) -> None:
+    """What is no YAML is one error, with file, line and column, and nothing else is said."""
+    home.write()
+    path = home.root / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("rest_wsgi:\n  port: 8000\n threads: 5\n")
+    done = home.run("check", "-c", str(home.root))
+
+    assert (1, "") == (done.returncode, done.stderr)
+    assert (
+        f"error    {path}, line 3, column 2: this is no valid YAML: did not find expected key.\n"
+    ) == done.stdout
+
+
+def test_notes(home: Home) -> None:
+    """Notes are counted, and shown with `--verbose`."""
+    home.write(netapi_enable_clients=["local"])
+    done = home.run("check", "-c", str(home.root))
+
+    assert re.search(r"^\d+ notes more with --verbose\.$", done.stdout, re.MULTILINE)
+    assert not _starting_with(done.stdout.splitlines(), "note")
+
+
+def test_json(home: Home) -> None:
+    """`--json` prints one document with every line, and the status is the same."""
+    home.write(rest_timeout="soon")
+    done = home.run("check", "--json", "-c", str(home.root))
+    found = json.loads(done.stdout)
+
+    assert (1, False) == (done.returncode, found["ok"])
+    assert {
+        "level": "error",
+        "text": "rest_timeout must be a number, not 'soon'.",
+        "option": "rest_timeout",
+        "place": f"{home.root}/master:{_line_of(home, 'rest_timeout')}",
+    } in found["lines"]
+    assert "note" in {line["level"] for line in found["lines"]}
+
+    missing = home.run("check", "--json", "-c", str(home.root / "none"))
+    (line,) = json.loads(missing.stdout)["lines"]
+    assert (1, "error") == (missing.returncode, line["level"])
+
+
+def _line_of(home: Home, option: str) -> int:
+    lines = (home.root / "master").read_text().splitlines()
+    return next(n for n, line in enumerate(lines, 1) if line.startswith(option))
+
+
+def test_port_in_use(home: Home) -> None:
+    """A port that somebody has is an error with the name of the process."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        status, lines = _check(home, rest_wsgi={"port": port, "host": "localhost"})
+
+    name = Path("/proc/self/comm").read_text().strip()
+    assert 1 == status
+    assert [
+        f"error    rest_wsgi: port {port} is in use by {name} (process {os.getpid()}). Stop that,"
+        " or set another port."
+    ] == _starting_with(lines, "error")
+
+
+def test_running_api(home: Home) -> None:
+    """A running API is seen, by its pid file too, and its own ports are no error."""
+    url = home.add_http_module()
+    with Daemon(home) as daemon:
+        wait_until(lambda: get(url) == "hello")
+        status, lines = _check(home)
+
+        pid = daemon.process.pid
+        assert 0 == status
+        assert f"note     saltapi runs as process {pid}, says {home.pid_file}." in lines
+        assert (
+            f"warning  saltapi, process {pid}, holds {home.pid_file}, so no second one starts. Stop"
+            " it, or restart it, to use what is checked here."
+        ) in lines
+        port = url.rpartition(":")[2]
+        assert f"ok       rest_hello: port {port} is that of saltapi as it runs now." in lines
+
+
+def test_pid_file_of_another_program(home: Home) -> None:
+    """The pid file of somebody else who lives is an error: saltapi would not take it."""
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        home.pid_file.write_text(f"{other.pid}\n")
+        status, lines = _check(home)
+        other.kill()
+
+    assert 1 == status
+    assert [
+        f"error    api_pidfile {home.pid_file} is the pid file of sleep (process {other.pid}):"
+        " saltapi does not take it. Set api_pidfile to a file of its own."
+    ] == _starting_with(lines, "error")
 
 
 def test_missing_config(home: Home) -> None:

@@ -25,9 +25,11 @@ def test_pid_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("content", ["", "not a number", "4194999", "1"])
 def test_stale_pid_file_is_replaced(tmp_path: Path, content: str) -> None:
-    """A file that a crash left behind does not keep a daemon from starting."""
+    """A file that a crash left behind does not keep a daemon from starting, nor does a process
+    that was started later and has the same number."""
     path = tmp_path / "api.pid"
     path.write_text(content)
+    os.utime(path, (1.0, 1.0))
     file = PidFile(path)
     file.create()
 
@@ -48,6 +50,18 @@ def test_pid_of_a_salt_api(tmp_path: Path) -> None:
         api.communicate(b"\n")
 
     assert str(api.pid) == path.read_text()
+
+
+def test_pid_file_of_another_program(tmp_path: Path) -> None:
+    """A file that a living process of another program wrote is never taken over."""
+    path = tmp_path / "other.pid"
+    with subprocess.Popen(["sleep", "1000"]) as other:
+        path.write_text(str(other.pid))
+        with pytest.raises(CannotStart, match=f"is the pid file of sleep, process {other.pid}"):
+            PidFile(path).create()
+        other.kill()
+
+    assert str(other.pid) == path.read_text()
 
 
 def test_link_is_no_pid_file(tmp_path: Path) -> None:

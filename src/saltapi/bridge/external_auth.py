@@ -8,6 +8,8 @@ such entries are passed over, and named where somebody can do something about it
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from saltapi.config import Problem, dotted
+
 SETTING = "^"
 """How the names of settings of an eauth system begin, which stand among its users: `^filename`."""
 
@@ -43,32 +45,46 @@ def _lists(value: Any) -> bool:
     return isinstance(value, str | list | Mapping)
 
 
-def problems(external_auth: Any) -> Iterator[str]:
-    """Yield a sentence for each entry that cannot be read."""
+def problems(external_auth: Any) -> Iterator[Problem]:
+    """Yield what cannot be read, with the keys that lead to it."""
+    option = "external_auth"
     if external_auth is None:
         return
     if not isinstance(external_auth, Mapping):
-        yield "external_auth must be a mapping of eauth systems."
+        yield Problem((option,), f"{option} must be a mapping of eauth systems")
         return
     for system, users in external_auth.items():
+        path = (option, system)
         if not isinstance(users, Mapping) or not users:
-            yield f"external_auth.{system} must be a mapping of users to lists."
+            yield Problem(path, f"{dotted(path)} must be a mapping of users to lists")
             continue
         for name, granted in users.items():
             if isinstance(name, str) and name.startswith(SETTING):
                 continue
-            if not isinstance(name, str) or not name:
-                shown = "empty" if name == "" else f"{_written(name)}, which is no text"
-                yield f"external_auth.{system}: the name of a user is {shown}; put it in quotes."
-            if not isinstance(granted, list):
-                yield f"external_auth.{system}.{_written(name)} must be a list of permissions."
-                continue
-            for rule in granted:
-                if not is_rule(rule):
-                    yield (
-                        f"external_auth.{system}.{_written(name)}: {_written(rule)} is no"
-                        " permission; it must be a text, or map a text to a list."
-                    )
+            yield from _problems_of(system, name, granted)
+
+
+def _problems_of(system: Any, name: Any, granted: Any) -> Iterator[Problem]:
+    """Yield what is wrong with one user of an eauth system."""
+    path = ("external_auth", system, name)
+    if not isinstance(name, str) or not name:
+        shown = "empty" if name == "" else f"{_written(name)}, which is no text"
+        yield Problem(path, f"{dotted(path[:2])}: the name of a user is {shown}; put it in quotes")
+    if not isinstance(granted, list):
+        yield Problem(path, f"{dotted(path)} must be a list of permissions")
+        return
+    for index, rule in enumerate(granted):
+        if isinstance(rule, Mapping) and "" in rule:
+            yield Problem(
+                (*path, index, ""),
+                f"{dotted(path)}: a target is empty; write '*' to permit functions on all minions",
+            )
+        elif not is_rule(rule):
+            yield Problem(
+                (*path, index),
+                f"{dotted(path)}: {_written(rule)} is no permission; it must be a text, or map a"
+                " text to a list",
+            )
 
 
 def _written(value: Any) -> str:

@@ -6,18 +6,16 @@ run. An error means that something cannot work as the config says, a warning tha
 probably did not want this.
 """
 
+import argparse
 import difflib
+import json
 import os
-import pkgutil
-import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from saltapi import config
-from saltapi.bridge.external_auth import problems
-from saltapi.check import sections
+from saltapi.check import running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.errors import CannotStart
@@ -28,23 +26,74 @@ from saltapi.types import Opts
 LIKENESS = 0.84
 """How like a known option an unknown one must be to be called a slip of the pen."""
 
-PAM_PROBE_SECONDS = 20
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of `saltapi check` to *parser*."""
+    add = parser.add_argument
+    add("-v", "--verbose", action="store_true", help="notes too: what could be, but need not")
+    add("--json", action="store_true", help="print one JSON document, notes included")
 
 
-def run(config_dir: str | Path) -> int:
+def run(args: argparse.Namespace) -> int:
     """
-    Print what the master config in *config_dir* makes of saltapi.
+    Print what the master config in *args.config_dir* makes of saltapi.
 
     Returns:
         The exit status: 0 if a module would run and nothing is wrong, else 1.
 
     Raises:
-        CannotStart: The config cannot be loaded at all.
+        CannotStart: There is no config, or Salt is missing; as JSON that is a line as well.
     """
-    opts = config.load(Path(config_dir).absolute())
-    lines = list(check(opts))
-    sys.stdout.write("".join(f"{line}\n" for line in lines))
-    return 1 if any(line.level == "error" for line in lines) else 0
+    path = Path(args.config_dir).absolute()
+    files = config.ConfigFiles(path / "master" if path.is_dir() else path)
+    try:
+        lines = list(_lines(path, files))
+    except CannotStart as error:
+        if not args.json:
+            raise
+        lines = [Line("error", str(error))]
+    failed = any(line.level == "error" for line in lines)
+    if args.json:
+        sys.stdout.write(_as_json(lines, files))
+    else:
+        sys.stdout.write("".join(_as_text(lines, files, notes=args.verbose)))
+    return 1 if failed else 0
+
+
+def _lines(path: Path, files: config.ConfigFiles) -> Iterator[Line]:
+    """Yield what keeps the files in *path* from being read, or all there is to say."""
+    config.require_supported_salt()
+    mistakes = files.problems() if files.exist else []
+    if mistakes:
+        yield from (Line("error", mistake) for mistake in mistakes)
+    else:
+        yield from check(config.load(path))
+
+
+def _as_text(lines: Iterable[Line], files: config.ConfigFiles, *, notes: bool) -> Iterator[str]:
+    hidden = 0
+    for line in lines:
+        if line.level == "note" and not notes:
+            hidden += 1
+            continue
+        place = files.place(line.path) if line.path else None
+        yield f"{line} ({place})\n" if place else f"{line}\n"
+    if hidden:
+        yield f"{hidden} note{'' if hidden == 1 else 's'} more with --verbose.\n"
+
+
+def _as_json(lines: Iterable[Line], files: config.ConfigFiles) -> str:
+    found = [
+        {
+            "level": line.level,
+            "text": line.text,
+            "option": config.dotted(line.path) or None,
+            "place": files.place(line.path) if line.path else None,
+        }
+        for line in lines
+    ]
+    ok = all(line["level"] != "error" for line in found)
+    return json.dumps({"ok": ok, "lines": found}, indent=2) + "\n"
 
 
 def check(opts: Opts) -> Iterator[Line]:
@@ -53,17 +102,18 @@ def check(opts: Opts) -> Iterator[Line]:
     yield from _account(opts)
     try:
         engine = config.EngineConfig.of(opts)
-    except CannotStart as error:
-        yield Line("error", str(error))
+    except config.WrongConfig as error:
+        yield from sections.problems(error)
         engine = config.EngineConfig()
     yield from sections.modules(opts)
     yield from sections.sections(opts)
     yield from _options(opts)
     yield from _clients(engine)
-    yield from _who(opts)
+    yield from who.users(opts)
     yield from sections.limits(opts)
-    yield from _pam(opts)
+    yield from who.pam(opts)
     yield from _engine(engine, opts)
+    yield from running.processes(opts)
 
 
 def _account(opts: Opts) -> Iterator[Line]:
@@ -88,22 +138,10 @@ def _options(opts: Opts) -> Iterator[Line]:
         *NETAPI_SECTIONS,
         *SECTION_OPTIONS,
     }
-    for name in sorted(_written(opts) - known):
+    for name in sorted(config.ConfigFiles(Path(opts["conf_file"])).names() - known):
         like = difflib.get_close_matches(name, known, n=1, cutoff=LIKENESS)
         if like:
-            yield Line("warning", f"{name} is not an option. Did you mean {like[0]}?")
-
-
-def _written(opts: Opts) -> set[str]:
-    """Return the names that stand at the top level of the config file and its includes."""
-    import salt.config
-
-    path = opts["conf_file"]
-    written = salt.config.load_config(path, "SALT_MASTER_CONFIG", path)
-    default = written.get("default_include", salt.config.DEFAULT_MASTER_OPTS["default_include"])
-    for include in (default, written.get("include", [])):
-        written.update(salt.config.include_config(include, path, verbose=False))
-    return {name for name in written if isinstance(name, str)}
+            yield Line("warning", f"{name} is not an option. Did you mean {like[0]}?", (name,))
 
 
 def _clients(engine: config.EngineConfig) -> Iterator[Line]:
@@ -123,87 +161,11 @@ def _clients(engine: config.EngineConfig) -> Iterator[Line]:
         if name not in INTERFACES:
             like = config.nearest(name, list(INTERFACES))
             meant = f" Did you mean {like}?" if like else ""
-            yield Line("warning", f"netapi_enable_clients: there is no client {name}.{meant}")
-
-
-def _who(opts: Opts) -> Iterator[Line]:
-    systems = opts.get("external_auth")
-    if not systems:
-        yield Line("warning", "external_auth is empty: nobody can log in.")
-        return
-    known = _eauth_systems(opts)
-    for system, users in systems.items() if isinstance(systems, dict) else ():
-        if system not in known:
-            like = config.nearest(str(system), sorted(known))
-            meant = f" Did you mean {like}?" if like else ""
-            yield Line("warning", f"external_auth: Salt has no eauth system {system}.{meant}")
-        if system == "auto":
-            yield Line("warning", "external_auth: auto lets everybody in, with any password.")
-        if isinstance(users, dict) and users:
-            yield Line("ok", f"{system}: {', '.join(_permissions(users))} may log in.")
-    for problem in problems(systems):
-        yield Line("error", problem)
-
-
-def _permissions(users: dict[Any, Any]) -> Iterator[str]:
-    for key, granted in users.items():
-        name = str(key)
-        count = len(granted) if isinstance(granted, list | dict) else 0
-        if name == "*":
-            who = "everybody"
-        elif name.endswith("%"):
-            who = f"group {name[:-1]}"
-        else:
-            who = f"user {name}"
-        yield f"{who} ({count} permission{'' if count == 1 else 's'})"
-
-
-def _eauth_systems(opts: Opts) -> set[str]:
-    import salt.loader
-
-    return {found.name for found in pkgutil.iter_modules(salt.loader._module_dirs(opts, "auth"))}
-
-
-def _pam(opts: Opts) -> Iterator[Line]:
-    """Try whether the interpreter that Salt checks PAM passwords with can do so."""
-    if "pam" not in (opts.get("external_auth") or {}):
-        return
-    import salt
-
-    script = Path(salt.__file__).parent / "auth" / "pam.py"
-    configured = opts.get("auth.pam.python")
-    python = Path(configured or _default_pam_python())
-    resolved = python.resolve()  # as Salt does: in a virtual environment it leads out of it
-    probe = f"import runpy; runpy.run_path({str(script)!r}, run_name='probe')"
-    try:
-        done = subprocess.run(
-            [resolved, "-c", probe],
-            cwd=script.parent,
-            capture_output=True,
-            timeout=PAM_PROBE_SECONDS,
-            check=False,
-        )
-        works = done.returncode == 0
-    except (OSError, subprocess.TimeoutExpired):
-        works = False
-    if works:
-        yield Line("ok", f"pam: passwords are checked by {resolved}.")
-        return
-    link = f" (that is what {python} links to)" if resolved != python else ""
-    yield Line(
-        "error",
-        f"pam: {resolved}{link} cannot run Salt, so every login fails. Set `auth.pam.python` to"
-        f' a real file, not a link: a script `#!/bin/sh` with `exec {sys.executable} "$@"`.',
-    )
-
-
-def _default_pam_python() -> str:
-    import salt.utils.package
-
-    system = "/usr/bin/python3"
-    if salt.utils.package.bundled() or not Path(system).exists():
-        return sys.executable
-    return system
+            yield Line(
+                "warning",
+                f"netapi_enable_clients: there is no client {name}.{meant}",
+                ("netapi_enable_clients",),
+            )
 
 
 def _engine(engine: config.EngineConfig, opts: Opts) -> Iterator[Line]:

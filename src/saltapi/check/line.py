@@ -1,6 +1,7 @@
 """What a check yields."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -9,6 +10,8 @@ class Line:
 
     level: str
     text: str
+    path: tuple[Any, ...] = ()
+    """The keys that lead to the option that is meant, from the top level of the config."""
 
     def __str__(self) -> str:
         return f"{self.level:<8} {self.text}"

@@ -11,6 +11,7 @@ from typing import Any
 from cryptography import x509
 
 from saltapi import config
+from saltapi.check import running
 from saltapi.check.line import Line
 from saltapi.engine.sessions.user_names import UserNames
 from saltapi.errors import CannotStart
@@ -21,7 +22,14 @@ NETAPI_SECTIONS = {"rest_cherrypy", "rest_tornado", "rest_wsgi", "rest_asgi"}
 SECTION_OPTIONS = {"api_acl", "authorized_ips"}
 """Options of any netapi section that are shown with who may log in."""
 
+EVERY_ADDRESS = "0.0.0.0"  # noqa: S104 - it is compared, not bound
 EXPIRES_SOON = datetime.timedelta(days=30)
+
+
+def problems(error: config.WrongConfig) -> Iterator[Line]:
+    """Return a line for each option that has a value that it cannot have."""
+    for problem in error.problems:
+        yield Line("error", f"{problem}", problem.path)
 
 
 def modules(opts: Opts) -> Iterator[Line]:
@@ -68,6 +76,8 @@ def _module(module: loader.Module, opts: Opts) -> Iterator[Line]:
         return
     url = f"{'https' if has_tls else 'http'}://{_in_url(str(host or '*'))}:{port}"
     yield Line("ok", f"{module.name} would run at {url} ({module.source}).")
+    if isinstance(port, int):
+        yield from running.port(module.name, str(host or EVERY_ADDRESS), port, opts)
     if not has_tls and host is not None and not _is_loopback(str(host)):
         yield Line(
             "warning",
@@ -83,8 +93,8 @@ def sections(opts: Opts) -> Iterator[Line]:
             continue
         try:
             section = kind.parse(opts[name])
-        except CannotStart as error:
-            yield Line("error", str(error))
+        except config.WrongConfig as error:
+            yield from problems(error)
         else:
             yield from _files(name, section, opts)
             if isinstance(section, config.ServiceSection):
@@ -96,7 +106,7 @@ def sections(opts: Opts) -> Iterator[Line]:
         for option in sorted(written - set(kind.option_names()) - SECTION_OPTIONS):
             like = config.nearest(option, kind.option_names())
             meant = f" Did you mean {like}?" if like else ""
-            yield Line("warning", f"{name}.{option} is not an option.{meant}")
+            yield Line("warning", f"{name}.{option} is not an option.{meant}", (name, option))
 
 
 def _files(name: str, section: config.Section, opts: Opts) -> Iterator[Line]:

@@ -6,6 +6,7 @@ ours in it is checked here. Every option of this folder is described in `docs/co
 """
 
 from saltapi.config.engine import FAST_FUNCTIONS, EngineConfig
+from saltapi.config.files import ConfigFiles
 from saltapi.config.modules import (
     AUDIT_REDACT,
     SECTIONS,
@@ -28,6 +29,7 @@ from saltapi.config.reading import (
 )
 from saltapi.config.section import Section, nearest
 from saltapi.config.values import KIB, MIB, EventAclOption, EventPolicy, ReturnerOption
+from saltapi.config.wording import Problem, WrongConfig, dotted
 
 __all__ = [
     "AUDIT_REDACT",
@@ -38,11 +40,13 @@ __all__ = [
     "SECTIONS",
     "SUPPORTED_SALT_LINES",
     "AccessSection",
+    "ConfigFiles",
     "EngineConfig",
     "EventAclOption",
     "EventPolicy",
     "HttpSection",
     "PagesSection",
+    "Problem",
     "ProtectionSection",
     "RestAsgiConfig",
     "RestCherrypyConfig",
@@ -52,6 +56,8 @@ __all__ = [
     "Section",
     "ServiceSection",
     "TlsSection",
+    "WrongConfig",
+    "dotted",
     "load",
     "nearest",
     "require_supported_salt",

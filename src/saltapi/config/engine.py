@@ -5,7 +5,7 @@ from typing import Literal, Self
 from pydantic import Field
 
 from saltapi.config.section import Section
-from saltapi.config.values import KIB, MIB, ClientNames, ReturnerOption, Seconds, SshDirectory
+from saltapi.config.values import KIB, MIB, ClientNames, ReturnersOption, Seconds, SshDirectory
 from saltapi.types import Opts
 
 FAST_FUNCTIONS = [
@@ -45,7 +45,7 @@ class EngineConfig(Section):
 
     netapi_enable_clients: ClientNames = []
     netapi_allow_raw_shell: bool = False
-    netapi_returners: list[ReturnerOption] = []
+    netapi_returners: ReturnersOption = []
     netapi_ssh_keys: list[SshDirectory] = []
     rest_timeout: Seconds = 300
     function_workers: int = Field(default=4, ge=0, le=64)

@@ -12,6 +12,7 @@ from saltapi.config.values import (
     BodyLimit,
     EventAclOption,
     HookSecrets,
+    OneOrMore,
     Port,
     Seconds,
     UrlPath,
@@ -44,7 +45,7 @@ AUDIT_REDACT = [
 class AccessSection(Section):
     """Base of our modules' sections: who may come from where (`engine.sessions.addresses`)."""
 
-    authorized_ips: list[str] | str | None = None
+    authorized_ips: OneOrMore = None
     api_acl: dict[str, Any] | None = None
     trusted_proxies: Annotated[
         list[Annotated[str, AfterValidator(proxy)]], BeforeValidator(as_list)
@@ -100,7 +101,7 @@ class TlsSection(ServiceSection):
     ssl_chain: str | None = None
     ssl_ca_certs: str | None = None
     ssl_cert_reqs: Literal["CERT_NONE", "CERT_OPTIONAL", "CERT_REQUIRED"] = "CERT_NONE"
-    ssl_allowed_cn: list[str] | str | None = None
+    ssl_allowed_cn: OneOrMore = None
     disable_ssl: bool = False
 
     @property
@@ -119,7 +120,7 @@ class HttpSection(TlsSection):
     max_request_body_size: BodyLimit = MIB
     collect_stats: bool = False
     stats_disable_auth: bool = False
-    cors_origin: list[str] | str | None = None
+    cors_origin: OneOrMore = None
     token_in_url: bool = True
 
     @property

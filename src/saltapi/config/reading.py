@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from saltapi.config.files import ConfigFiles
 from saltapi.errors import CannotStart
 from saltapi.types import Opts
 
@@ -55,8 +56,11 @@ def load(config_dir: str | Path = DEFAULT_CONFIG_DIR) -> Opts:
         opts = salt.config.api_config(str(path))
     except salt.exceptions.SaltConfigurationError as error:
         raise CannotStart(f"The master config {path} is wrong: {error}") from error
-    except SystemExit as error:  # Salt's way of saying that a file is no valid YAML
-        raise CannotStart(f"The master config {path} is no valid YAML.") from error
-    except UnicodeDecodeError as error:
-        raise CannotStart(f"The master config {path}, or an include, is not UTF-8.") from error
+    except (SystemExit, UnicodeDecodeError) as error:  # Salt ends where a file is no valid YAML
+        raise CannotStart(_problem(path)) from error
     return dict(opts)
+
+
+def _problem(path: Path) -> str:
+    """Return what keeps the master config at *path* from being read, with its place."""
+    return next(iter(ConfigFiles(path).problems()), f"The master config {path} cannot be read.")

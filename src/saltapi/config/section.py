@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from saltapi.errors import CannotStart
+from saltapi.config.wording import Problem, WrongConfig, problem_of
 
 NOT_NUMBERS = frozenset({"string_type", "list_type", "dict_type"})
 """What the validation library says of a number where there should be something else."""
@@ -58,18 +58,26 @@ class Section(BaseModel):
         Return the section made of *values*.
 
         Raises:
-            CannotStart: An option has a value that it cannot have; the text names each of them.
+            WrongConfig: An option has a value that it cannot have; the text names each of them.
         """
         if not isinstance(values, dict):
-            raise CannotStart(f"{cls.title} must be a mapping of options, not {values!r}.")
+            problem = Problem((cls.title,), f"{cls.title} must be a mapping of options")
+            raise WrongConfig([problem])
         try:
             return cls.model_validate(values)
         except ValidationError as error:
-            prefix = f"{cls.title}." if cls.title else ""
-            problems = "; ".join(
-                f"{prefix}{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()
-            )
-            raise CannotStart(f"The master config is wrong: {problems}.") from error
+            raise WrongConfig(cls._problems(error)) from error
+
+    @classmethod
+    def _problems(cls, error: ValidationError) -> list[Problem]:
+        """Return what is wrong, once for each option that may be of several kinds."""
+        section = (cls.title,) if cls.title else ()
+        found: dict[tuple[Any, ...], Problem] = {}
+        for one in error.errors():
+            field = cls.model_fields.get(str(one["loc"][0])) if one["loc"] else None
+            problem = problem_of(one, section, field and field.description)
+            found.setdefault(problem.path, problem)
+        return list(found.values())
 
     def unknown(self) -> dict[str, str | None]:
         """Return the options that do not exist, each with the nearest name that does."""

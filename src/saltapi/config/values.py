@@ -23,7 +23,10 @@ def _absolute(path: str) -> str:
 def proxy(entry: str) -> str:
     """Return an address, a network, or `unix`; it is no place for a mistake."""
     if entry != "unix":
-        ipaddress.ip_network(entry, strict=False)
+        try:
+            ipaddress.ip_network(entry, strict=False)
+        except ValueError:
+            raise ValueError(f"{entry[:60]!r} is no address and no network") from None
     return entry
 
 
@@ -41,11 +44,19 @@ ClientNames = Annotated[
     BeforeValidator(lambda value: re.findall(r"\w+", value) if isinstance(value, str) else value),
 ]
 """A list; Salt takes a text with names in it, too."""
+OneOrMore = Annotated[list[str] | str | None, Field(description="a text or a list of texts")]
 EventPolicy = Literal["own", "permitted", "all"] | list[str]
 """Which events a user sees: a word of `saltapi.engine.events.acl`, or globs of tags."""
 ReturnerOption = str | Annotated[dict[str, list[str]], Field(min_length=1)]
 """The name of a returner, or the name with the keyword arguments that it may have."""
-EventAclOption = EventPolicy | dict[str, EventPolicy]
+ReturnersOption = Annotated[
+    list[ReturnerOption],
+    Field(description="a list of returners, or of mappings of a returner to a list of arguments"),
+]
+EventAclOption = Annotated[
+    EventPolicy | dict[str, EventPolicy],
+    Field(description="own, permitted, all, a list of tag globs, or a mapping of users to these"),
+]
 HookSecrets = Annotated[
     list[AnySecret],
     BeforeValidator(lambda value: value if isinstance(value, list) else [value]),

@@ -31,6 +31,8 @@ def credentials_of(chunk: Mapping[str, Any]) -> Credentials:
             raise AuthenticationFailed("Invalid token")
         return Credentials(token=token)
     if "eauth" not in chunk:
+        if "username" in chunk or "password" in chunk:
+            raise AuthenticationFailed("Authentication needs eauth: the eauth system to ask.")
         raise AuthenticationFailed("No authentication credentials given")
     eauth, username = chunk.get("eauth"), number_as_text(chunk.get("username"))
     for key, value in (("eauth", eauth), ("username", username)):

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from saltapi.errors import CannotStart
+from saltapi.process.others import holder
 
 READY_WAIT_SECONDS = 60
 """How long `saltapi -d` waits at the terminal to learn whether the daemon runs."""
@@ -89,18 +90,25 @@ class PidFile:
         Write our process id.
 
         Raises:
-            CannotStart: Another daemon that runs holds the file.
+            CannotStart: The file is that of a living process: of another daemon, or of any other.
             OSError: The file cannot be written.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o644)
-        holder = os.read(descriptor, 32).decode(errors="replace").strip()
-        if not _lock(descriptor) or _is_running_api(holder):
+        written = os.read(descriptor, 32).decode(errors="replace").strip()
+        owner = holder(self.path)
+        if not _lock(descriptor) or (owner is not None and owner.api):
             os.close(descriptor)
             raise CannotStart(
-                f"saltapi or salt-api runs already as process {holder}, says {self.path}."
+                f"saltapi or salt-api runs already as process {written}, says {self.path}."
                 " Stop it first, or give this one another --pid-file."
+            )
+        if owner is not None:
+            os.close(descriptor)
+            raise CannotStart(
+                f"{self.path} is the pid file of {owner.name}, process {owner.pid}. Give saltapi"
+                " another one: api_pidfile in the master config, or --pid-file."
             )
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
@@ -177,17 +185,6 @@ def _lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
-
-
-def _is_running_api(pid: str) -> bool:
-    """Tell whether process *pid* is a salt-api or saltapi; numbers are used again."""
-    if not pid.isdigit() or int(pid) == os.getpid():
-        return False
-    try:
-        command = Path(f"/proc/{pid}/cmdline").read_bytes()
-    except OSError:
-        return False
-    return b"salt-api" in command or b"saltapi" in command
 
 
 def _user_name(uid: int) -> str:

@@ -16,6 +16,7 @@ HTML = "text/html"
 PING = {"client": "local", "tgt": "*", "fun": "test.ping"}
 PONG = {"minion-1": True, "minion-2": True}
 UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."
+NO_TOKEN = "There is no token: log in, and send the token that you get as X-Auth-Token."
 NOT_AUTHENTICATED = "Could not authenticate using provided credentials"
 TOKEN = re.compile(r"[0-9a-f]{64}")
 JID = re.compile(r"[0-9]{20}")

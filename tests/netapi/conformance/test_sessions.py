@@ -18,6 +18,7 @@ from tests.apis import OURS, ApiServer
 from tests.netapi.conformance.client import (
     JSON,
     MODULES,
+    NO_TOKEN,
     NOT_AUTHENTICATED,
     PING,
     TOKEN,
@@ -79,12 +80,17 @@ def test_forms_of_login(api: ApiServer, kind: str) -> None:
     assert 200 == api.send("POST", "/login", headers=headers, body=body).status
 
 
+NEEDS_EAUTH = "A login needs eauth, the eauth system to ask: file."
+
+
 @pytest.mark.parametrize(
     ("body", "status", "sentence"),
     [
         ({"password": "wrong"}, 401, NOT_AUTHENTICATED),
         ({"username": "nobody"}, 401, NOT_AUTHENTICATED),
         ({"eauth": "nonsense"}, 401, NOT_AUTHENTICATED),
+        ({"eauth": None}, 401, NEEDS_EAUTH),
+        ({"eauth": ""}, 401, NEEDS_EAUTH),
         (None, 400, "Send username, password and eauth to log in."),
         ([], 400, "Send username, password and eauth to log in."),
         ("text", 400, "Send username, password and eauth to log in."),
@@ -141,7 +147,8 @@ def test_no_session(api: ApiServer, method: str, path: str, token: str | None) -
     body = PING if method == "POST" else None
     answer = api.send(method, path, headers=headers, json_body=body)
 
-    assert (401, {"status": 401, "return": UNKNOWN_TOKEN}) == (answer.status, answer.value())
+    sentence = UNKNOWN_TOKEN if token else NO_TOKEN
+    assert (401, {"status": 401, "return": sentence}) == (answer.status, answer.value())
     assert "Session" == answer.header("WWW-Authenticate")
     assert None is answer.header("Set-Cookie")
 

@@ -150,6 +150,8 @@ class SessionOperations:
             value = value[0]
         if not isinstance(value, Mapping) or not value:
             raise BadRequest("Send username, password and eauth to log in.")
+        if not value.get("eauth"):
+            raise AuthenticationFailed(self._needs_eauth())
         note_user(str(value.get("username")), str(value.get("eauth")))
         self._check_user(str(value.get("eauth")), str(value.get("username")), peer)
         credentials = lowstate.credentials_of(_without_token(value))
@@ -159,6 +161,13 @@ class SessionOperations:
             load["token_expire"] = expire
         attempt = await self._attempt(credentials, peer)
         return await self._client.sessions.login(load, attempt=attempt)
+
+    def _needs_eauth(self) -> str:
+        """Return the sentence for a login that does not say which eauth system to ask."""
+        systems = self._names.systems
+        if not systems:
+            return "Nobody can log in: external_auth of the Salt master is empty."
+        return f"A login needs eauth, the eauth system to ask: {' or '.join(systems)}."
 
     async def _attempt(self, credentials: Credentials, peer: str) -> Attempt:
         """

@@ -37,6 +37,7 @@ SHARED_LOGIN_SECONDS = 60.0
 Attempt: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Lets a password be tried inside, or raises `TooManyRequests`; sees whether it was wrong."""
 UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S105 - a sentence
+NO_TOKEN = "There is no token: log in, and send the token that you get as X-Auth-Token."  # noqa: S105
 
 
 @dataclass(slots=True)
@@ -112,7 +113,7 @@ class Sessions:
             MalformedAnswer: What the store holds is no token.
         """
         if not is_token(token):
-            raise AuthenticationFailed(UNKNOWN_TOKEN)
+            raise AuthenticationFailed(UNKNOWN_TOKEN if token else NO_TOKEN)
         cached = self._cache.get(token)
         if cached is not None and not fresh and time.monotonic() - cached[0] < self._cache_seconds:
             _note(cached[1].name, cached[1].eauth)
