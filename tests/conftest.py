@@ -3,6 +3,7 @@ Fixtures that all tests share: real masters with real and with simulated minions
 
 - `master`: one for the whole session, with `minion-1` and `minion-2`. Leave it as you found it.
 - `private_master(**options)`: one of your own, to kill, or with other options.
+- `oidc_master`: one that trusts an identity provider, for the tests of single sign-on.
 - `swarm`: simulated minions `sim-0` to `sim-19` at `master`, while the module runs.
 """
 
@@ -16,6 +17,7 @@ import salt._logging
 
 from saltapi.demo import PrivateMaster
 from saltapi.demo import master as private
+from tests.oidc_master import OidcMaster, running_oidc_master
 from tests.swarm import Swarm
 from tests.waiting import TIMEOUT_FACTOR, scaled
 
@@ -75,6 +77,13 @@ def master() -> Iterator[PrivateMaster]:
     """The master of the session, with two real minions."""
     with PrivateMaster(users=USERS, options=OPTIONS, minion_options=MINION_OPTIONS) as master:
         master.wait_ready(timeout=scaled(READY_SECONDS))
+        yield master
+
+
+@pytest.fixture(scope="session")
+def oidc_master() -> Iterator[OidcMaster]:
+    """A master with one minion that trusts an identity provider; leave it as you found it."""
+    with running_oidc_master() as master:
         yield master
 
 

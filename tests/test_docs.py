@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 import saltapi
 from saltapi import cli, config, errors, lowstate
 from saltapi.bridge.workers import ssh_options
 from saltapi.config import EngineConfig, Section
+from saltapi.config.oidc import IssuerSection, issuers_of
 from saltapi.demo import PrivateMaster
 from saltapi.demo.instructions import curl, examples
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -30,6 +32,9 @@ PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
 PARSER = cli._parser(["check", "demo", "make-cert"])
 COMMANDS = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction)).choices
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+YAML_OF_SSO = re.findall(r"^```yaml\n(.*?)^```", (DOCS / "sso.md").read_text(), re.M | re.S)
 
 
 def text(name: str) -> str:
@@ -70,6 +75,12 @@ def test_engine_option(option: str) -> None:
 def test_fast_function(function: str) -> None:
     """Every function that goes to the workers by default is named."""
     assert f"`{function}`" in text("configuration.md")
+
+
+@pytest.mark.parametrize("option", IssuerSection.option_names())
+def test_option_of_an_issuer(option: str) -> None:
+    """Every option of `saltapi_oidc` is in the documentation."""
+    assert option in rows(part(text("sso.md"), "Options"))
 
 
 @pytest.mark.parametrize(
@@ -249,6 +260,12 @@ def test_decisions() -> None:
 
 
 # Examples
+
+
+@pytest.mark.parametrize("block", YAML_OF_SSO, ids=range(len(YAML_OF_SSO)))
+def test_examples_of_sso(block: str) -> None:
+    """The configs of docs/sso.md are good ones."""
+    assert issuers_of(yaml.safe_load(block))
 
 
 def code_blocks(page: str, language: str) -> list[str]:

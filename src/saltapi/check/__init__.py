@@ -18,6 +18,7 @@ from saltapi import config
 from saltapi.check import running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
+from saltapi.config.oidc import OPTION
 from saltapi.errors import CannotStart
 from saltapi.interfaces import INTERFACES
 from saltapi.process import daemonize
@@ -134,6 +135,7 @@ def _options(opts: Opts) -> Iterator[Line]:
         *salt.config.DEFAULT_MASTER_OPTS,
         *salt.config.DEFAULT_API_OPTS,
         *config.EngineConfig.option_names(),
+        OPTION,
         *config.SECTIONS,
         *NETAPI_SECTIONS,
         *SECTION_OPTIONS,

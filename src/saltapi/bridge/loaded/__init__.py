@@ -1,0 +1,13 @@
+"""
+What Salt loads by itself, in the master and in its commands: modules in folders named as Salt's.
+
+Every process of Salt imports this file, so it imports nothing; `salt.loader` in pyproject.toml
+names it.
+"""
+
+import os
+
+
+def directories() -> dict[str, list[str]]:
+    """Return the directories of Salt's kinds of modules that have some of ours."""
+    return {"auth": [os.path.join(os.path.dirname(__file__), "auth")]}

@@ -1,0 +1,1 @@
+"""The eauth modules that Salt loads."""

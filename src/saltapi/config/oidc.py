@@ -1,0 +1,156 @@
+"""
+The option `saltapi_oidc`: which identity providers are trusted, and what of their tokens counts.
+
+The master reads it too (`saltapi.bridge.loaded.auth.oidc`), so it stands at the top level.
+"""
+
+import ipaddress
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from saltapi.config.section import Section
+from saltapi.config.values import AbsolutePath, as_list
+from saltapi.errors import CannotStart
+
+OPTION = "saltapi_oidc"
+Algorithm = Literal[
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "EdDSA",
+    "Ed25519",
+]
+"""The asymmetric ones of RFC 7518, RFC 8037 and RFC 9864: no `none`, and nothing with a secret."""
+ALGORITHMS: list[Algorithm] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
+ISSUERS_LIMIT = 32
+SHARED_ISSUERS = frozenset(
+    {"https://token.actions.githubusercontent.com", "https://gitlab.com"}
+    | {"https://accounts.google.com"}
+)
+"""They give a token for any audience to everybody who has an account there."""
+Texts = Annotated[list[str], BeforeValidator(as_list)]
+
+
+def is_loopback(host: str | None) -> bool:
+    """Return whether *host* is this machine, by its name or its address."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def provider_url(url: str) -> str:
+    """Return the URL of an identity provider: https, or http to this machine."""
+    parts = urlsplit(url)
+    if not parts.hostname or parts.username is not None or parts.query or parts.fragment:
+        raise ValueError("must be a URL with a host, without user, query or fragment")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+        raise ValueError("must begin with https://; http is taken on loopback alone")
+    _ = parts.port  # out of range, it is an error
+    return url
+
+
+ProviderUrl = Annotated[str, AfterValidator(provider_url)]
+
+
+class IssuerSection(Section):
+    """One entry of the option: an issuer of tokens."""
+
+    title = OPTION
+
+    issuer: ProviderUrl
+    audience: Texts = []
+    client_id: str = ""
+    user_claim: str = "sub"
+    groups_claim: str = ""
+    user_prefix: str = ""
+    required_claims: dict[str, Any] = {}
+    hosted_domain: Texts = []
+    authorized_parties: Texts = []
+    require_verified_email: bool = True
+    algorithms: list[Algorithm] = Field(default=ALGORITHMS, min_length=1)
+    clock_skew: float = Field(default=10, ge=0, le=300)
+    ca_file: AbsolutePath = ""
+    discovery: bool = True
+    keys_url: ProviderUrl | None = None
+    keys_file: AbsolutePath = ""
+
+    @model_validator(mode="after")
+    def _hangs_together(self) -> Self:
+        if not self.audiences:
+            raise ValueError("needs audience, or client_id: whom tokens must be for")
+        if not (self.discovery or self.keys_url or self.keys_file):
+            raise ValueError("without discovery needs keys_url or keys_file")
+        if self.issuer.rstrip("/") in SHARED_ISSUERS and not (
+            self.required_claims or self.hosted_domain
+        ):
+            raise ValueError(
+                "gives tokens to everybody; say whose count, by required_claims or hosted_domain"
+            )
+        for claim, wanted in self.required_claims.items():
+            if not all(isinstance(one, str | int | bool) for one in _wanted(wanted)):
+                raise ValueError(f"required_claims.{claim} must be a value, or a list of values")
+        return self
+
+    @property
+    def audiences(self) -> list[str]:
+        """Whom a token may be for."""
+        return self.audience or ([self.client_id] if self.client_id else [])
+
+    def wanted(self) -> dict[str, list[Any]]:
+        """Return the values that each required claim may have."""
+        return {claim: _wanted(value) for claim, value in self.required_claims.items()}
+
+
+def issuers_of(opts: Mapping[str, Any]) -> list[IssuerSection]:
+    """
+    Return the issuers that the master's *opts* name; none without the option.
+
+    Raises:
+        CannotStart: One of them is wrong.
+    """
+    written = opts.get(OPTION)
+    if not written:
+        return []
+    entries = [written] if isinstance(written, Mapping) else written
+    if not isinstance(entries, list) or not all(isinstance(e, Mapping) for e in entries):
+        raise CannotStart(f"{OPTION} must be a list of issuers, each a mapping of options.")
+    if len(entries) > ISSUERS_LIMIT:
+        raise CannotStart(f"{OPTION} has more than {ISSUERS_LIMIT} issuers.")
+    issuers = [IssuerSection.parse(dict(entry)) for entry in entries]
+    for issuer in issuers:
+        for option, like in issuer.unknown().items():
+            meant = f" Did you mean {like}?" if like else ""
+            # One that is misspelled may be what keeps somebody out.
+            raise CannotStart(f"{OPTION}.{option} is not an option.{meant}")
+    _check_apart(issuers)
+    return issuers
+
+
+def _check_apart(issuers: list[IssuerSection]) -> None:
+    """
+    Return if nobody of one issuer can have the name of somebody of another one.
+
+    Raises:
+        CannotStart: Two are the same, or their users would have the same names.
+    """
+    if len({issuer.issuer for issuer in issuers}) < len(issuers):
+        raise CannotStart(f"{OPTION}: each issuer can stand there once.")
+    if len({issuer.user_prefix for issuer in issuers}) < len(issuers):
+        raise CannotStart(
+            f"{OPTION}: several issuers may each have a user, or a group, of a name; give each a"
+            " user_prefix of its own, for example `user_prefix: 'ci:'`."
+        )
+
+
+def _wanted(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
