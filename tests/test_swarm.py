@@ -157,6 +157,7 @@ def test_behaviours_of_ids(master: PrivateMaster, client: Any) -> None:
     assert set(master.minion_ids) == Job(client, "[mo]*", "test.ping").minions
 
 
+@pytest.mark.long
 def test_master_that_starts_again(private_master: Any) -> None:
     """The swarm finds back to a master that was killed."""
     master = private_master(minions=0)

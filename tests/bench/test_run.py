@@ -46,6 +46,7 @@ def results() -> Results:
     return found
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize(
     ("scenario", "world"),

@@ -50,6 +50,7 @@ def test_passwords_are_not_written_down(master: PrivateMaster) -> None:
     assert not [file for file in files if master.password in file.read_text()]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("transport", ["zeromq", "tcp"])
 def test_killed_master_comes_back(private_master: Factory, transport: str) -> None:
     """A killed master leaves nothing, starts again on its ports, and the minions find it."""
@@ -66,6 +67,7 @@ def test_killed_master_comes_back(private_master: Factory, transport: str) -> No
     assert ["the master answers", "minion-1 answers"] == lines
 
 
+@pytest.mark.long
 def test_stopped_minion_is_silent_until_it_starts_again(private_master: Factory) -> None:
     """The master knows a stopped minion, and nobody answers for it."""
     master = private_master()
@@ -92,6 +94,7 @@ def test_options_are_merged(private_master: Factory) -> None:
     assert {"file", "pam"} == opts["external_auth"].keys()
 
 
+@pytest.mark.long
 def test_stop_twice(private_master: Factory) -> None:
     """`stop` removes the directory, and may be called again."""
     master = private_master(minions=0)

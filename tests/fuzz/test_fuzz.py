@@ -27,6 +27,7 @@ SEEN = 25
 WORLD = World({"fred": [], "ann": ["red"]}, {"fred": [{"minion-1": ["mark.a"]}], "red%": ["@mark"]})
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_nothing_runs_that_is_not_allowed() -> None:
     """Whoever sends what, through whichever module: only what Salt allows is run."""
@@ -46,6 +47,7 @@ def home(tmp_path: Path) -> Iterator[tuple[PrivateMaster, dict[str, str]]]:
         yield master, passwords
 
 
+@pytest.mark.long
 def test_it_sees(
     home: tuple[PrivateMaster, dict[str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -108,6 +108,7 @@ async def generate(api: ApiServer, mid: str) -> bytes:
     return answer.body
 
 
+@pytest.mark.long
 async def test_keys_in_streams(api: ApiServer) -> None:
     """A new private key reaches who has asked for it and administrators, and nobody else."""
     tokens = {

@@ -14,6 +14,7 @@ from tests.swarm import Swarm
 from tests.waiting import async_eventually, scaled
 
 
+@pytest.mark.long
 async def test_many_waiting_jobs(master: PrivateMaster, swarm: Swarm) -> None:
     """500 synchronous jobs at once all come back right, without a thread for each."""
     async with AsyncAPIClient(config.load(master.config_dir)) as client:

@@ -22,6 +22,7 @@ from tests.waiting import async_eventually, scaled
 
 
 class TestMasterAway:
+    @pytest.mark.long
     async def test_restart_under_jobs(self, private_master: Any) -> None:
         """Jobs that wait when the master is killed all end, and the next command works."""
         own = private_master(options={"timeout": 2, "gather_job_timeout": 2})
@@ -42,6 +43,7 @@ class TestMasterAway:
             await all_answer(client, login, {ONE, TWO})
             assert 0 == client.hub.watched_jobs
 
+    @pytest.mark.long
     async def test_down(self, private_master: Any) -> None:
         """While the master is down every client says so within seconds."""
         own = private_master(minions=0)
@@ -55,6 +57,7 @@ class TestMasterAway:
                     with pytest.raises(MasterUnavailable):
                         await run_to_end(client, {**chunk, **login})
 
+    @pytest.mark.long
     async def test_dead_minion(self, private_master: Any) -> None:
         """A minion that is gone is reported as the installed Salt reports it."""
         own = private_master()

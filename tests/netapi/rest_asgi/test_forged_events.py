@@ -199,6 +199,7 @@ def test_rerun_after_a_restart(restarted: Site, before: dict[str, str]) -> None:
     assert ("test.arg", [SECRET]) == (result["fun"], result["arg"])
 
 
+@pytest.mark.long
 @pytest.mark.skipif(salt_version.major < 3008, reason="it has no other job cache")
 def test_cache_that_loses_loads(private_master: Callable[..., PrivateMaster]) -> None:
     """Where a return takes the place of the load, the arguments are those of the return."""

@@ -47,6 +47,7 @@ def live_and_die(settings: Path, state: Path) -> int:
     pytest.fail("The client has not come to its end.")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(150)
 def test_every_result_exactly_once(minions: tuple[PrivateMaster, Swarm], tmp_path: Path) -> None:
     """200 jobs on 100 minions, a client that is killed at random: each result, once, and right."""

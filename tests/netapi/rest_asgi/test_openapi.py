@@ -248,6 +248,7 @@ def fuzz(server: ApiServer, user: str | None, *options: str) -> None:
     assert "An unexpected error occurred" not in server.log()
 
 
+@pytest.mark.long
 def test_true_for_somebody_who_may_do_little(server: ApiServer) -> None:
     """Whatever is sent below /v1, the answer is one that the document describes."""
     fuzz(server, "low", "--phases", "examples,coverage", "--include-path-regex", "^/v1/")

@@ -259,6 +259,7 @@ class TestIterator:
         server.loop.close()
 
 
+@pytest.mark.long
 def test_a_thousand_listeners() -> None:
     """1,000 listeners get 100 events a second for 10 s, all in order, on no thread of theirs."""
     allow_many_files()

@@ -234,6 +234,7 @@ def test_no_request_is_a_500(
     send(api, tokens, method, path, sent, body)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(300)
 @SETTINGS
 @given(

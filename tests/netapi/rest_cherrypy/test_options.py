@@ -426,6 +426,7 @@ class ManyClients:
             connection.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sent", [b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\nA: b"])
 def test_client_that_pauses(sent: bytes) -> None:
     """A connection on which nothing comes is closed; it does not hold a thread for ever."""

@@ -46,6 +46,7 @@ async def fire(
         await bus.close()
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_many_listeners(
     master: PrivateMaster, api: ApiServer, record_property: Callable[[str, object], None]
