@@ -5,6 +5,8 @@
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
+# make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
+# make wheels          build what comes as source once, so that the next .venv needs no compiler
 # make docs            the site, into build/site: open build/site/index.html
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
@@ -22,14 +24,20 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 VENV := $(if $(filter 3008,$(SALT)),.venv,.venv-$(SALT))
 RUN := $(VENV)/bin/python
 PIP := $(RUN) -m pip --disable-pip-version-check --quiet
+SAY := $(PYTHON) requirements/say.py
+WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+SUITE ?= forky
 
-.PHONY: demo test long lint coverage fuzz bench docs clean pins
+.PHONY: demo test test-chroot wheels long lint coverage fuzz bench docs clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
 
 test: $(VENV)/.project
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile $(ARGS)
+
+test-chroot:
+	tests/chroot/run $(SUITE) $(ARGS)
 
 long: $(VENV)/.project
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m long $(ARGS)
@@ -62,19 +70,35 @@ docs: .venv-docs/.requirements
 	@echo "The site is in build/site; open build/site/index.html."
 
 clean:
-	rm -rf .venv .venv-3007 .venv-docs build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Making $(VENV) with $(PYTHON) and Salt $(SALT); this takes a minute or two." >&2
 	@$(PYTHON) -m venv --clear $(VENV)
-	@$(PIP) install --require-hashes -r requirements/build.txt
-	@$(PIP) install --require-hashes --no-build-isolation -r $<
+	@if [ -f $(WHEELS)/requirements.txt ]; then echo "Taking what $(WHEELS) holds." >&2; \
+	$(SAY) $(RUN) install --require-hashes --no-index --find-links $(WHEELS) -r $(WHEELS)/requirements.txt; \
+	else \
+	$(SAY) $(RUN) install --require-hashes -r requirements/build.txt && \
+	$(SAY) $(RUN) install --require-hashes --no-build-isolation -r $<; \
+	fi
 	@touch $@
 
 $(VENV)/.project: $(VENV)/.requirements pyproject.toml
 	@$(PIP) install --no-build-isolation --no-deps --editable .
 	@touch $@
+
+# requirements.txt comes last: without it the folder is not taken.
+wheels:
+	@rm -rf $(WHEELS)
+	@$(PYTHON) -m venv --clear $(WHEELS)/venv
+	@$(SAY) $(WHEELS)/venv/bin/python install --require-hashes -r requirements/build.txt
+	@$(SAY) $(WHEELS)/venv/bin/python wheel --require-hashes --wheel-dir $(WHEELS) -r requirements/build.txt
+	@$(SAY) $(WHEELS)/venv/bin/python wheel --require-hashes --no-build-isolation --wheel-dir $(WHEELS) -r requirements/salt-$(SALT).txt
+	@$(PYTHON) requirements/hashes.py $(WHEELS) > $(WHEELS)/requirements.new
+	@rm -rf $(WHEELS)/venv
+	@mv $(WHEELS)/requirements.new $(WHEELS)/requirements.txt
+	@echo "$(WHEELS) holds all that .venv needs." >&2
 
 .venv-docs/.requirements: requirements/docs.txt
 	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
@@ -83,8 +107,8 @@ $(VENV)/.project: $(VENV)/.requirements pyproject.toml
 	@.venv-docs/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
-# The newest of everything that works together; needs all three interpreters.
-PYTHONS ?= python3.11 python3.12 python3.13
+# The newest of everything that works together; needs the interpreters, 3.14 where it can be had.
+PYTHONS ?= python3.11 python3.12 python3.13 $(shell command -v python3.14)
 
 pins:
 	python3.11 requirements/pin.py build $(PYTHONS) > requirements/build.new

@@ -2,7 +2,6 @@
 
 import argparse
 import importlib
-import json
 import os
 import re
 import subprocess
@@ -19,7 +18,6 @@ from saltapi.bridge.workers import ssh_options
 from saltapi.config import EngineConfig, Section
 from saltapi.config.oidc import IssuerSection, issuers_of
 from saltapi.demo import PrivateMaster
-from saltapi.demo.instructions import curl, examples
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.monitoring import metrics
 from saltapi.interfaces import INTERFACES
@@ -283,24 +281,6 @@ def test_examples_of_the_client(master: PrivateMaster) -> None:
     assert {"minion-1": True, "minion-2": True} == names["found"]
 
 
-README_COMMAND = re.compile(r"^\$ (curl .*? \\\n  -d '(\[\{.*?\}\])')\n(\{.*\})$", re.MULTILINE)
-
-
-def test_commands_of_the_readme(master: PrivateMaster) -> None:
-    """The first commands in the README are those that the demo prints, and the answers are real."""
-    found = README_COMMAND.findall(text("README.md"))
-    assert 3 == len(found)
-    with saltapi.APIClient(config.load(master.config_dir)) as client:
-        for command, body, answer in found:
-            (chunk,) = json.loads(body)
-            assert curl("http://127.0.0.1:8001", chunk) == command
-            real = client.run(chunk | master.credentials())
-            (shown,) = json.loads(answer)["return"]
-            if chunk["fun"] == "cmd.run":
-                real, shown = real.keys(), shown.keys()
-            assert real == shown
-
-
 SHELL_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 STREAM_SECONDS = scaled(2)
 ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2")
@@ -354,11 +334,3 @@ def test_commands_of_rest_asgi(master: PrivateMaster, tmp_path: Path) -> None:
     assert ["invalid_chunk"] == problems, done.stdout
     assert '"success": true' in done.stdout
     assert (tmp_path / "saltapi.json").exists()
-
-
-def test_demo_prints_the_commands_of_the_readme() -> None:
-    """What the README shows is what the demo prints first."""
-    shown = [body for _, body, _ in README_COMMAND.findall(text("README.md"))]
-
-    for chunk, body in zip(examples("minion-1"), shown, strict=False):
-        assert chunk.items() <= json.loads(body)[0].items()

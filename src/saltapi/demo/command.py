@@ -14,11 +14,20 @@ from typing import Any
 import yaml
 
 from saltapi.demo.instructions import instructions
-from saltapi.demo.master import HOST, PrivateMaster, free_ports, is_free, log_of, merge
+from saltapi.demo.master import (
+    HOST,
+    LINE_SECONDS,
+    PrivateMaster,
+    free_ports,
+    is_free,
+    log_of,
+    merge,
+)
 from saltapi.demo.processes import Program
 from saltapi.errors import CannotStart
 
-API_READY_SECONDS = 30.0
+READY_SECONDS = 300.0
+"""How long everything may take to start; a machine with other things to do needs minutes."""
 POLL_SECONDS = 0.1
 LAST_PORT = 65535
 
@@ -30,6 +39,17 @@ MODULES: dict[str, dict[str, Any]] = {
 }
 """The netapi modules that the demo starts: section of the master config -> its options, without
 the port."""
+PATIENT = {"timeout": 20, "gather_job_timeout": 20}
+"""Options of the master: minions that are slow because the machine is are not called silent."""
+PATIENT_MINION = {
+    "auth_timeout": 20,
+    "return_retry_timer": 20,
+    "return_retry_timer_max": 40,
+    "request_channel_timeout": 60,
+}
+"""Options of the minions: they ask a master that is slow once, and wait."""
+WIPE = "\r\033[K"
+"""What a terminal takes for: this line once more, from its beginning."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +62,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=port_number,
         metavar="PORT",
         help="port of the first module, the others get the next ones (any free ports)",
+    )
+    parser.add_argument(
+        "--timeout",
+        type=seconds,
+        default=READY_SECONDS,
+        metavar="SECONDS",
+        help=f"how long everything may take to start ({READY_SECONDS:.0f})",
     )
     parser.add_argument("--keep", action="store_true", help="leave the directory when it ends")
     parser.add_argument(
@@ -66,6 +93,17 @@ def port_number(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= LAST_PORT:
         raise argparse.ArgumentTypeError(f"{text!r} is no port; ports are 1 to {LAST_PORT}")
     return int(text)
+
+
+def seconds(text: str) -> float:
+    """Return the time that *text* says."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds above 0")
+    return value
 
 
 def main(argv: list[str]) -> int:
@@ -115,7 +153,7 @@ class Demo:
         """
         self.json: bool = args.json
         extra = read_config(args.config) if args.config else {}
-        options = merge(module_options(args.port), extra)
+        options = merge(PATIENT | module_options(args.port), extra)
         self.addresses = {
             name: (address(options[name]), int(options[name]["port"]))
             for name in MODULES
@@ -129,7 +167,10 @@ class Demo:
         for name, (_host, port) in self.addresses.items():
             if not is_free(port):
                 raise CannotStart(f"Port {port} for {name} is taken. Choose another with --port.")
-        self.master = PrivateMaster(minions=args.minions, options=options, keep=args.keep)
+        self.timeout: float = args.timeout
+        self.master = PrivateMaster(
+            minions=args.minions, options=options, minion_options=PATIENT_MINION, keep=args.keep
+        )
         command = [sys.executable, "-P", "-m", "saltapi", "-c", str(self.master.config_dir)]
         self.api: Program = self.master.program("api", command)
 
@@ -146,10 +187,11 @@ class Demo:
         count = len(self.master.minion_ids)
         say(f"starting the master and {count} minion{'' if count == 1 else 's'}")
         self.master.start()
-        self.master.wait_ready(say)
+        wait = Waiting(began, began + self.timeout)
+        self.master.wait_ready(say, timeout=self.timeout, waiting=wait.tell)
         say("starting the API")
         self.api.start()
-        self.wait_for_api()
+        self.wait_for_api(wait)
         say(f"ready after {time.monotonic() - began:.0f} s")
         print_out(self.as_json() if self.json else instructions(self.urls, self.master))
         while True:
@@ -158,15 +200,18 @@ class Demo:
                     raise CannotStart(f"{program.name} ended. {log_of(program)}")
             time.sleep(POLL_SECONDS)
 
-    def wait_for_api(self) -> None:
+    def wait_for_api(self, wait: "Waiting") -> None:
         """Wait until every module's port answers."""
-        deadline = time.monotonic() + API_READY_SECONDS
+        next_line = time.monotonic() + LINE_SECONDS
         for name, where in self.addresses.items():
             while not answers(where):
                 if not self.api.running:
                     raise CannotStart(f"The API ended. {log_of(self.api)}")
-                if time.monotonic() > deadline:
+                if time.monotonic() > wait.deadline:
                     raise CannotStart(f"{name} does not answer in time. {log_of(self.api)}")
+                if time.monotonic() > next_line:
+                    next_line = time.monotonic() + LINE_SECONDS
+                    wait.tell(name)
                 time.sleep(POLL_SECONDS)
             say(f"{name} answers")
 
@@ -189,6 +234,28 @@ class Demo:
         self.master.stop()
         if self.master.keep:
             say(f"saltapi demo: kept {self.master.directory}")
+
+
+class Waiting:
+    """Says once a second what is waited for: on a terminal always in the same line."""
+
+    def __init__(self, began: float, deadline: float) -> None:
+        self._began = began
+        self.deadline = deadline
+
+    def tell(self, what: str) -> None:
+        """Print what is waited for, for how long, and how busy the machine is."""
+        now = time.monotonic()
+        load = f"load {os.getloadavg()[0]:.0f} on {len(os.sched_getaffinity(0))} cores"
+        line = (
+            f"waiting for {what}: {now - self._began:.0f} s, at most"
+            f" {self.deadline - self._began:.0f}; {load}"
+        )
+        if sys.stderr.isatty():
+            sys.stderr.write(f"{WIPE}{line}")
+            sys.stderr.flush()
+        else:
+            say(line)
 
 
 def module_options(first_port: int | None) -> dict[str, Any]:
@@ -245,7 +312,7 @@ def answers(where: tuple[str, int]) -> bool:
 
 def say(line: str) -> None:
     """Print *line* for the people who watch."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.write(f"{WIPE if sys.stderr.isatty() else ''}{line}\n")
     sys.stderr.flush()
 
 

@@ -25,8 +25,11 @@ def instructions(urls: Mapping[str, str], master: PrivateMaster) -> str:
     with_sessions = next((urls[name] for name in WITH_SESSIONS if name in urls), None)
     commands = [
         *(with_token(with_sessions, master) if with_sessions is not None else ()),
+        *(with_results(urls["rest_asgi"]) if "rest_asgi" in urls else ()),
         *(with_credentials(urls["rest_wsgi"], master) if "rest_wsgi" in urls else ()),
     ]
+    if "rest_asgi" in urls:
+        lines += ["", f"In a browser: {urls['rest_asgi']}/docs describes every URL, and tries it."]
     if commands:
         lines += ["", "Commands to paste into another terminal:"]
     for command in commands:
@@ -44,6 +47,16 @@ def with_token(url: str, master: PrivateMaster) -> list[str]:
         f"curl -sS {url} {header} -d client=local -d tgt='*' -d fun=test.ping",
         f"curl -sS {url}/minions/{some_minion(master)} {header}",
         f"curl -sS {url}/jobs {header} -H 'Accept: application/x-yaml'",
+    ]
+
+
+def with_results(url: str) -> list[str]:
+    """Return a command of rest_asgi's own, which shows each result as it comes."""
+    body = shlex.quote(json.dumps({"tgt": "*", "fun": "test.ping"}))
+    return [
+        f'curl -sSN {url}/v1/run -H "X-Auth-Token: $TOKEN" \\\n'
+        "    -H 'Accept: application/x-ndjson' -H 'Content-Type: application/json' \\\n"
+        f"    -d {body}"
     ]
 
 

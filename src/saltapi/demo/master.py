@@ -10,7 +10,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,6 +25,9 @@ from saltapi.types import MinionId
 HOST = "127.0.0.1"
 READY_SECONDS = 60.0
 POLL_SECONDS = 0.05
+LINE_SECONDS = 1.0
+"""How often people who wait are told what for."""
+NAMES_SHOWN = 5
 PORTS = range(20000, 32000)
 """Where free ports are looked for: below those that the kernel hands out by itself, so that a
 port stays ours while the master that uses it is down."""
@@ -220,6 +223,7 @@ class PrivateMaster:
         minions: Iterable[MinionId] | None = None,
         timeout: float = READY_SECONDS,
         needs: Sequence[Program] = (),
+        waiting: Progress = lambda _line: None,
     ) -> None:
         """
         Wait until the master answers and *minions* (all that run) have answered a `test.ping`.
@@ -229,6 +233,7 @@ class PrivateMaster:
             minions: The ids to wait for; they need not be minions that we started.
             timeout: Seconds to wait.
             needs: More programs without which there is nothing to wait for.
+            waiting: Is told, once a second, what is waited for.
 
         Raises:
             CannotStart: They do not in time, or one of them ended; the text names its log and
@@ -244,7 +249,8 @@ class PrivateMaster:
         probe.log_file.unlink(missing_ok=True)
         probe.start()
         try:
-            self._follow(probe, wanted, progress, time.monotonic() + timeout, needs)
+            for late in self._follow(probe, wanted, progress, time.monotonic() + timeout, needs):
+                waiting(late)
         finally:
             probe.kill()
 
@@ -255,11 +261,13 @@ class PrivateMaster:
         progress: Progress,
         deadline: float,
         needs: Sequence[Program],
-    ) -> None:
+    ) -> Iterator[str]:
+        """Yield what is waited for, once a second, until it is there."""
         messages = {"master": "the master answers"}
         messages |= {f"minion {minion}": f"{minion} answers" for minion in wanted}
         awaited = [*(p for p in self.programs if p.running), *needs]
         told: set[str] = set()
+        next_line = time.monotonic() + LINE_SECONDS
         while messages.keys() - told:
             for line in probe.last_lines(len(wanted) + 100).splitlines():
                 if line in messages and line not in told:
@@ -270,10 +278,13 @@ class PrivateMaster:
                 if ended is probe and ended.exit_status == 0:
                     continue
                 raise CannotStart(f"{ended.name} ended. {log_of(ended)}")
-            if time.monotonic() > deadline:
-                late = sorted(messages.keys() - told)
-                silent = self.minions.get(late[0].removeprefix("minion "), self.master)
+            late = [name.removeprefix("minion ") for name in messages if name not in told]
+            if late and time.monotonic() > deadline:
+                silent = self.minions.get(min(late), self.master)
                 raise CannotStart(f"{silent.name} does not answer in time. {log_of(silent)}")
+            if late and time.monotonic() > next_line:
+                next_line = time.monotonic() + LINE_SECONDS
+                yield "the master" if "master" in late else listed(late)
             time.sleep(POLL_SECONDS)
 
     def kill_master(self) -> None:
@@ -326,6 +337,13 @@ class PrivateMaster:
 def log_of(program: Program) -> str:
     """Return where a program's log is and how it ends, for an error message."""
     return f"See {program.log_file}, which ends with:\n{program.last_lines()}"
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return some of *names*, and how many more there are."""
+    more = len(names) - NAMES_SHOWN
+    shown = ", ".join(names[:NAMES_SHOWN])
+    return f"{shown} and {more} more" if more > 0 else shown
 
 
 def own_name() -> str:

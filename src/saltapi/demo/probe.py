@@ -5,6 +5,9 @@ Run as a script (`python probe.py CONFIG_DIR MINION…`), in a process of its ow
 blocking clients leave loops and sockets behind. Prints `master` when the master answers and
 `minion <id>` for every minion that does, then ends with status 0. It never gives up: whoever
 started it has the deadline.
+
+A slow machine is not given more to do: a `test.ping` stays open until it is answered, however late,
+and another one goes out only to a minion that has just started, or after a pause that doubles.
 """
 
 import socket
@@ -16,12 +19,14 @@ import salt.channel.client
 import salt.client
 import salt.config
 import salt.exceptions
+import salt.utils.jid
 
-ANSWER_SECONDS = 1.0
-"""The wait for the answers to the first `test.ping`; each that nobody answers doubles it."""
-LONGEST_SECONDS = 16.0
+FIRST_PAUSE_SECONDS = 2.0
+"""How long the first `test.ping` is waited for before there is another; each one doubles it."""
+LONGEST_PAUSE_SECONDS = 60.0
 PAUSE_SECONDS = 0.2
 REQUEST_SECONDS = 2
+PUBLISH_SECONDS = 30
 
 
 def main(argv: list[str]) -> int:
@@ -30,23 +35,12 @@ def main(argv: list[str]) -> int:
     opts["request_channel_timeout"] = REQUEST_SECONDS
     opts["request_channel_tries"] = 1
     missing = set(argv[2:])
-    seconds = ANSWER_SECONDS
     while not master_answers(opts):
         time.sleep(PAUSE_SECONDS)
     say("master")
     # Not before: a client reads the key that a master makes when it starts.
     with salt.client.LocalClient(mopts=opts) as client:
-        while missing:
-            try:
-                answered = ping(client, missing, seconds)
-            except salt.exceptions.SaltException:
-                answered = set()
-            for minion in sorted(answered):
-                say(f"minion {minion}")
-            missing -= answered
-            if missing and not answered:
-                seconds = min(seconds * 2, LONGEST_SECONDS)
-                time.sleep(PAUSE_SECONDS)
+        Pings(client, missing).run()
     return 0
 
 
@@ -69,16 +63,46 @@ def master_answers(opts: dict[str, Any]) -> bool:
         return False
 
 
-def ping(client: salt.client.LocalClient, minions: set[str], seconds: float) -> set[str]:
-    """Return those of *minions* that answer a `test.ping` within *seconds*."""
-    job = client.pub(sorted(minions), "test.ping", tgt_type="list", listen=True)
-    answered: set[str] = set()
-    deadline = time.monotonic() + seconds
-    while job and answered < set(job["minions"]) and time.monotonic() < deadline:
-        event = client.event.get_event(wait=0.2, tag=f"salt/job/{job['jid']}/ret")
-        if event:
-            answered.add(event["id"])
-    return answered
+class Pings:
+    """Jobs that ask minions whether they are there, until all have answered."""
+
+    def __init__(self, client: salt.client.LocalClient, missing: set[str]) -> None:
+        self._client = client
+        self._missing = missing
+        self._jids: set[str] = set()
+        self._next_at = time.monotonic()
+        self._pause = FIRST_PAUSE_SECONDS
+
+    def run(self) -> None:
+        """Return when none is missing; each one that answers is told."""
+        while self._missing:
+            if time.monotonic() >= self._next_at:
+                self._publish(self._missing)
+                self._next_at = time.monotonic() + self._pause
+                self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+            event = self._client.event.get_event(wait=0.5, tag="salt/", full=True)
+            if event:
+                self._take(event["tag"].split("/"))
+
+    def _take(self, tag: list[str]) -> None:
+        """Look at an event: the answer to any of our jobs, or the start of a minion."""
+        match tag:
+            case ["salt", "job", jid, "ret", minion] if jid in self._jids:
+                if minion in self._missing:
+                    self._missing.discard(minion)
+                    say(f"minion {minion}")
+            case ["salt", "minion", minion, "start"] if minion in self._missing:
+                self._publish({minion})
+
+    def _publish(self, minions: set[str]) -> None:
+        """Ask *minions*; that the master's own answer is late or wrong changes nothing."""
+        jid = salt.utils.jid.gen_jid(self._client.opts)
+        self._jids.add(jid)
+        options = {"tgt_type": "list", "jid": jid, "listen": True, "timeout": PUBLISH_SECONDS}
+        try:
+            self._client.pub(sorted(minions), "test.ping", **options)
+        except salt.exceptions.SaltException:
+            return
 
 
 if __name__ == "__main__":

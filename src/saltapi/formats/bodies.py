@@ -11,6 +11,7 @@ import base64
 import datetime
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import parse_qsl
@@ -25,6 +26,8 @@ JSON_TYPE = "application/json"
 YAML_TYPE = "application/x-yaml"
 HTML_TYPE = "text/html"
 FORM_TYPE = "application/x-www-form-urlencoded"
+BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]', re.DOTALL)
+"""Where JSON opens and closes what nests; texts as a whole, for what is in them does not."""
 OUTPUT_TYPES = (JSON_TYPE, YAML_TYPE)
 DEPTH_LIMIT_LEVELS = 100
 OUTPUT_DEPTH_LIMIT_LEVELS = 200
@@ -55,6 +58,8 @@ def load_json(body: bytes) -> Any:
     except UnicodeDecodeError as error:
         raise BadRequest("The body is not UTF-8.") from error
     except json.JSONDecodeError as error:
+        if _opens_too_many(error.doc[: error.pos]):
+            raise _too_deep() from None
         raise BadRequest(
             f"The body is no valid JSON: {error.msg} in line {error.lineno}, column {error.colno}."
         ) from error
@@ -67,6 +72,19 @@ def load_json(body: bytes) -> Any:
     if b"\\ud" in body.lower():
         _check_unicode(value)
     return value
+
+
+def _opens_too_many(text: str) -> bool:
+    """Return whether the beginning of a JSON text is nested too deeply, wherever it goes wrong."""
+    levels = 0
+    for found in BRACKETS.finditer(text):
+        if found[0] in ("[", "{"):
+            levels += 1
+        elif found[0] in ("]", "}"):
+            levels -= 1
+        if levels > DEPTH_LIMIT_LEVELS:
+            return True
+    return False
 
 
 def _check_depth(value: Any, levels: int = DEPTH_LIMIT_LEVELS) -> None:
