@@ -11,6 +11,7 @@ from collections import Counter
 INTERVAL_SECONDS = 60.0
 
 KINDS = (
+    "job_index",
     "malformed_http",
     "out_of_descriptors",
     "tls_handshake",

@@ -132,6 +132,8 @@ class Engine(Generic[SectionT]):
             self._started = True
             self.audit.start()
             await self.client.start()
+            if "jobs" in self.__dict__:
+                self.jobs.start()
             if self.section.monitoring_urls:
                 await self.shared_metrics.start()
 

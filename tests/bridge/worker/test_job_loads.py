@@ -1,6 +1,8 @@
 """Lists of jobs: the same as Salt's, without reading every file for each of them."""
 
 import shutil
+import sqlite3
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,10 +11,13 @@ import pytest
 import salt.config
 import salt.loader
 import salt.payload
+import salt.returners.local_cache
 
 from bench.jobs import main as fill
-from saltapi.bridge.worker import job_loads
+from saltapi.bridge.worker import job_loads, job_scan
+from saltapi.bridge.worker.job_index import JobIndex
 from saltapi.bridge.worker.job_loads import JobLoads
+from saltapi.bridge.worker.job_scan import JobScan
 
 JOBS = 5
 
@@ -42,12 +47,24 @@ def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     return seen
 
 
-def returners(opts: dict[str, Any]) -> Any:
-    return salt.loader.returners(opts, {})
+def walk_of(opts: dict[str, Any]) -> JobLoads:
+    return JobLoads(opts, salt.returners.local_cache._walk_through)
 
 
 def load_files(opts: dict[str, Any]) -> list[Path]:
-    return sorted(Path(opts["cachedir"], "jobs").glob(f"*/*/{job_loads.LOAD_FILE}"))
+    return sorted(Path(opts["cachedir"], "jobs").glob(f"*/*/{job_scan.LOAD_FILE}"))
+
+
+def rewrite(path: Path, load: Any) -> None:
+    """Put a load in place of another as Salt does."""
+    path.with_suffix(".new").write_bytes(salt.payload.dumps(load))
+    path.with_suffix(".new").rename(path)
+
+
+def settle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let directories count as unchanged that changed just now, and loads be looked at anew."""
+    monkeypatch.setattr(job_scan, "SETTLED_SECONDS", -1.0)
+    monkeypatch.setattr(job_scan, "LOOK_AGAIN_SECONDS", 0.0)
 
 
 @pytest.mark.parametrize(
@@ -55,8 +72,8 @@ def load_files(opts: dict[str, Any]) -> list[Path]:
 )
 def test_as_salt(opts: dict[str, Any], name: str, args: tuple[Any, ...]) -> None:
     """Every list is the one that Salt makes, the first time and later."""
-    salts, ours = returners(opts), returners(opts)
-    job_loads.remember(ours)
+    salts, ours = salt.loader.returners(opts, {}), salt.loader.returners(opts, {})
+    job_loads.remember(ours, opts)
     expected = salts[f"local_cache.{name}"](*args)
 
     assert expected
@@ -64,18 +81,20 @@ def test_as_salt(opts: dict[str, Any], name: str, args: tuple[Any, ...]) -> None
         assert expected == ours[f"local_cache.{name}"](*args)
 
 
-def test_once(opts: dict[str, Any], read: list[bytes]) -> None:
+def test_once(opts: dict[str, Any], read: list[bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """A load that has not changed is read once; new ones, changed ones and lost ones are seen."""
-    walk, jobs = JobLoads(), f"{opts['cachedir']}/jobs"
+    settle(monkeypatch)
+    walk, jobs = walk_of(opts), f"{opts['cachedir']}/jobs"
     list(walk(jobs))
     assert JOBS == len(read)
     assert JOBS == len(list(walk(jobs)))
+    assert JOBS == len(list(walk_of(opts)(jobs)))  # in another process
     assert JOBS == len(read)
 
     first, second, *_ = load_files(opts)
     load = salt.payload.loads(first.read_bytes())
-    first.with_suffix(".new").write_bytes(salt.payload.dumps({**load, "user": "somebody"}))
-    first.with_suffix(".new").rename(first)
+    rewrite(first, {**load, "user": "somebody"})
+    time.sleep(0.02)  # the clock of a file system is a coarse one
     shutil.rmtree(second.parent)
     read.clear()
     found = {jid: load for jid, load, _, _ in walk(jobs)}
@@ -85,9 +104,48 @@ def test_once(opts: dict[str, Any], read: list[bytes]) -> None:
     assert 1 == len(read)
 
 
+def test_load_comes_later(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job whose directory is there before its load is listed when that has come."""
+    settle(monkeypatch)
+    walk, jobs = walk_of(opts), f"{opts['cachedir']}/jobs"
+    path = load_files(opts)[0]
+    data = path.read_bytes()
+    path.unlink()
+    assert JOBS - 1 == len(list(walk(jobs)))
+    path.write_bytes(data)
+    assert JOBS == len(list(walk(jobs)))
+
+
+def test_another_job_cache(opts: dict[str, Any]) -> None:
+    """What is known of a job cache is not told of the one in its place."""
+    walk, jobs = walk_of(opts), Path(opts["cachedir"], "jobs")
+    assert JOBS == len(list(walk(str(jobs))))
+    jobs.rename(jobs.with_name("old"))
+    assert [] == list(walk(str(jobs)))
+    jobs.with_name("old").rename(jobs)
+    assert JOBS == len(list(walk(str(jobs))))
+
+
+def test_steps_are_bounded(
+    opts: dict[str, Any], read: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No step reads more than it may; the index is complete after the last one, not before."""
+    monkeypatch.setattr(job_scan, "LOADS_PER_STEP", 2)
+    scan = JobScan(JobIndex(job_loads.index_path(opts)), opts)
+    steps, complete = 0, False
+    while not complete:
+        before = len(read)
+        complete = scan.step()
+        steps += 1
+        assert len(read) - before <= 2
+        assert complete == scan.index.complete
+    assert steps >= JOBS // 2
+    assert JOBS == len(scan.index.versions())
+
+
 def test_nobody_changes_what_is_kept(opts: dict[str, Any]) -> None:
     """What a reader does to a load is not seen by the next one."""
-    walk, jobs = JobLoads(), f"{opts['cachedir']}/jobs"
+    walk, jobs = walk_of(opts), f"{opts['cachedir']}/jobs"
     for _, load, _, _ in walk(jobs):
         load["arg"].append("changed")
         load["user"] = "changed"
@@ -96,35 +154,53 @@ def test_nobody_changes_what_is_kept(opts: dict[str, Any]) -> None:
 
 
 def test_without_what_it_returned(opts: dict[str, Any]) -> None:
-    """What a runner returned is in its load, and is not kept."""
-    path = load_files(opts)[0]
-    load = salt.payload.loads(path.read_bytes())
-    path.write_bytes(salt.payload.dumps({**load, "return": "x" * 1_000_000}))
-    walk = JobLoads()
+    """What a runner returned is in its load, and is not kept; nor is what is long."""
+    first, second, *_ = load_files(opts)
+    load = salt.payload.loads(first.read_bytes())
+    rewrite(first, {**load, "return": "x" * 1_000_000})
+    long = {**salt.payload.loads(second.read_bytes()), "arg": ["y" * 100_000]}
+    rewrite(second, long)
+    walk = walk_of(opts)
     found = {jid: load for jid, load, _, _ in walk(f"{opts['cachedir']}/jobs")}
 
     assert load == found[load["jid"]]
-    assert 10_000 > sum(len(kept) for _, kept in walk._kept.values())
-
-
-def test_bound(opts: dict[str, Any]) -> None:
-    """No more is kept than may be; nothing is missing for that."""
-    walk = JobLoads(limit_bytes=500)
-    for _ in range(2):
-        assert JOBS == len(list(walk(f"{opts['cachedir']}/jobs")))
-    assert 0 < sum(len(kept) for _, kept in walk._kept.values()) <= 500
+    assert long == found[long["jid"]]
+    assert job_loads.index_path(opts).stat().st_size < 100_000
 
 
 @pytest.mark.parametrize("broken", [b"", b"\xc1", salt.payload.dumps(["no load"])])
-def test_broken(opts: dict[str, Any], broken: bytes) -> None:
-    """A file that is no load is left out, and so is a directory without one."""
+def test_broken(
+    opts: dict[str, Any], broken: bytes, read: list[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is no load is left out and not read again; so is a directory without one."""
+    settle(monkeypatch)
     load_files(opts)[0].write_bytes(broken)
-    Path(opts["cachedir"], "jobs", "ab", "cd").mkdir(parents=True)
+    Path(opts["cachedir"], "jobs", "ab", "c" * 62).mkdir(parents=True)
     Path(opts["cachedir"], "jobs", "a-file").touch()
+    walk = walk_of(opts)
 
-    assert JOBS - 1 == len(list(JobLoads()(f"{opts['cachedir']}/jobs")))
+    for _ in range(2):
+        assert JOBS - 1 == len(list(walk(f"{opts['cachedir']}/jobs")))
+    assert JOBS == len(read)
 
 
-def test_no_job_cache(tmp_path: Path) -> None:
+def test_unusable_index(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the index cannot be used, or does not have all jobs, Salt's own way is gone."""
+    walk, jobs = walk_of(opts), f"{opts['cachedir']}/jobs"
+    list(walk(jobs))
+    with walk._scan.index.changing(walk._scan._source()):
+        walk._scan.index.remove(walk._scan.index.keys(0, 2**60))
+        walk._scan.index.note("omits", "1")
+    assert JOBS == len(list(walk(jobs)))
+
+    def fail(_self: Any) -> bool:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(JobScan, "step", fail)
+    assert JOBS == len(list(walk(jobs)))
+
+
+def test_no_job_cache(opts: dict[str, Any]) -> None:
     """Without the directory there are no jobs."""
-    assert [] == list(JobLoads()(str(tmp_path / "none")))
+    shutil.rmtree(f"{opts['cachedir']}/jobs")
+    assert [] == list(walk_of(opts)(f"{opts['cachedir']}/jobs"))

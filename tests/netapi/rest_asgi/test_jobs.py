@@ -274,7 +274,13 @@ def test_pages_and_filters(ask: Callable[..., Answer], jid: str) -> None:
     assert jid in seen
 
     def listed(query: str) -> bool:
-        return jid in [job["jid"] for job in ask("GET", f"/jobs?limit=500&{query}").value()["jobs"]]
+        cursor: str | None = ""
+        while cursor is not None:
+            page = ask("GET", f"/jobs?limit=500&{query}{cursor}").value()
+            if jid in [job["jid"] for job in page["jobs"]]:
+                return True
+            cursor = page["cursor"] and f"&cursor={page['cursor']}"
+        return False
 
     job = ask("GET", f"/jobs/{jid}").value()
     fitting = ("fun=test.e*", "user=saltdev", "tgt=sim-2", "minion=sim-3", "state=complete")

@@ -91,6 +91,14 @@ def time_of(jid: Jid) -> float | None:
     return moment.replace(tzinfo=datetime.UTC).timestamp()
 
 
+def jid_at(moment: float) -> Jid:
+    """Return the jid of a job that is started at *moment*, in seconds since the epoch."""
+    earliest, latest = datetime.datetime.min, datetime.datetime.max
+    bounds = [each.replace(tzinfo=datetime.UTC).timestamp() for each in (earliest, latest)]
+    at = datetime.datetime.fromtimestamp(min(max(moment, bounds[0]), bounds[1] - 1), datetime.UTC)
+    return f"{at.year:04}{at:%m%d%H%M%S%f}"
+
+
 def epoch_of(stamp: Any) -> float | None:
     """Return the seconds since the epoch of a time as Salt writes it (UTC); None if it is none."""
     if not isinstance(stamp, str):

@@ -14,7 +14,6 @@ from typing import Any, TypeVar
 
 import salt.loader
 
-from saltapi.bridge.worker import job_loads
 from saltapi.bridge.workers.functions import obstacle_to
 from saltapi.types import Jid, Opts
 
@@ -32,7 +31,7 @@ class JobCache:
 
     def __init__(self, opts: Opts) -> None:
         self._opts = opts
-        self._name = str(opts.get("ext_job_cache") or opts.get("master_job_cache") or "local_cache")
+        self.name = str(opts.get("ext_job_cache") or opts.get("master_job_cache") or "local_cache")
         self._returners: Any = None
         self._listing: tuple[float, dict[Jid, dict[str, Any]]] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-job-cache")
@@ -44,6 +43,11 @@ class JobCache:
         if self._readable is None:
             self._readable = obstacle_to(self._opts) is None
         return self._readable
+
+    @property
+    def is_files(self) -> bool:
+        """Whether it is the master's own, of files."""
+        return self.name == "local_cache"
 
     async def has(self, jid: Jid) -> bool:
         """Return whether there is a job of this id, with its suffix or without, as far as seen."""
@@ -76,8 +80,7 @@ class JobCache:
         if self._returners is None:
             opts = {"grains": {}, **self._opts}
             self._returners = salt.loader.returners(opts, salt.loader.minion_mods(opts))
-            job_loads.remember(self._returners)
-        function: Callable[..., Any] = self._returners[f"{self._name}.{name}"]
+        function: Callable[..., Any] = self._returners[f"{self.name}.{name}"]
         return function
 
     async def _call(self, function: Callable[[], T]) -> T | None:

@@ -1,90 +1,75 @@
 """
-The loads in the master's job cache (`salt.returners.local_cache`), each read from its file once.
+Lists of the jobs in `salt.returners.local_cache`, from the index in place of the files.
 
-Salt opens every one of them for each list of jobs. A runner's load holds what the runner returned
-as well, so that lists of jobs grow with the lists that were made before.
+Salt opens every job's file for each list of jobs. A runner's load holds what the runner returned as
+well, so that lists of jobs grow with the lists that were made before.
 """
 
 import logging
-import os
-import pickle
-from collections.abc import Iterator
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeAlias
 
-import salt.payload
+from saltapi.bridge.worker.job_index import FILE, JobIndex
+from saltapi.bridge.worker.job_scan import JobScan
+from saltapi.types import Opts
 
 log = logging.getLogger("saltapi.worker")
 
-LOAD_FILE = ".load.p"
-LIMIT_BYTES = 16 * 1024 * 1024
-_Version: TypeAlias = tuple[int, int, int]
+Found: TypeAlias = tuple[str, dict[str, Any], str, str]
+Walk: TypeAlias = Callable[[str], Iterator[Found]]
 
 
-def remember(returners: Any) -> None:
-    """Let `local_cache` of *returners* (a loader) read no load twice."""
+def remember(returners: Any, opts: Opts) -> None:
+    """Let `local_cache` of *returners* (a loader) find the jobs by the index."""
     if "local_cache.get_jids" in returners:
-        returners["local_cache.get_jids"].__globals__["_walk_through"] = JobLoads()
+        known = returners["local_cache.get_jids"].__globals__
+        if not isinstance(known["_walk_through"], JobLoads):
+            known["_walk_through"] = JobLoads(opts, known["_walk_through"])
+
+
+def index_path(opts: Opts) -> Path:
+    """Return where the index of a master's job cache is."""
+    return Path(opts["cachedir"], "saltapi", FILE)
 
 
 class JobLoads:
     """Walks through a job cache as `_walk_through` of Salt's `local_cache` does."""
 
-    def __init__(self, limit_bytes: int = LIMIT_BYTES) -> None:
+    def __init__(self, opts: Opts, salts: Walk) -> None:
         """
         Args:
-            limit_bytes: How much of what was read is kept; the rest is read again next time.
+            opts: The master's options.
+            salts: What does it where the index does not know all jobs.
         """
-        self._limit_bytes = limit_bytes
-        self._kept: dict[str, tuple[_Version, bytes]] = {}
+        self._scan = JobScan(JobIndex(index_path(opts)), opts)
+        self._salts = salts
 
-    def __call__(self, job_dir: str) -> Iterator[tuple[str, dict[str, Any], str, str]]:
+    def __call__(self, job_dir: str) -> Iterator[Found]:
         """
-        Yield `(jid, load, directory, name in it)` of each job under *job_dir*.
+        Yield `(jid, load, "", "")` of each job under *job_dir*.
 
-        The load comes without `return`, which no list of jobs shows.
+        The load comes without `return`, which no list of jobs shows. Where Salt has the directory
+        and the name in it, nothing stands: no list of jobs asks for them.
         """
-        kept: dict[str, tuple[_Version, bytes]] = {}
-        kept_bytes = 0
-        for top in _names(job_dir):
-            directory = os.path.join(job_dir, top)
-            for final in _names(directory):
-                path = os.path.join(directory, final, LOAD_FILE)
-                found = self._read(path)
-                if found is None:
-                    continue
-                if kept_bytes + len(found[1]) <= self._limit_bytes:
-                    kept[path] = found
-                    kept_bytes += len(found[1])
-                load = pickle.loads(found[1])  # noqa: S301 - our own
-                yield load["jid"], load, directory, final
-        self._kept = kept
+        found = self._found() if job_dir == self._scan.root else None
+        if found is None:
+            yield from self._salts(job_dir)
+        else:
+            yield from found
 
-    def _read(self, path: str) -> tuple[_Version, bytes] | None:
-        """Return the version and the pickled load of a file; None if it has none."""
+    def _found(self) -> list[Found] | None:
+        index = self._scan.index
         try:
-            status = os.stat(path)
-            version = status.st_ino, status.st_mtime_ns, status.st_size
-            known = self._kept.get(path)
-            if known is not None and known[0] == version:
-                return known
-            with open(path, "rb") as file:
-                data = file.read()
-        except OSError:  # it is not there, or has just expired
+            while not self._scan.step():
+                pass
+            if index.omits:
+                return None
+            jobs = [
+                (jid, self._scan.read(jid) if load is None else load) for jid, load in index.loads()
+            ]
+        except (sqlite3.Error, OSError) as error:
+            log.warning("The index of the job cache cannot be used: %s", error)
             return None
-        try:
-            load = salt.payload.loads(data)
-            return version, pickle.dumps({"jid": load["jid"], **_without_return(load)})
-        except Exception:
-            log.exception("The job cache has a load that cannot be read: %s", path)
-            return None
-
-
-def _without_return(load: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in load.items() if key != "return"}
-
-
-def _names(directory: str) -> list[str]:
-    try:
-        return os.listdir(directory)
-    except (FileNotFoundError, NotADirectoryError):  # the job has just expired
-        return []
+        return [(jid, load, "", "") for jid, load in jobs if load is not None]

@@ -37,7 +37,7 @@ def keep_warm(opts: Opts) -> None:
         def gen_modules(self, *args: Any, **kwargs: Any) -> None:
             """Load modules as Salt does."""
             super().gen_modules(*args, **kwargs)
-            job_loads.remember(self.returners)
+            job_loads.remember(self.returners, self.opts)
 
         def destroy(self) -> None:
             """Do nothing: the next function uses it."""

@@ -1,18 +1,27 @@
 """Pages of the list of jobs: from the registry and the job cache together, the newest first."""
 
+import asyncio
 import fnmatch
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from saltapi.bridge.bus.job_starts import jid_at
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import JobState
+from saltapi.bridge.worker.job_index import Search
 from saltapi.engine.jobs.records import Record, brief
 from saltapi.engine.jobs.service import JobService
 from saltapi.errors import SaltApiError
 from saltapi.types import Jid, Session
 
-LOOKS_LIMIT_JOBS = 200
-"""So many past jobs are read for one page, where the filter asks for what a list does not say."""
+PAGE_SECONDS = 0.1
+"""For so long it is looked for the jobs of one page; the next one goes on from there."""
+JOBS_AT_ONCE = 50
+"""So many jobs are looked at before others have their turn."""
+TIME_MARGIN_SECONDS = 0.001
+"""Jids tell microseconds, which numbers of seconds do not quite."""
 QUIET_FUNCTIONS = ("saltutil.find_job", "runner.jobs.*")
 """Functions that only look at jobs; listed where the filter names them."""
 
@@ -36,6 +45,8 @@ class JobPage:
 
     jobs: list[Record]
     cursor: str | None
+    partial: bool = False
+    """Whether past jobs may be missing."""
 
 
 async def page(
@@ -49,38 +60,76 @@ async def page(
     """
     Return the newest *limit* jobs that *session* may see, older than *cursor*.
 
-    A page may hold fewer and yet not be the last: only so many past jobs are looked into for it.
+    A page may hold fewer and yet not be the last: it is made within `PAGE_SECONDS`.
     """
-    past = await job_service.listing(session)
+    ends_at = time.monotonic() + PAGE_SECONDS
+    search = await _search(job_service, session, wanted)
     registered = {job.jid: job for job in job_service.registry.jobs() if job.minions or job.fun}
-    looks = LOOKS_LIMIT_JOBS
-    last: Jid | None = None
+    before, last, looked_at = cursor, None, 0
+    if wanted.until is not None:
+        latest = jid_at(wanted.until + TIME_MARGIN_SECONDS)
+        before = latest if cursor is None else min(cursor, latest)
     found: list[Record] = []
-    for jid in sorted({*past, *registered}, reverse=True):
-        if cursor is not None and jid >= cursor:
-            continue
-        if len(found) == limit or not looks:
-            return JobPage(found, last)
-        last = jid
-        job, looked_at = registered.get(jid), True
-        if job is None:
-            job, looked_at = job_service.past(jid, past[jid]), False
-        if not _fits(wanted, job) or not await job_service.may_see(session, job):
-            continue
-        if wanted.minion is not None or wanted.state is not None:
-            if not looked_at and wanted.state != JobState.UNKNOWN:
-                looks -= 1
-                try:
-                    job, looked_at = await job_service.get(session, jid), True
-                except SaltApiError:
-                    continue
-            state = job.state if looked_at else JobState.UNKNOWN
-            if wanted.state is not None and state != wanted.state:
-                continue
-            if wanted.minion is not None and not _any_fits(wanted.minion, list(job.minions)):
-                continue
-        found.append(brief(job, looked_at=looked_at))
-    return JobPage(found, None)
+    while True:
+        past = await job_service.search(session, search, before)
+        these = [
+            jid
+            for jid in {*past.jobs, *registered}
+            if (before is None or jid < before) and (past.last is None or jid >= past.last)
+        ]
+        for jid in sorted(these, reverse=True):
+            if len(found) == limit or (last is not None and time.monotonic() > ends_at):
+                return JobPage(found, last, job_service.is_partial)
+            last = jid
+            record = await _record(job_service, session, wanted, jid, registered, past.jobs)
+            if record is not None:
+                found.append(record)
+            looked_at += 1
+            if looked_at % JOBS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if past.last is None or len(found) == limit or time.monotonic() > ends_at:
+            return JobPage(found, past.last, job_service.is_partial)
+        before = last = past.last
+
+
+async def _search(job_service: JobService, session: Session, wanted: JobFilter) -> Search:
+    """Return what the index can tell of *wanted*, and of what *session* may see."""
+    return Search(
+        fun=wanted.fun,
+        user=wanted.user,
+        tgt=wanted.tgt,
+        owner=None if await job_service.sees_all(session) else session.name,
+        without=QUIET_FUNCTIONS if wanted.fun is None else (),
+        since="" if wanted.since is None else jid_at(wanted.since - TIME_MARGIN_SECONDS),
+    )
+
+
+async def _record(
+    job_service: JobService,
+    session: Session,
+    wanted: JobFilter,
+    jid: Jid,
+    registered: Mapping[Jid, RegisteredJob],
+    past: Mapping[Jid, Any],
+) -> Record | None:
+    """Return the entry of a job; None if it is not wanted, or none of this user's business."""
+    job, looked_at = registered.get(jid), True
+    if job is None:
+        job, looked_at = job_service.past(jid, past[jid]), False
+    if not _fits(wanted, job) or not await job_service.may_see(session, job):
+        return None
+    if wanted.minion is not None or wanted.state is not None:
+        if not looked_at and wanted.state != JobState.UNKNOWN:
+            try:
+                job, looked_at = await job_service.get(session, jid), True
+            except SaltApiError:
+                return None
+        state = job.state if looked_at else JobState.UNKNOWN
+        if wanted.state is not None and state != wanted.state:
+            return None
+        if wanted.minion is not None and not _any_fits(wanted.minion, list(job.minions)):
+            return None
+    return brief(job, looked_at=looked_at)
 
 
 def _fits(wanted: JobFilter, job: RegisteredJob) -> bool:

@@ -20,9 +20,11 @@ from typing import Any
 
 from saltapi.bridge.bus.job_starts import Source, time_of
 from saltapi.bridge.jobs.jobs import Job, JobRequest
+from saltapi.bridge.jobs.past_jobs import PastJobs
 from saltapi.bridge.jobs.registered import RegisteredJob, returned
 from saltapi.bridge.jobs.registry import JobRegistry
 from saltapi.bridge.jobs.states import JobState, MinionState
+from saltapi.bridge.worker.job_index import Part, Search
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
 from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners, OwnerStore
@@ -72,6 +74,7 @@ class JobService:
             syndics=client.jobs.order_masters,
         )
         self.cache = client.job_cache
+        self.past_jobs = PastJobs(client.opts, client.job_cache)
         self.stopping = False
         keep_seconds = client.opts.get("keep_jobs_seconds") or OWNER_SECONDS
         self.owners = JobOwners(store, seconds=float(keep_seconds))
@@ -81,6 +84,15 @@ class JobService:
         self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
         self._loading: dict[Jid, asyncio.Task[RegisteredJob | None]] = {}
         self._sees_all: dict[str, tuple[float, bool]] = {}
+
+    @property
+    def is_partial(self) -> bool:
+        """Whether lists may leave out past jobs: the index is not made yet, or cannot be used."""
+        return self.cache.readable and self.past_jobs.partial
+
+    def start(self) -> None:
+        """Begin to keep up with the job cache; idempotent."""
+        self.past_jobs.start()
 
     def end_streams(self) -> None:
         """Let whoever waits for a job know that the service stops."""
@@ -95,6 +107,7 @@ class JobService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self.past_jobs.close()
         self.registry.close()
 
     async def get(self, session: Session, jid: Jid) -> RegisteredJob:
@@ -265,15 +278,16 @@ class JobService:
         found = await self._cached_returns(session, job.jid)
         return {m: data.get("return") for m, data in found.items() if isinstance(data, Mapping)}
 
-    async def listing(self, session: Session) -> dict[Jid, dict[str, Any]]:
-        """Return the jobs of the job cache as `jobs.list_jobs` does; the caller filters them."""
+    async def search(self, session: Session, wanted: Search, before: Jid | None) -> Part:
+        """Return past jobs that may be wanted, older than *before*, the newest first."""
         if self.cache.readable:
-            return await self.cache.listing()
+            return await self.past_jobs.search(wanted, before)
         found = await self._ask_runner(session, "jobs.list_jobs")
-        return found if isinstance(found, dict) else {}
+        jids = sorted(found, reverse=True) if isinstance(found, dict) else []
+        return Part({jid: found[jid] for jid in jids if before is None or jid < before}, None)
 
     def past(self, jid: Jid, info: Mapping[str, Any]) -> RegisteredJob:
-        """Return the job that an entry of `listing` is about, without minions and returns."""
+        """Return the job that an entry of a list is about, without minions and returns."""
         job = self.registry.new(jid, "local")
         job.source = Source.READ
         self._describe(job, info)

@@ -54,6 +54,9 @@ class JobList(Model):
     cursor: str | None = Field(
         description="Send it as `cursor` for the next page; null at the end."
     )
+    partial: bool = Field(
+        description="Whether past jobs may be missing: not all of the job cache has been seen yet."
+    )
 
 
 class MinionReturn(Model):
@@ -171,6 +174,7 @@ EXAMPLE_RUN: dict[str, Any] = {"complete": False, "results": [{"chunk": 0, **EXA
 EXAMPLE_LIST: dict[str, Any] = {
     "jobs": [{**EXAMPLE_HEAD, "state": "complete", "expected": 2, "returned": 2, "failed": 0}],
     "cursor": None,
+    "partial": False,
 }
 EXAMPLE_ENDED: dict[str, Any] = {
     "jid": EXAMPLE_JID,

@@ -72,7 +72,8 @@ async def list_jobs(
 
     Questions about jobs (`saltutil.find_job`, the runner functions `jobs.*`) are listed only
     where `fun` names them. The state of a past job that nobody has looked at is `unknown`. A page
-    may hold fewer jobs than asked for and yet have a `cursor`.
+    may hold fewer jobs than asked for and yet have a `cursor`: go on from there. `partial` is true
+    while past jobs may be missing: the server has not seen all of the job cache yet.
     """
     wanted = JobFilter(
         fun=fun,
@@ -84,7 +85,8 @@ async def list_jobs(
         until=_seconds(until),
     )
     found = await listing.page(engine.jobs, session, wanted, limit=limit, cursor=cursor)
-    return await document(request, {"jobs": found.jobs, "cursor": found.cursor})
+    page = {"jobs": found.jobs, "cursor": found.cursor, "partial": found.partial}
+    return await document(request, page)
 
 
 @router.get(

@@ -1,0 +1,102 @@
+"""Past jobs come from an index that the loop keeps up to date without being held up by it."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import salt.config
+
+from bench.jobs import FIRST_JID
+from bench.jobs import main as fill
+from saltapi.bridge.jobs import past_jobs
+from saltapi.bridge.jobs.job_cache import JobCache
+from saltapi.bridge.jobs.past_jobs import PastJobs
+from saltapi.bridge.worker.job_index import Search
+from saltapi.bridge.worker.job_scan import JobScan
+
+JIDS = [str(FIRST_JID + number) for number in reversed(range(5))]
+
+
+@pytest.fixture
+def opts(tmp_path: Path) -> dict[str, Any]:
+    """The options of a master whose job cache has a few jobs."""
+    (tmp_path / "config").mkdir()
+    config = tmp_path / "config" / "master"
+    config.write_text(f"root_dir: {tmp_path}\ncachedir: {tmp_path}/cache\n")
+    opts: dict[str, Any] = salt.config.master_config(str(config))
+    fill(str(config.parent), len(JIDS), f"{opts['cachedir']}/jobs")
+    return opts
+
+
+@pytest.fixture
+async def cache(opts: dict[str, Any]) -> AsyncIterator[JobCache]:
+    cache = JobCache(opts)
+    cache._readable = True
+    yield cache
+    cache.close()
+
+
+@pytest.fixture
+async def past(opts: dict[str, Any], cache: JobCache) -> AsyncIterator[PastJobs]:
+    past = PastJobs(opts, cache)
+    yield past
+    await past.close()
+
+
+async def test_files(past: PastJobs, opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is in the job cache is found, and what has come since."""
+    monkeypatch.setattr(past_jobs, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(past_jobs, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(past_jobs, "FIRST_WAIT_SECONDS", 60.0)
+    found = await past.search(Search(), None)
+    assert (JIDS, None, False) == (list(found.jobs), found.last, past.partial)
+    fill(f"{Path(opts['conf_file']).parent}", len(JIDS) + 1, f"{opts['cachedir']}/jobs")
+    found = await past.search(Search(), None)
+    assert [str(FIRST_JID + len(JIDS)), *JIDS] == list(found.jobs)
+
+
+async def test_nobody_waits_for_the_index(past: PastJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the index is made, what it has by then is told, and that it is a part."""
+    monkeypatch.setattr(past_jobs, "FIRST_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr(JobScan, "step", lambda _self: False)
+    found = await past.search(Search(), None)
+    assert ({}, True) == (found.jobs, past.partial)
+
+
+async def test_unusable_index(past: PastJobs, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index that cannot be used leaves past jobs out, and says so."""
+
+    def fail(_self: Any) -> bool:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    monkeypatch.setattr(JobScan, "step", fail)
+    await past.search(Search(), None)
+    assert past.partial
+
+
+async def test_other_returner(
+    past: PastJobs, cache: JobCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The list of another returner is taken over: what is new, changed, and gone."""
+    monkeypatch.setattr(past_jobs, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(past_jobs, "WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(past_jobs, "FIRST_WAIT_SECONDS", 60.0)
+    monkeypatch.setattr(past_jobs, "REST_FACTOR", 0)
+    cache.name = "elsewhere"
+    lists: list[dict[str, Any]] = [
+        {JIDS[0]: {"Function": "test.ping", "User": "a"}, JIDS[1]: {"Function": "test.arg"}},
+        {JIDS[0]: {"Function": "test.ping", "User": "b"}, JIDS[2]: {"Function": "test.arg"}},
+    ]
+
+    async def listing() -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return lists[0]
+
+    monkeypatch.setattr(cache, "listing", listing)
+    assert lists[0] == (await past.search(Search(), None)).jobs
+    del lists[0]
+    assert lists[0] == (await past.search(Search(), None)).jobs
+    assert [JIDS[2]] == list((await past.search(Search(fun="*.arg"), None)).jobs)
