@@ -4,7 +4,6 @@ import fnmatch
 import random
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +69,13 @@ def test_patterns(index: JobIndex, seed: int) -> None:
     fill(index, [{"fun": value, "tgt": value, "user": value} for value in values])
     for _ in range(200):
         pattern = "".join(chosen.choices(letters, k=chosen.randrange(8)))
-        for option in ("fun", "tgt", "user"):
-            jids = found(index, replace(Search(), **{option: pattern}))
+        searches = {
+            "fun": Search(fun=pattern),
+            "tgt": Search(tgt=pattern),
+            "user": Search(user=pattern),
+        }
+        for option, search in searches.items():
+            jids = found(index, search)
             for number, word in enumerate(words):
                 if fnmatch.fnmatchcase(word, pattern):
                     assert jid_of(number) in jids, (option, pattern, word)
