@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import salt.utils.dicttrim
 
-from saltapi.engine.jobs.records import TRIMMED, is_trimmed
+from saltapi.engine.jobs.values import TRIMMED, is_trimmed
 
 
 @pytest.mark.parametrize("value", ["x" * 10_000, {"a": "x" * 10_000}, {"a": {"b": "x" * 9000}}])

@@ -10,6 +10,8 @@ from typing import Any
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.job_starts import Source, epoch_of
 from saltapi.bridge.jobs import job_events
+from saltapi.bridge.jobs.progress import JobProgress
+from saltapi.bridge.jobs.state_results import Counts, StateResult, counts_of
 from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.masking import mask_return
 from saltapi.types import Jid, MinionId
@@ -34,6 +36,8 @@ class RegisteredReturn:
     value: Any = None
     omitted: bool = False
     """Whether the value has to be read from the job cache: the registry had no room for it."""
+    counts: Counts | None = None
+    """How many states came to what; None if it holds none."""
 
     def read(self, fun: Any = "", *, masked: bool = False) -> Any:
         """
@@ -99,6 +103,8 @@ class RegisteredJob:
         """Whether somebody has waited for the minions to the end."""
         self.error: Exception | None = None
         """What ended a runner or wheel function, or the whole job."""
+        self.progress = JobProgress()
+        """How far the minions are with their states."""
         self.size_bytes = JOB_OVERHEAD_BYTES
         self._limit_bytes = limit_bytes
         self._pulse: asyncio.Event | None = None
@@ -196,9 +202,18 @@ class RegisteredJob:
         self.silent.pop(minion, None)
         self.answers.pop(minion, None)
         self._add_bytes(size_bytes)
+        if found.counts is not None:
+            self._add_bytes(self.progress.ended(minion, found.counts))
         if found.arrived_at is not None and len(self.returns) >= len(self.minions):
             self.ended_at = found.arrived_at
         self.changed()
+
+    def tell(self, minion: MinionId, of: int | None, state: StateResult, event: Event) -> None:
+        """Note that one of the job's minions has told of a state."""
+        if minion in self.minions and minion not in self.returns:
+            room_bytes = self._limit_bytes - self.size_bytes
+            self._add_bytes(self.progress.happened(minion, of, state, event, room_bytes))
+            self.changed()
 
     def answered(self, minion: MinionId, *, running: bool) -> None:
         """Note what *minion* said when it was asked for the job."""
@@ -246,4 +261,5 @@ def returned(
         not failed if success is None else success,
         arrived_at,
         value=data.get("return"),
+        counts=counts_of(data.get("return")),
     )

@@ -13,7 +13,7 @@ from dataclasses import replace
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.bus.job_starts import epoch_of
-from saltapi.bridge.jobs import job_events
+from saltapi.bridge.jobs import job_events, state_results
 from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
 from saltapi.bridge.jobs.registered import RegisteredJob, returned
 from saltapi.types import Jid, MinionId
@@ -107,6 +107,9 @@ class JobRegistry:
 
     def _on_event(self, event: Event) -> None:
         try:
+            if event.parts.part == state_results.PROGRESS:
+                self._state(event)
+                return
             found = job_events.read(event)
             if found is None:
                 return
@@ -155,6 +158,14 @@ class JobRegistry:
         if job is not None and "return" in found.data:
             before = job.size_bytes
             self._take(job, found.minion, event)
+            self._grown(job, before)
+
+    def _state(self, event: Event) -> None:
+        job = self._jobs.get(str(event.parts.jid))
+        found = state_results.read(event) if job is not None else None
+        if job is not None and found is not None:
+            before = job.size_bytes
+            job.tell(*found, event)
             self._grown(job, before)
 
     def _function(self, found: FunctionEvent, event: Event) -> None:

@@ -1,26 +1,29 @@
 """
 What is told of a job: documents, and the records of a stream, as plain values.
 
-Records in the order in which they can come: `job` (it is published), `return` (a minion has
-returned), `progress` (who is silent), `summary`; `error` in place of what could not be.
+Records in the order in which they can come: `job` (it is published), `state` or `counts` (how far a
+minion is with its states, for who asks for it), `return` (a minion has returned), `progress` (who
+is silent), `summary`; `error` in place of what could not be.
 """
 
 import asyncio
 import contextlib
-import datetime
 import logging
 from collections.abc import AsyncIterator
 from itertools import islice
-from typing import Any, Self
+from typing import Any
 
-from saltapi.bridge.jobs.registered import RegisteredJob, RegisteredReturn
+from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import JobState
 from saltapi.engine.jobs import cursors
 from saltapi.engine.jobs.service import JobService
+from saltapi.engine.jobs.state_records import Progress, StateTeller, running_states
+from saltapi.engine.jobs.times import time_text
+from saltapi.engine.jobs.values import Values
 from saltapi.errors import SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS
-from saltapi.masking import mask_arguments, mask_return
-from saltapi.types import Jid, MinionId, Session
+from saltapi.masking import mask_arguments
+from saltapi.types import Jid, Session
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +31,6 @@ Record = dict[str, Any]
 
 PROGRESS_SECONDS = 5.0
 """How often silent minions are told of."""
-TRIMMED = "VALUE_TRIMMED"
-"""What stands where the minion or the bus has cut a value out of an event."""
 NEWS_SECONDS = 0.5
 """How soon it is told what they have said, at the earliest after the last progress."""
 RECORDS_AT_ONCE = 100
@@ -38,14 +39,6 @@ RECORDS_AT_ONCE = 100
 def url_of(jid: Jid) -> str | None:
     """Return the path of a job, below the module's root; None for what has no id."""
     return f"/v1/jobs/{jid}" if jid else None
-
-
-def time_text(moment: float | None) -> str | None:
-    """Return seconds since the epoch in ISO 8601, UTC."""
-    if moment is None:
-        return None
-    found = datetime.datetime.fromtimestamp(moment, datetime.UTC)
-    return found.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def head(job: RegisteredJob) -> Record:
@@ -78,6 +71,7 @@ def brief(job: RegisteredJob, *, looked_at: bool = True) -> Record:
 
 def facts(job: RegisteredJob) -> Record:
     """Return who has returned, who has failed, and who is missing for which reason."""
+    counts = job.progress.totals()
     return {
         "state": str(job.state),
         "complete": job.state is JobState.COMPLETE,
@@ -86,6 +80,7 @@ def facts(job: RegisteredJob) -> Record:
         "missing": {minion: str(why) for minion, why in job.missing.items()},
         "waiting": {minion: str(what) for minion, what in job.waiting.items()},
         "duration_seconds": duration_seconds(job),
+        **({} if counts is None else {"states": counts.plain()}),
     }
 
 
@@ -115,11 +110,13 @@ async def document(
         whole: Whether this answers the request that has started the job, so that nothing of its
             results is masked (`saltapi.masking`).
     """
-    values = await _Values.of(job_service, session, job, whole=whole)
+    values = await Values.of(job_service, session, job, whole=whole)
     arg = mask_arguments(job.fun, job.arg) if values.masked else job.arg
     found = {**head(job), "arg": arg, "expected": sorted(job.minions), **facts(job)}
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()
+    if at := running_states(job, masked=values.masked):
+        found["progress"] = at
     if returns:
         found["returns"] = {
             each.minion: await values.shown(each) for each in list(job.returns.values())
@@ -139,6 +136,7 @@ async def records(
     *,
     seen: cursors.Cursor | None = None,
     whole: bool = False,
+    progress: Progress = "none",
 ) -> AsyncIterator[list[Record]]:
     """
     Yield what has happened to *job* and goes on to happen, up to the summary; some at a time.
@@ -151,10 +149,14 @@ async def records(
         job: The job.
         seen: What the listener has already.
         whole: As for `document`.
+        progress: What is told of the states that the minions run.
     """
     job.held += 1
+    seen = seen or cursors.Cursor()
+    values = await Values.of(job_service, session, job, whole=whole)
+    teller = StateTeller(job, seen, values, progress)
     try:
-        async for some in _records(job_service, session, job, seen or cursors.Cursor(), whole):
+        async for some in _records(job_service, session, job, seen, teller):
             yield some
     except Exception as error:  # noqa: BLE001 - it is handed to the listener
         yield [{"type": "error", "jid": job.jid or None, "error": as_error(error)}]
@@ -163,10 +165,13 @@ async def records(
 
 
 async def _records(
-    job_service: JobService, session: Session, job: RegisteredJob, seen: cursors.Cursor, whole: bool
+    job_service: JobService,
+    session: Session,
+    job: RegisteredJob,
+    seen: cursors.Cursor,
+    teller: StateTeller,
 ) -> AsyncIterator[list[Record]]:
-    maker = cursors.CursorMaker(job.base, seen.minions)
-    values = await _Values.of(job_service, session, job, whole=whole)
+    maker, values = teller.maker, teller.values
     job_service.follow(session, job)
     unknown = sorted(job.unknown)
     published = {"expected": sorted(job.minions), "unknown_minions": unknown}
@@ -175,16 +180,24 @@ async def _records(
     told, told_at, questions = 0, loop.time(), job.questions
     while True:
         pulse = job.pulse()
+        while some := teller.news():
+            yield some
         arrived = list(islice(job.returns.values(), told, told + RECORDS_AT_ONCE))
         told += len(arrived)
-        some: list[Record] = []
+        some = []
         for found in arrived:
-            if found.minion not in seen.minions:
-                maker.saw(found.minion)
-                record = {"type": "return", "id": maker.cursor(), "jid": job.jid or None}
-                some.append({**record, "minion": found.minion, **await values.shown(found)})
+            if found.minion in seen.minions:
+                continue
+            shown = await values.shown(found)
+            some += teller.rest(found.minion, shown["return"])
+            maker.saw(found.minion)
+            named = {"jid": job.jid or None, "minion": found.minion}
+            some.append({"type": "return", **teller.cursor(), **named, **shown})
+            if len(some) > RECORDS_AT_ONCE:
+                yield teller.identified(some)
+                some = []
         if some:
-            yield some
+            yield teller.identified(some)
         if told < len(job.returns):
             continue
         if job.state is not JobState.RUNNING:
@@ -198,7 +211,7 @@ async def _records(
             told_at, questions = loop.time(), job.questions
             continue
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(due):
+            async with asyncio.timeout_at(min(due, teller.due)):
                 await pulse.wait()
     if job.error is not None:
         raise job.error
@@ -211,75 +224,12 @@ def _progress(job: RegisteredJob, cursor: str) -> Record:
     return {"type": "progress", "id": cursor, "jid": job.jid or None, **counts, "waiting": waiting}
 
 
-def _summary(job: RegisteredJob, cursor: str, values: "_Values") -> Record:
+def _summary(job: RegisteredJob, cursor: str, values: Values) -> Record:
     found = {"type": "summary", "id": cursor, "jid": job.jid or None, **facts(job)}
     del found["waiting"]
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()
     return found
-
-
-class _Values:
-    """Shows returns; those that the registry has left out are read from the job cache, once."""
-
-    def __init__(
-        self, job_service: JobService, session: Session, job: RegisteredJob, *, masked: bool
-    ) -> None:
-        self.masked = masked
-        self._job_service = job_service
-        self._session = session
-        self._job = job
-        self._cached: dict[MinionId, Any] | None = None
-
-    @classmethod
-    async def of(
-        cls, job_service: JobService, session: Session, job: RegisteredJob, *, whole: bool
-    ) -> Self:
-        """Return the values as *session* may see them."""
-        masked = not whole and not await job_service.administrators.includes(session)
-        return cls(job_service, session, job, masked=masked)
-
-    def result(self) -> Any:
-        """Return what a runner or wheel function has returned; None while it has not."""
-        found = next(iter(self._job.returns.values()), None)
-        return None if found is None else found.read(self._job.fun, masked=self.masked)
-
-    async def shown(self, found: RegisteredReturn) -> Record:
-        """
-        Return `return`, `retcode`, `success` and `arrived`.
-
-        Beside them `omitted` if there is no value, and `trimmed` where Salt has cut out of it what
-        would not fit into an event.
-        """
-        shown = {
-            "return": None if found.omitted else found.read(self._job.fun, masked=self.masked),
-            "retcode": found.retcode,
-            "success": found.success,
-            "arrived": time_text(found.arrived_at),
-        }
-        if found.omitted:
-            if self._cached is None:
-                self._cached = await self._job_service.values(self._session, self._job)
-            if found.minion in self._cached:
-                value = self._cached[found.minion]
-                shown["return"] = mask_return(self._job.fun, value) if self.masked else value
-            else:
-                shown["omitted"] = True
-        if is_trimmed(shown["return"]):
-            shown["trimmed"] = True
-        return shown
-
-
-def is_trimmed(value: Any) -> bool:
-    """Return whether Salt has put its mark for what it cut (`salt.utils.dicttrim`) into *value*."""
-    waiting = [value]
-    while waiting:
-        item = waiting.pop()
-        if isinstance(item, dict):  # Salt looks into nothing else
-            waiting.extend(item.values())
-        elif item == TRIMMED:
-            return True
-    return False
 
 
 def as_error(error: Exception) -> SaltApiError:

@@ -20,7 +20,9 @@ from saltapi.engine.commands.asynchronous import job_request
 from saltapi.engine.commands.batch import batch_returns, up
 from saltapi.engine.jobs.records import Record, as_error, brief, document, records
 from saltapi.engine.jobs.service import JobService
+from saltapi.engine.jobs.state_records import Progress
 from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.state_events import telling_states
 from saltapi.engine.sessions.caller import Caller
 from saltapi.errors import NoMinionsMatched, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS, Kind
@@ -74,8 +76,13 @@ class Run:
         """The id of each chunk's job, None where it has none or it is not known yet."""
         return tuple(_jid_of(part) for part in self.parts)
 
-    async def records(self) -> AsyncIterator[list[Record]]:
-        """Yield the records of all chunks, each with its `chunk`, in order; some at a time."""
+    async def records(self, *, progress: Progress = "none") -> AsyncIterator[list[Record]]:
+        """
+        Yield the records of all chunks, each with its `chunk`, in order; some at a time.
+
+        Args:
+            progress: What is told of the states that minions run.
+        """
         for part in self.parts:
             try:
                 job = await self.started(part)
@@ -86,7 +93,9 @@ class Run:
                 begun = {"chunk": part.index, **brief(job), "expected": sorted(job.minions)}
                 yield [{"type": "job", **begun}, {"type": "summary", **begun, "complete": False}]
                 continue
-            async for some in records(self._job_service, self.session, job, whole=self._whole):
+            async for some in records(
+                self._job_service, self.session, job, whole=self._whole, progress=progress
+            ):
                 yield [{"type": each["type"], "chunk": part.index, **each} for each in some]
                 if some[-1]["type"] == "error":
                     return
@@ -151,13 +160,14 @@ class Runs:
         """How many runs are on their way."""
         return len(self._driving)
 
-    async def prepare(self, value: Any, caller: Caller) -> Prepared:
+    async def prepare(self, value: Any, caller: Caller, *, progress: Progress = "none") -> Prepared:
         """
         Return the checked commands of a lowstate; nothing is run.
 
         Args:
             value: The decoded body: a chunk, or a list of them; without `client` it is `local`.
             caller: Who asks, with a session.
+            progress: What is to be told of states: minions that run some tell of each of them.
 
         Raises:
             BadRequest: There is nothing to run.
@@ -168,6 +178,8 @@ class Runs:
         chunks = [{"client": "local", **chunk} for chunk in chunks_from(value)]
         commands = await self._api.commands(chunks, caller)
         await self._client.jobs.jids.claim(command.jid for command in commands)
+        if progress != "none":
+            commands = list(map(telling_states, commands))
         for index, command in enumerate(commands):
             if command.jid is None and command.interface.our_jid:
                 commands[index] = replace(command, jid=self._client.jobs.new_jid())

@@ -2,12 +2,14 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from saltapi import errors, formats
+from saltapi.engine.jobs.state_records import CURSOR_OF_STATE, Progress
 from saltapi.engine.operations.runs import Run
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.encoding import encoded
@@ -26,8 +28,9 @@ def plain(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def sse(record: dict[str, Any]) -> bytes:
-    """Return a record as a server-sent event, named by its type; the id is the record's."""
-    name, cursor = record["type"].encode(), record.get("id")
+    """Return a record as a server-sent event, named by its type; the id is the record's cursor."""
+    name = record["type"].encode()
+    cursor = record.get(CURSOR_OF_STATE if record["type"] == "state" else "id")
     data = formats.dump_json(plain(record))
     first = b"id: %b\n" % cursor.encode() if cursor else b""
     return first + b"event: %b\ndata: %b\n\n" % (name, data)
@@ -76,13 +79,24 @@ def run_headers(run: Run, root: str) -> dict[str, str]:
     return {"X-Salt-Jid": ", ".join(jids), "Location": f"{root}/v1/jobs/{jids[0]}"}
 
 
-async def run_answer(request: Request, run: Run) -> Response:
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What a client wants to be told of jobs."""
+
+    progress: Progress = "none"
+
+
+AS_EVER = Telling()
+"""Jobs, returns, and nothing of what is inside them."""
+
+
+async def run_answer(request: Request, run: Run, how: Telling) -> Response:
     """Answer with the results of *run*: as they come, or as one document when all are there."""
     section = request.app.state.engine.section
     headers = run_headers(run, section.root_prefix.rstrip("/"))
     media_type = request.state.media_type
     if media_type in {SSE_TYPE, NDJSON_TYPE}:
-        return stream(media_type, run.records(), headers)
+        return stream(media_type, run.records(progress=how.progress), headers)
     found = await run.document()
     return await document(
         request, {**found, "results": [plain(r) for r in found["results"]]}, headers

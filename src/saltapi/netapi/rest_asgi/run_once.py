@@ -10,12 +10,16 @@ from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.operations.runs import Prepared
 from saltapi.netapi.rest_asgi import keys
-from saltapi.netapi.rest_asgi.record_streams import run_answer
+from saltapi.netapi.rest_asgi.record_streams import AS_EVER, Telling, run_answer
 from saltapi.types import Session
 
 
 async def run_once(
-    request: Request, body: Any, session: Session, prepare: Callable[[], Awaitable[Prepared]]
+    request: Request,
+    body: Any,
+    session: Session,
+    prepare: Callable[[], Awaitable[Prepared]],
+    how: Telling = AS_EVER,
 ) -> Response:
     """
     Answer with the run that *prepare* makes ready, or the one that a request before has started.
@@ -25,12 +29,13 @@ async def run_once(
         body: Its decoded body.
         session: Who asks.
         prepare: Checks what is to be run; called unless it has run before.
+        how: What the client wants to be told.
     """
     engine: Engine[RestAsgiConfig] = request.app.state.engine
     key = keys.keyed(request, body)
     if key is None:
-        return await run_answer(request, await engine.runs.start(await prepare()))
+        return await run_answer(request, await engine.runs.start(await prepare()), how)
     run = await engine.replays.find(key, session)
     if run is None:
         run = await engine.replays.start(key, await prepare())
-    return keys.mark(await run_answer(request, run), key)
+    return keys.mark(await run_answer(request, run, how), key)

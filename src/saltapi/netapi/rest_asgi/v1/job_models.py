@@ -1,7 +1,8 @@
 """The shapes of jobs and of what is told of them, for the OpenAPI document."""
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
+from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from saltapi.netapi.rest_asgi.route import Model, SaltValue, stream_content
@@ -20,6 +21,13 @@ OutcomeName = Literal[
     "still_running",
     "no_response",
     "refused",
+]
+ProgressQuery = Annotated[
+    Literal["none", "states", "counts"],
+    Query(
+        description="What a stream tells of states: each of them when it is done, or how many came"
+        " to what, once a second for each minion at most."
+    ),
 ]
 JID_PATTERN = r"^[0-9]{20}(_[0-9]{1,10})?$"
 EXAMPLE_JID = "20261123180812345678"
@@ -59,6 +67,25 @@ class JobList(Model):
     )
 
 
+class StateCounts(Model):
+    """How many states came to what."""
+
+    succeeded: int
+    changed: int = Field(description="Those with changes, whether they succeeded or failed.")
+    failed: int
+    would_change: int = Field(description="Of a dry run: those that would change something.")
+
+
+class AtState(StateCounts):
+    """At which state a minion is, and what it and those before came to."""
+
+    number: int = Field(description="The state that was done last, from 1.")
+    of: int | None = Field(description="How many there are.")
+    id: SaltValue
+    name: SaltValue
+    fun: str | None = Field(description="`<module>.<function>`; null if it is not known yet.")
+
+
 class MinionReturn(Model):
     """What one minion returned."""
 
@@ -71,6 +98,7 @@ class MinionReturn(Model):
         default=False,
         description="Salt has cut values out of it, to `VALUE_TRIMMED`; raise `max_event_size`.",
     )
+    states: StateCounts | None = Field(default=None, description="Of what are results of states.")
 
 
 class Job(JobHead):
@@ -85,6 +113,13 @@ class Job(JobHead):
     missing: dict[str, Reason] = Field(description="Who will not return, and why.")
     waiting: dict[str, Waiting] = Field(description="Who may still return.")
     duration_seconds: float | None
+    states: StateCounts | None = Field(
+        default=None, description="Of all minions together, where they run states."
+    )
+    progress: dict[str, AtState] | None = Field(
+        default=None,
+        description="At which state each minion is that has told of one and has not returned.",
+    )
     result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
     returns: dict[str, MinionReturn] | None = Field(
         default=None, description="By minion; left out with `returns=false`."

@@ -151,9 +151,13 @@ async def job_events(
     after: Annotated[
         str | None, Query(description="The same, where headers cannot be sent.")
     ] = None,
+    progress: models.ProgressQuery = "none",
 ) -> Any:
     """
     Stream the records of a job: `job`, `return` for each minion, `progress`, `summary`.
+
+    With `progress` also what comes of the states that minions run: of those that have not said so
+    themselves, when they return.
 
     With the id of the last record, those returns come that were not sent before it: from any
     worker, and also after a restart.
@@ -163,7 +167,7 @@ async def job_events(
     seen = cursors.read(last_event_id or after, job.base)
     if seen.ended and job_records.is_told(job, seen):
         return Response(status_code=204)
-    records = job_records.records(engine.jobs, session, job, seen=seen)
+    records = job_records.records(engine.jobs, session, job, seen=seen, progress=progress)
     return stream(media_type, records)
 
 

@@ -5,7 +5,14 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, TypeAdapter
 
 from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE, Model, SaltValue
-from saltapi.netapi.rest_asgi.v1.job_models import JobHead, MinionReturn, Reason, State, Waiting
+from saltapi.netapi.rest_asgi.v1.job_models import (
+    JobHead,
+    MinionReturn,
+    Reason,
+    State,
+    StateCounts,
+    Waiting,
+)
 
 Cursor = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
 Chunk = Annotated[int | None, Field(ge=0, description="The chunk of the run, from 0.")]
@@ -36,6 +43,40 @@ class ReturnRecord(MinionReturn):
     minion: str
 
 
+class StateRecord(Model):
+    """A minion is done with a state."""
+
+    type: Literal["state"]
+    chunk: Chunk = None
+    cursor: Cursor = None
+    jid: str | None
+    minion: str
+    number: int = Field(ge=1, description="Which state of the run it was, from 1.")
+    of: int = Field(description="How many there are, as far as it is known.")
+    id: SaltValue = Field(description="The state's id.")
+    fun: str | None = Field(
+        description="`<module>.<function>`; null where only an event has told of it, which does not"
+        " name it."
+    )
+    name: SaltValue
+    result: bool | None = Field(description="Null: it would change something (a dry run).")
+    changes: SaltValue
+    comment: SaltValue
+    duration_ms: float | None
+    start: str | None = Field(description="The time of day on the minion's clock.")
+
+
+class CountsRecord(StateCounts):
+    """How far a minion is with its states."""
+
+    type: Literal["counts"]
+    chunk: Chunk = None
+    jid: str | None
+    minion: str
+    number: int = Field(description="The state that was done last, from 1.")
+    of: int | None = Field(description="How many there are.")
+
+
 class ProgressRecord(Model):
     """Some minions are silent."""
 
@@ -61,6 +102,9 @@ class SummaryRecord(Model):
     failed: list[str] = Field(description="Those whose function has failed.")
     missing: dict[str, Reason] = Field(description="Who has not returned, and why.")
     duration_seconds: float | None
+    states: StateCounts | None = Field(
+        default=None, description="Of all minions together, where they run states."
+    )
     result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
 
 
@@ -124,7 +168,16 @@ class EndRecord(Model):
     reason: str
 
 
-RunRecord = JobRecord | ReturnRecord | ProgressRecord | SummaryRecord | StartedRecord | ErrorRecord
+RunRecord = (
+    JobRecord
+    | StateRecord
+    | CountsRecord
+    | ReturnRecord
+    | ProgressRecord
+    | SummaryRecord
+    | StartedRecord
+    | ErrorRecord
+)
 BusRecord = Annotated[
     StartRecord | EventRecord | GapRecord | HeartbeatRecord | EndRecord,
     Field(discriminator="type"),

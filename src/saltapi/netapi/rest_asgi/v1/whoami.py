@@ -5,7 +5,7 @@ import time
 from fastapi import APIRouter
 from pydantic import Field
 
-from saltapi.engine.jobs.records import time_text
+from saltapi.engine.jobs.times import time_text
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
