@@ -8,6 +8,7 @@
 # make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
 # make wheels          build what comes as source once, so that the next .venv needs no compiler
 # make docs            the site, into build/site: open build/site/index.html
+# make dist            wheel and sdist, into dist
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
 # ARGS="…" hands arguments on: make demo ARGS="--minions 5", make test ARGS="-k lowstate"
@@ -28,7 +29,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels long lint coverage fuzz bench docs clean pins
+.PHONY: demo test test-chroot wheels long lint coverage fuzz bench docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -69,8 +70,13 @@ docs: .venv-docs/.requirements
 	@.venv-docs/bin/python -m sphinx --nitpicky --fail-on-warning --keep-going --quiet -c docs . build/site
 	@echo "The site is in build/site; open build/site/index.html."
 
+dist: .venv-package/.requirements
+	@rm -rf dist
+	@.venv-package/bin/python -m build --no-isolation .
+	@.venv-package/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
+
 clean:
-	rm -rf .venv .venv-3007 .venv-docs .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs .venv-package .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
@@ -100,11 +106,11 @@ wheels:
 	@mv $(WHEELS)/requirements.new $(WHEELS)/requirements.txt
 	@echo "$(WHEELS) holds all that .venv needs." >&2
 
-.venv-docs/.requirements: requirements/docs.txt
-	@test -n "$(PYTHON)" || { echo "make docs needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
-	@echo "Making .venv-docs with $(PYTHON)." >&2
-	@$(PYTHON) -m venv --clear .venv-docs
-	@.venv-docs/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
+.venv-docs/.requirements .venv-package/.requirements: .venv-%/.requirements: requirements/%.txt
+	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
+	@echo "Making .venv-$* with $(PYTHON)." >&2
+	@$(PYTHON) -m venv --clear .venv-$*
+	@.venv-$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
 
 # The newest of everything that works together; needs the interpreters, 3.14 where it can be had.
@@ -115,6 +121,8 @@ pins:
 	mv requirements/build.new requirements/build.txt
 	python3.11 requirements/pin.py docs $(PYTHONS) > requirements/docs.new
 	mv requirements/docs.new requirements/docs.txt
+	python3.11 requirements/pin.py package $(PYTHONS) > requirements/package.new
+	mv requirements/package.new requirements/package.txt
 	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
 	mv requirements/salt-3008.new requirements/salt-3008.txt
 	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new

@@ -24,6 +24,8 @@ from saltapi.types import Opts
 
 log = logging.getLogger(__name__)
 OURS = Path(__file__).parents[1] / "netapi"
+FOR_SALT_API = OURS / "_salt_api"
+"""What the entry point of this package shows to Salt's daemon."""
 
 PRIVATE_PACKAGE = "saltapi_loaded"
 """Modules from directories are imported below this name, so they cannot hide any package."""
@@ -148,7 +150,7 @@ def _candidates(opts: Opts) -> Iterator[_Candidate]:
     directories = [Path(path) for path in salt.loader._module_dirs(opts, "netapi")]
     of_salt = Path(salt.__file__).parent / "netapi"
     for directory in directories:
-        if directory == of_salt or not directory.is_dir():
+        if directory in (of_salt, FOR_SALT_API) or not directory.is_dir():
             continue
         package = _package_for(directory)
         for found in pkgutil.iter_modules([str(directory)]):

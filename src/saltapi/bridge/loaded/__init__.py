@@ -10,4 +10,9 @@ import os
 
 def directories() -> dict[str, list[str]]:
     """Return the directories of Salt's kinds of modules that have some of ours."""
-    return {"auth": [os.path.join(os.path.dirname(__file__), "auth")]}
+    here = os.path.dirname(__file__)
+    package = os.path.dirname(os.path.dirname(here))
+    return {
+        "auth": [os.path.join(here, "auth")],
+        "netapi": [os.path.join(package, "netapi", "_salt_api")],
+    }
