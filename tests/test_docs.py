@@ -27,7 +27,7 @@ from tests.waiting import scaled
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *ROOT.glob("*.md")])
-PARSER = cli._parser(["check", "demo", "make-cert"])
+PARSER = cli._parser(["check", "demo", "make-cert", "install-unit"])
 COMMANDS = next(a for a in PARSER._actions if isinstance(a, argparse._SubParsersAction)).choices
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 

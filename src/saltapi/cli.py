@@ -1,4 +1,4 @@
-"""The `saltapi` command: serve (what it does by default), demo, check, make-cert, version."""
+"""The `saltapi` command: serve (the default), demo, check, make-cert, install-unit, version."""
 
 import argparse
 import logging
@@ -46,6 +46,10 @@ def main(argv: list[str] | None = None) -> int:
                 from saltapi.process import certificates
 
                 return certificates.run(args)
+            case "install-unit":
+                from saltapi.process import unit
+
+                return unit.run(args)
             case "version":
                 sys.stdout.write(_versions())
                 return 0
@@ -88,6 +92,13 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         from saltapi.process import certificates
 
         certificates.add_arguments(make_cert)
+
+    install_unit = commands.add_parser("install-unit", help="write or remove the systemd units")
+    _add_config_dir(install_unit, default=argparse.SUPPRESS)
+    if "install-unit" in argv:
+        from saltapi.process import unit
+
+        unit.add_arguments(install_unit)
 
     commands.add_parser("version", help="print the versions of saltapi, Salt and Python")
     return parser
