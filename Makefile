@@ -7,6 +7,7 @@
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
 # make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
 # make wheels          build what comes as source once, so that the next .venv needs no compiler
+# make generators      what makes clients of the OpenAPI document, for the tests (Node.js too)
 # make docs            the site, into build/site: open build/site/index.html
 # make dist            wheel and sdist, into dist
 # make clean           remove what these made
@@ -29,7 +30,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels long lint coverage fuzz bench docs dist clean pins
+.PHONY: demo test test-chroot wheels generators long lint coverage fuzz bench docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -76,7 +77,7 @@ dist: .venv-package/.requirements
 	@.venv-package/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
 
 clean:
-	rm -rf .venv .venv-3007 .venv-docs .venv-package .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
@@ -106,12 +107,16 @@ wheels:
 	@mv $(WHEELS)/requirements.new $(WHEELS)/requirements.txt
 	@echo "$(WHEELS) holds all that .venv needs." >&2
 
-.venv-docs/.requirements .venv-package/.requirements: .venv-%/.requirements: requirements/%.txt
+.venv-docs/.requirements .venv-generators/.requirements .venv-package/.requirements: .venv-%/.requirements: requirements/%.txt
 	@test -n "$(PYTHON)" || { echo "This needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
 	@echo "Making .venv-$* with $(PYTHON)." >&2
 	@$(PYTHON) -m venv --clear .venv-$*
 	@.venv-$*/bin/python -m pip --disable-pip-version-check --quiet install --require-hashes -r $<
 	@touch $@
+
+generators: .venv-generators/.requirements
+	@command -v npm >/dev/null && npm --prefix tests/clients/typescript ci --silent || \
+	echo "There is no npm, so TypeScript is left out." >&2
 
 # The newest of everything that works together; needs the interpreters, 3.14 where it can be had.
 PYTHONS ?= python3.11 python3.12 python3.13 $(shell command -v python3.14)
@@ -123,6 +128,8 @@ pins:
 	mv requirements/docs.new requirements/docs.txt
 	python3.11 requirements/pin.py package $(PYTHONS) > requirements/package.new
 	mv requirements/package.new requirements/package.txt
+	python3.11 requirements/pin.py generators $(PYTHONS) > requirements/generators.new
+	mv requirements/generators.new requirements/generators.txt
 	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
 	mv requirements/salt-3008.new requirements/salt-3008.txt
 	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new

@@ -5,9 +5,9 @@ Print the pins of everything that one line of Salt and `direct.in` need, each wi
     python requirements/pin.py build python3.11 python3.12 python3.13
 
 asks pip of each interpreter what it would install, and merges the answers: what they do not
-agree on gets a marker. The second does the same for `build.in`; so do `docs` and `package`. The
-hashes are of the files that pip takes on Linux with glibc, on both architectures, for every Python
-that saltapi supports.
+agree on gets a marker. The second does the same for `build.in`; so do `docs`, `generators` and
+`package`. The hashes are of the files that pip takes on Linux with glibc, on both architectures,
+for every Python that saltapi supports.
 """
 
 import json
@@ -24,7 +24,7 @@ HERE = Path(__file__).parent
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 ARCHITECTURES = ("x86_64", "aarch64")
 GLIBC_MINORS = range(40, 4, -1)
-ALONE = ("build", "docs", "package")
+ALONE = ("build", "docs", "generators", "package")
 MISSING = re.compile(r"No matching distribution found for ([A-Za-z0-9._-]+)==")
 
 

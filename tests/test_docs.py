@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import tomllib
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -283,7 +284,7 @@ def test_examples_of_the_client(master: PrivateMaster) -> None:
 
 SHELL_COMMAND = re.compile(r"^\$ ((?:.*\\\n)*.*)$", re.MULTILINE)
 STREAM_SECONDS = scaled(2)
-ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2")
+ELSEWHERE = ("tail ", "SALT_MASTER_CONFIG=", "curl -sS --http2", "openapi-", "npx ")
 """Beginnings of commands that need other servers, or files that are made elsewhere."""
 
 
@@ -315,6 +316,7 @@ def test_commands_of_rest_asgi(master: PrivateMaster, tmp_path: Path) -> None:
         script = end.join(rest_asgi_commands()) + end
         script = script.replace("http://127.0.0.1:8000", server.url)
         script = script.replace("20261123180812345678", jid)
+        script = script.replace("8e03978e-40d5-43dd-bc93-6894a57f9324", str(uuid.uuid4()))
         script = script.replace("curl -sSN", f"curl -sSN --max-time {STREAM_SECONDS}")
         facts = {"USERNAME": master.username, "PASSWORD": master.password}
         done = subprocess.run(

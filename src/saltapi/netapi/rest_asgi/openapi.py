@@ -17,8 +17,9 @@ import saltapi
 from saltapi import errors, formats
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi import problems
+from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Route as ClassicRoute
-from saltapi.netapi.rest_asgi.v1 import record_models
+from saltapi.netapi.rest_asgi.v1 import lowstates, record_models
 
 Document = dict[str, Any]
 
@@ -27,7 +28,8 @@ The HTTP door to a Salt master. Below `/v1` are runs, jobs and events as resourc
 is as in Salt's `rest_cherrypy`.
 
 - **Log in** with `POST /login`, and send the token as `X-Auth-Token` or `Authorization: Bearer`.
-- **Formats**: bodies are JSON, YAML or forms, by `Content-Type`; answers JSON or YAML, by `Accept`.
+- **Formats**: bodies are JSON, as described here; YAML and forms are taken too, by `Content-Type`.
+  Answers are JSON or YAML, by `Accept`.
 - **Errors** are problem documents (RFC 9457) below `/v1`, and `{"status", "return"}` elsewhere.
 - `HEAD` works wherever `GET` does, `OPTIONS` everywhere; a method that a URL does not take is 405.
 - Every answer has an `X-Request-Id`, which is in the log, too.
@@ -152,7 +154,14 @@ def document(routes: list[BaseRoute], prefix: str = "") -> Document:
     schemas = parts.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):  # what FastAPI itself would answer
         schemas.pop(name, None)
-    schemas |= {**record_models.schemas(), "Problem": PROBLEM, "Error": ERROR}
+    schemas |= {
+        **record_models.schemas(),
+        **lowstates.schemas(),
+        **documents.schemas(),
+        "Problem": PROBLEM,
+        "Error": ERROR,
+    }
+    _drop_defaults(schemas, found["paths"])
     parts["headers"] = HEADERS
     parts["responses"] = shared_responses()
     for context, operation in _operations(routes, found["paths"]):
@@ -165,6 +174,16 @@ def document(routes: list[BaseRoute], prefix: str = "") -> Document:
     used = {tag for _, one in _operations(routes, found["paths"]) for tag in one.get("tags", ())}
     found["tags"] = [tag for tag in found["tags"] if tag["name"] in used]
     return found
+
+
+def _drop_defaults(schemas: Document, paths: Document) -> None:
+    """Take the defaults out of what is sent: for generators, such a field is required."""
+    bodies = [item.get("requestBody", {}) for path in paths.values() for item in path.values()]
+    sent = str(bodies)
+    for name, schema in schemas.items():
+        if f"/{name}'" in sent:
+            for field in schema.get("properties", {}).values():
+                field.pop("default", None)
 
 
 def _operations(
@@ -183,7 +202,7 @@ def _complete(operation: Document, *, of_v1: bool, classic: bool) -> None:
     """Add to *operation* what all have in common."""
     body = operation.get("requestBody")
     if body is not None and of_v1:
-        _add_types(body["content"], formats.YAML_TYPE, formats.FORM_TYPE)
+        lowstates.describe(operation)
     responses = operation["responses"]
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]

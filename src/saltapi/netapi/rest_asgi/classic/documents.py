@@ -6,15 +6,15 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from saltapi import formats
 from saltapi.engine.events.streams import SSE_TYPE
+from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE
 
 Content = dict[str, Any]
 
 JID = "20261123180000123456"
 TOKEN = "6d1b722e7a5b4b6c8f3a0e9d2c1b5a4f6d1b722e7a5b4b6c8f3a0e9d2c1b5a4f"  # noqa: S105 - none
-SENT_TYPES = (formats.JSON_TYPE, formats.YAML_TYPE)
 
 
-class Chunk(BaseModel):
+class ClassicChunk(BaseModel):
     """A command; further keys are arguments of runner and wheel functions, and options of jobs."""
 
     model_config = ConfigDict(extra="allow")
@@ -39,7 +39,7 @@ class Login(BaseModel):
     token_expire: Any = Field(None, description="Seconds, if the master lets the user choose.")
 
 
-class ChunkWithCredentials(Chunk):
+class ChunkWithCredentials(ClassicChunk):
     """A command with the credentials of the user that runs it."""
 
     token: str | None = None
@@ -48,7 +48,7 @@ class ChunkWithCredentials(Chunk):
     eauth: str | None = None
 
 
-class Job(BaseModel):
+class JobRequest(BaseModel):
     """A job to start; whatever `client` says, it runs as `local_async`."""
 
     model_config = ConfigDict(extra="allow")
@@ -68,16 +68,22 @@ class KeyRequest(BaseModel):
     force: bool | str | None = Field(None, description="Whether to replace a key that there is.")
 
 
-def _schema(model: type[BaseModel]) -> dict[str, Any]:
-    return model.model_json_schema()
+def schemas() -> dict[str, Any]:
+    """Return the schemas of all bodies, by name."""
+    models = (ClassicChunk, ChunkWithCredentials, JobRequest, KeyRequest, Login)
+    return {model.__name__: model.model_json_schema() for model in models}
 
 
 def _sent(model: type[BaseModel], example: Any, *, many: bool = True) -> Content:
-    """Describe a body: one of *model*, or a list of them, in all formats that are taken."""
-    one = _schema(model)
+    """
+    Describe a body in JSON: one of *model*, or a list of them.
+
+    YAML and forms are taken as well. Generators of clients would leave the URL out for the first,
+    and do not know which one to send for the second.
+    """
+    one = {"$ref": SCHEMA_REFERENCE.format(model=model.__name__)}
     schema = {"anyOf": [one, {"type": "array", "items": one}]} if many else one
-    content = {name: {"schema": schema, "example": example} for name in SENT_TYPES}
-    return {**content, formats.FORM_TYPE: {"schema": one}}
+    return {formats.JSON_TYPE: {"schema": schema, "example": example}}
 
 
 def _shown(schema: dict[str, Any], example: Any) -> Content:
@@ -101,15 +107,12 @@ ANY: dict[str, Any] = {}
 PING = {"client": "local", "tgt": "*", "fun": "test.ping"}
 PAM = {"username": "saltdev", "password": "saltdev", "eauth": "pam"}
 
-LOWSTATE = _sent(Chunk, [PING])
+LOWSTATE = _sent(ClassicChunk, [PING])
 LOWSTATE_WITH_CREDENTIALS = _sent(ChunkWithCredentials, [{**PING, **PAM}])
 CREDENTIALS = _sent(Login, PAM)
-JOBS_BODY = _sent(Job, [{"tgt": "*", "fun": "test.ping"}])
+JOBS_BODY = _sent(JobRequest, [{"tgt": "*", "fun": "test.ping"}])
 KEY_REQUEST = _sent(KeyRequest, {"mid": "web-1", **PAM}, many=False)
-ANYTHING: Content = {
-    name: {"schema": ANY, "example": {"branch": "main"}}
-    for name in (*SENT_TYPES, formats.FORM_TYPE, "text/plain")
-}
+ANYTHING: Content = {formats.JSON_TYPE: {"schema": ANY, "example": {"branch": "main"}}}
 
 WELCOME = _shown(
     _object(**{"return": STRING, "clients": _list(STRING)}),
@@ -152,7 +155,9 @@ JOB = _shown(
 )
 KEYS = _shown(_object(**{"return": MAPPING}), {"return": {"minions": ["web-1"]}})
 FINGERPRINTS = _shown(_object(**{"return": MAPPING}), {"return": {"minions": {"web-1": "1f:3c"}}})
-ARCHIVE: Content = {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}
+BINARY: Content = {"schema": {"type": "string", "format": "binary"}}
+ARCHIVE: Content = {"application/x-tar": BINARY, "application/octet-stream": BINARY}
+"""The second type is there for generators of clients, who take it for any bytes."""
 FIRED = _shown(_object(success={"type": "boolean"}), {"success": True})
 STATISTICS = _shown(
     MAPPING,
@@ -172,7 +177,7 @@ EVENTS: Content = {
         "example": 'retry: 400\ntag: salt/auth\ndata: {"data": {}, "tag": "salt/auth"}\n\n',
     }
 }
-FILE: Content = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
+FILE: Content = {"*/*": BINARY, "application/octet-stream": BINARY}
 PAGE: Content = {formats.HTML_TYPE: {"schema": STRING, "example": "<!DOCTYPE html>…"}}
 
 KEY_EXISTS = {"description": "The minion has an accepted key, and `force` is not set."}

@@ -5,16 +5,23 @@ from typing import Annotated, Any
 from fastapi import Body
 from pydantic import WithJsonSchema
 
+from saltapi import formats
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import TARGET_TYPES
+from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE
 
+# Defaults are told in words: generators take what has one for required.
 CHUNK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "Chunk",
     "description": ("One command. For runner and wheel functions, other keys are named arguments."),
     "required": ["fun"],
     "properties": {
-        "client": {"type": "string", "enum": list(INTERFACES), "default": "local"},
+        "client": {
+            "type": "string",
+            "enum": list(INTERFACES),
+            "description": "The client interface, `local` by default.",
+        },
         "fun": {
             "description": "The function; for the local clients also a list of functions.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
@@ -23,7 +30,11 @@ CHUNK_SCHEMA: dict[str, Any] = {
             "description": "The minions that it is for.",
             "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
         },
-        "tgt_type": {"type": "string", "enum": list(TARGET_TYPES), "default": "glob"},
+        "tgt_type": {
+            "type": "string",
+            "enum": list(TARGET_TYPES),
+            "description": "How `tgt` is meant, `glob` by default.",
+        },
         "arg": {"description": "Positional arguments."},
         "kwarg": {"type": "object", "description": "Named arguments."},
         "timeout": {
@@ -39,10 +50,13 @@ CHUNK_SCHEMA: dict[str, Any] = {
     },
     "additionalProperties": True,
 }
+CHUNK = {"$ref": SCHEMA_REFERENCE.format(model="Chunk")}
 LOWSTATE_SCHEMA: dict[str, Any] = {
     "title": "Lowstate",
-    "anyOf": [CHUNK_SCHEMA, {"type": "array", "items": CHUNK_SCHEMA, "minItems": 1}],
+    "description": "One command, or several that run one after the other.",
+    "anyOf": [CHUNK, {"type": "array", "items": CHUNK, "minItems": 1}],
 }
+LOWSTATE = {"$ref": SCHEMA_REFERENCE.format(model="Lowstate")}
 EXAMPLES: dict[str, Any] = {
     "one": {
         "summary": "One command",
@@ -59,3 +73,15 @@ EXAMPLES: dict[str, Any] = {
 
 LowstateBody = Annotated[Any, WithJsonSchema(LOWSTATE_SCHEMA), Body(openapi_examples=EXAMPLES)]
 """A chunk, or a list of them."""
+
+
+def schemas() -> dict[str, Any]:
+    """Return the schemas of lowstates, by name."""
+    return {"Chunk": CHUNK_SCHEMA, "Lowstate": LOWSTATE_SCHEMA}
+
+
+def describe(operation: dict[str, Any]) -> None:
+    """Let the body of *operation* refer to what it is, if it is a lowstate."""
+    content = operation["requestBody"]["content"][formats.JSON_TYPE]
+    if content["schema"].get("title") == LOWSTATE_SCHEMA["title"]:
+        content["schema"] = LOWSTATE
