@@ -216,6 +216,8 @@ class RestAsgiConfig(ProtectionSection):
     server_header: bool = True
     event_acl: EventAclOption = "permitted"
     monitoring_urls: bool = True
+    console: bool = True
+    console_path: UrlPath = "/"
 
     @property
     def processes(self) -> int:

@@ -238,3 +238,15 @@ def test_moved_away(audited: Audited) -> None:
 
     assert 0o600 == stat.S_IMODE(audited.path.stat().st_mode)
     assert 0o600 == stat.S_IMODE(away.stat().st_mode)
+
+
+def test_read_by_administrators(audited: Audited) -> None:
+    """`/v1/audit` has the lines, the newest first, for administrators and nobody else."""
+    server = audited.server
+    (me,) = server.send("POST", "/login", json_body=server.master.credentials()).value()["return"]
+    headers = {"X-Auth-Token": me["token"]}
+    answer = audited.post("/v1/run", {"tgt": "*", "fun": "test.ping"}, me["token"])
+    audited.lines_of(answer)
+    page = server.send("GET", "/v1/audit?search=test.ping&limit=1", headers=headers).value()
+    assert ["test.ping"] == [entry["function"] for entry in page["entries"]]
+    assert 401 == server.send("GET", "/v1/audit").status

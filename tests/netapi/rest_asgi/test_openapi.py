@@ -114,11 +114,12 @@ def test_every_url(document: dict[str, Any]) -> None:
 
 
 def test_every_route(api: FastAPI, document: dict[str, Any]) -> None:
-    """No route is left out of the document."""
+    """No route is left out of the document, but for the files of the console's page."""
     found = {
         (context.path_format, method.lower())
         for context in iter_route_contexts(api.routes)
         for method in context.methods or ()
+        if context.path_format != "/console/{name}"
     }
     paths = document["paths"]
 

@@ -20,6 +20,7 @@ from saltapi.engine.engine import Engine
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.logs import one_line, without_token
 from saltapi.netapi.rest_asgi import classic, documentation, operations
+from saltapi.netapi.rest_asgi.console import pages
 from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
@@ -80,6 +81,7 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     if section.monitoring_urls:
         api.include_router(operations.router, prefix=prefix)
     api.include_router(documentation.router, prefix=prefix)
+    api.include_router(pages.routes(section))
     for router in ROUTERS:
         api.include_router(router, prefix=f"{prefix}/v1")
     return Application(api, engine)

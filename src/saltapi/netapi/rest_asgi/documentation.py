@@ -7,9 +7,6 @@ its Content-Security-Policy sees to it.
 
 import asyncio
 import functools
-import gzip
-import hashlib
-from importlib import resources
 from typing import Annotated
 
 from fastapi import APIRouter, FastAPI, Header, Path, Request, Response
@@ -18,12 +15,14 @@ from saltapi import formats
 from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.openapi import document
+from saltapi.netapi.rest_asgi.packaged import PackagedFile, packaged
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine
 from saltapi.netapi.rest_asgi.route import described
 
 router = APIRouter(tags=["documentation"])
 
+PACKAGE = "saltapi.netapi.rest_asgi"
 FILES = {
     "page.css": "text/css; charset=utf-8",
     "page.js": "text/javascript; charset=utf-8",
@@ -78,7 +77,7 @@ async def openapi(
 @costs(READS)
 async def docs(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return a page for browsers that shows the document, and tries requests. No session."""
-    page = await asyncio.to_thread(_packaged, "index.html")
+    page = await asyncio.to_thread(packaged, PACKAGE, "docs/index.html")
     response = page.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
     return response
@@ -107,37 +106,11 @@ async def docs_file(
     """Return a script or a style sheet of the page `/docs`. Needs no session."""
     for path, content_type in FILES.items():
         if path.rpartition("/")[2] == name:
-            file = await asyncio.to_thread(_packaged, path)
+            file = await asyncio.to_thread(packaged, PACKAGE, f"docs/{path}")
             return file.response(request, if_none_match, content_type)
     raise NotFound(f"The path '{request.url.path}' was not found.")
 
 
-class _File:
-    """Bytes that do not change while the process lives, also compressed."""
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-        self._compressed = gzip.compress(body, mtime=0)
-        self._tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
-
-    def response(self, request: Request, known: str | None, content_type: str) -> Response:
-        """Return the file; 304 to a browser that has it already (RFC 9110, 13.1.2)."""
-        headers = {"ETag": self._tag, "Cache-Control": "no-cache"}
-        if known is not None and self._tag in known:
-            return Response(status_code=304, headers=headers)
-        headers["Content-Type"] = content_type
-        body = self._body
-        if answers.wants_gzip(request.headers.get("Accept-Encoding"), len(body)):
-            body = self._compressed
-            headers["Content-Encoding"] = "gzip"
-        return Response(body, headers=headers)
-
-
 @functools.cache
-def _described(api: FastAPI, prefix: str) -> _File:
-    return _File(formats.dump_json(document(api.routes, prefix)))
-
-
-@functools.cache
-def _packaged(path: str) -> _File:
-    return _File(resources.files(__package__).joinpath("docs", *path.split("/")).read_bytes())
+def _described(api: FastAPI, prefix: str) -> PackagedFile:
+    return PackagedFile(formats.dump_json(document(api.routes, prefix)))

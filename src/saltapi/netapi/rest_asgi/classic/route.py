@@ -22,6 +22,8 @@ from saltapi.engine.operations.api import Api
 from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import answers
 from saltapi.netapi._http.encoding import encoded
+from saltapi.netapi.rest_asgi.console import pages
+from saltapi.netapi.rest_asgi.console.pages import wants_console
 from saltapi.netapi.rest_asgi.problems import no_such_path
 from saltapi.netapi.rest_asgi.protection import costs
 from saltapi.netapi.rest_asgi.requests import (
@@ -122,6 +124,8 @@ class Route(APIRoute):
                 add_header(request, "Allow", self.allowed)
                 if wants_app(request):  # whatever the page keeps in its parameters
                     return await app_page(request)
+                if wants_console(request):
+                    return await pages.page(request, request.headers.get("If-None-Match"))
                 if request.method == "GET":
                     _check_parameters(request, known)
                 accept = request.headers.get("Accept")

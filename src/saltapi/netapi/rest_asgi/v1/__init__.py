@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from saltapi.netapi.rest_asgi.v1 import check, events, jobs, run, whoami
+from saltapi.netapi.rest_asgi.v1 import audit, check, events, jobs, run, whoami
 
 ROUTERS: list[APIRouter] = [
     run.router,
@@ -10,5 +10,6 @@ ROUTERS: list[APIRouter] = [
     events.router,
     whoami.router,
     check.router,
+    audit.router,
 ]
 """In the order in which the OpenAPI document has them."""

@@ -1,0 +1,114 @@
+"""
+The page of the console, and its files.
+
+Everything ships with the package and nothing is loaded from elsewhere; the Content-Security-Policy
+sees to it.
+"""
+
+import asyncio
+import functools
+import html
+from importlib import resources
+from typing import Annotated
+
+from fastapi import APIRouter, Header, Path, Request, Response
+from starlette.requests import HTTPConnection
+
+from saltapi.config import RestAsgiConfig
+from saltapi.errors import NotFound
+from saltapi.netapi._http import answers
+from saltapi.netapi.rest_asgi.packaged import PackagedFile, packaged
+from saltapi.netapi.rest_asgi.protection import READS, costs
+from saltapi.netapi.rest_asgi.requests import engine_of
+
+PACKAGE = __package__
+TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".mjs": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+}
+"""What is served, by the end of its name."""
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
+    " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
+)
+PAGE_HEADERS = {
+    "Content-Security-Policy": POLICY,
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+FileName = Annotated[str, Path(description="The file's path.", examples=["main.js"])]
+IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
+
+
+def routes(section: RestAsgiConfig) -> APIRouter:
+    """Return the routes of the console; none where it is switched off or `app` takes its place."""
+    router = APIRouter(tags=["console"])
+    if not section.console or section.app:
+        return router
+    path = f"{section.root_prefix.rstrip('/')}{section.console_path.rstrip('/')}"
+    if section.console_path.rstrip("/"):
+        router.add_api_route(path, page, include_in_schema=False)
+    router.add_api_route(f"{path}/console/{{name:path}}", file, include_in_schema=False)
+    return router
+
+
+def wants_console(connection: HTTPConnection) -> bool:
+    """Return whether a browser asks for the page that the console has at `/`."""
+    section = engine_of(connection).section
+    return bool(
+        section.console
+        and not section.app
+        and not section.console_path.rstrip("/")
+        and connection.scope.get("method") == "GET"
+        and connection.scope["path"].rstrip("/") == connection.scope["saltapi.base"]
+        and answers.wants_page(connection.headers.get("Accept"))
+    )
+
+
+@costs(READS)
+async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
+    """Return the page. Needs no session: the page asks for one."""
+    base = request.scope["saltapi.base"]
+    path = engine_of(request).section.console_path.rstrip("/")
+    found = await asyncio.to_thread(_page, base, f"{base}{path}/console")
+    response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
+    response.headers.update(PAGE_HEADERS)
+    return response
+
+
+@costs(READS)
+async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = None) -> Response:
+    """Return a script, a style sheet or a picture of the page. Needs no session."""
+    if name not in _names():
+        raise NotFound(f"The path '{request.url.path}' was not found.")
+    found = await asyncio.to_thread(packaged, PACKAGE, f"static/{name}")
+    return found.response(request, if_none_match, TYPES[_suffix(name)])
+
+
+@functools.cache
+def _page(base: str, files: str) -> PackagedFile:
+    text = resources.files(PACKAGE).joinpath("static", "index.html").read_text()
+    text = text.replace("{base}", html.escape(base)).replace("{files}", html.escape(files))
+    return PackagedFile(text.encode())
+
+
+@functools.cache
+def _names() -> frozenset[str]:
+    """Return the paths of the files that may be asked for."""
+    top = resources.files(PACKAGE).joinpath("static")
+    found = set()
+    folders = [("", top)]
+    while folders:
+        prefix, folder = folders.pop()
+        for entry in folder.iterdir():
+            if entry.is_dir():
+                folders.append((f"{prefix}{entry.name}/", entry))
+            elif _suffix(entry.name) in TYPES:
+                found.add(f"{prefix}{entry.name}")
+    return frozenset(found)
+
+
+def _suffix(name: str) -> str:
+    return name[name.rfind(".") :]

@@ -1,0 +1,75 @@
+// Small pieces that all views are made of.
+
+import { html } from "../lib/ui.js";
+import { age, clock } from "../lib/format.js";
+
+/** @param {{ error: any }} props what went wrong, in the API's words */
+export function Problem({ error }) {
+  if (!error) return null;
+  return html`
+    <div class="banner bad" role="alert">
+      <span>${error.message}</span>
+      ${error.problem?.request_id &&
+      html`<span class="mono" title="The log has it under this id">${error.problem.request_id}</span>`}
+    </div>
+  `;
+}
+
+/** What is said where there is nothing to show. */
+export function Nothing({ children = /** @type {any} */ (undefined) }) {
+  return html`<div class="empty">${children}</div>`;
+}
+
+/** @param {{ at: string | number | null | undefined }} props a time, as ISO 8601 or in epoch seconds */
+export function Time({ at }) {
+  if (at === null || at === undefined) return html`<span class="soft">–</span>`;
+  const time = new Date(typeof at === "number" ? at * 1000 : at);
+  return html`<time datetime=${time.toISOString()} title=${clock(time)}>${age(time)}</time>`;
+}
+
+/** How a state looks: a colour, a sign, and its word; never the colour alone. */
+const KINDS = {
+  complete: ["good", "✓"],
+  succeeded: ["good", "✓"],
+  returned: ["good", "✓"],
+  connected: ["good", "●"],
+  accepted: ["good", "✓"],
+  allowed: ["good", "✓"],
+  ok: ["good", "✓"],
+  changed: ["change", "Δ"],
+  "would change": ["change", "Δ"],
+  pending: ["change", "?"],
+  depends: ["change", "?"],
+  incomplete: ["bad", "!"],
+  failed: ["bad", "✕"],
+  refused: ["bad", "✕"],
+  rejected: ["bad", "✕"],
+  denied: ["bad", "✕"],
+  missing: ["bad", "!"],
+  running: ["busy", "▸"],
+  waiting: ["busy", "…"],
+};
+
+/** @param {string} state */
+export function look(state) {
+  return KINDS[/** @type {keyof KINDS} */ (state)] ?? ["idle", "·"];
+}
+
+/** @param {{ state: string, count?: number }} props */
+export function Badge({ state, count }) {
+  const [kind, sign] = look(state);
+  return html`
+    <span class=${`badge ${kind}`}><span aria-hidden="true">${sign}</span> ${count} ${state}</span>
+  `;
+}
+
+/** @param {{ names: string[], limit?: number }} props names, the first of them where they are many */
+export function Names({ names, limit = 12 }) {
+  const rest = names.length - limit;
+  return html`
+    <span class="minions">
+      ${names.slice(0, limit).map((name, index) => html`${index > 0 && ", "}<bdi>${name}</bdi>`)}
+      ${rest > 0 && html` <span class="soft">and ${rest.toLocaleString()} more</span>`}
+    </span>
+  `;
+}

@@ -1,0 +1,77 @@
+// Who has logged in. A session that ends is made again in place, and what waits for it goes on.
+
+import { ApiError, api, onExpired, send } from "./api.js";
+import { place } from "./router.js";
+import { signal } from "./ui.js";
+import * as bus from "./bus.js";
+
+/**
+ * @typedef {{ user: string, eauth: string, groups: string[], start: string | null,
+ *   expire: string | null, permissions: any[], administrator: boolean }} WhoAmI
+ */
+
+/** `undefined` until it is known, null for nobody. */
+export const me = signal(/** @type {WhoAmI | null | undefined} */ (undefined));
+
+/** Whether the password is asked for in place, because the session has expired. */
+export const expired = signal(false);
+
+/** @type {(() => void)[]} */
+let waiting = [];
+
+onExpired(() => {
+  expired.value = true;
+  return new Promise((resolve) => waiting.push(() => resolve()));
+});
+
+/** What remembers that there was a session: the cookie itself cannot be seen. */
+const KNOWN = "session";
+
+/** Find out whose session the cookie is. */
+export async function resume() {
+  if (!localStorage.getItem(KNOWN) && !place.value.params.has("session")) {
+    me.value = null;
+    return;
+  }
+  try {
+    me.value = await api("/v1/whoami", { anonymous: true });
+    localStorage.setItem(KNOWN, "yes");
+    bus.start();
+  } catch (error) {
+    if (!(error instanceof ApiError && error.status === 401)) throw error;
+    localStorage.removeItem(KNOWN);
+    me.value = null;
+  }
+}
+
+/**
+ * Log in; the answer sets the cookie.
+ *
+ * @param {string} username
+ * @param {string} password
+ * @param {string} eauth
+ */
+export async function logIn(username, password, eauth) {
+  await send("/login", { method: "POST", body: { username, password, eauth }, anonymous: true });
+  localStorage.setItem("eauth", eauth);
+  localStorage.setItem(KNOWN, "yes");
+  const before = me.value;
+  await resume();
+  if (before && me.value && before.user !== me.value.user) {
+    location.reload(); // what is on the screen was somebody else's
+    return;
+  }
+  expired.value = false;
+  const all = waiting;
+  waiting = [];
+  for (const go of all) go();
+}
+
+/** End the session everywhere. */
+export async function logOut() {
+  bus.stop();
+  localStorage.removeItem(KNOWN);
+  await send("/logout", { method: "POST", anonymous: true }).catch(() => {});
+  me.value = null;
+  expired.value = false;
+}

@@ -1,0 +1,51 @@
+// Versions, health, who am I, and what may I do.
+
+import { html } from "../lib/ui.js";
+import { base } from "../lib/api.js";
+import { text } from "../lib/format.js";
+import { useDocument } from "../lib/load.js";
+import { me } from "../lib/session.js";
+import { Badge, Problem, Time } from "../components/pieces.js";
+
+/** The page about this master and this session. */
+export function About() {
+  const ready = useDocument("/readyz");
+  const described = useDocument("/openapi.json");
+  const who = me.value;
+  return html`
+    <div class="head"><h1>About</h1></div>
+    <div class="columns">
+      <section class="panel" aria-label="You">
+        <h2>You</h2>
+        <dl class="facts">
+          <dt>User</dt>
+          <dd><bdi>${who?.user}</bdi></dd>
+          <dt>Eauth system</dt>
+          <dd><bdi>${who?.eauth}</bdi></dd>
+          <dt>Groups</dt>
+          <dd><bdi>${who?.groups.join(", ") || "–"}</bdi></dd>
+          <dt>Session</dt>
+          <dd>began <${Time} at=${who?.start} />, ends <${Time} at=${who?.expire} /></dd>
+          <dt>Administrator</dt>
+          <dd>${who?.administrator ? "yes" : "no"}</dd>
+        </dl>
+        <h2>You may run</h2>
+        <pre>${text(who?.permissions ?? [])}</pre>
+      </section>
+      <section class="panel" aria-label="Health">
+        <h2>Health</h2>
+        <${Problem} error=${ready.error.value} />
+        <dl class="facts">
+          ${Object.entries(ready.data.value?.checks ?? ready.error.value?.problem?.checks ?? {}).map(
+            ([name, check]) => html`
+              <dt>${name}</dt>
+              <dd><${Badge} state=${/** @type {any} */ (check).ok ? "ok" : "failed"} /> <span class="soft">${text(/** @type {any} */ (check).details ?? {})}</span></dd>
+            `,
+          )}
+        </dl>
+        <h2>Version</h2>
+        <p>saltapi ${described.data.value?.info?.version ?? "…"}; <a href=${`${base}/docs`}>its API</a></p>
+      </section>
+    </div>
+  `;
+}

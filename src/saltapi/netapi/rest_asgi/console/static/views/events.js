@@ -1,0 +1,112 @@
+// The master's bus, live: what came is kept while somebody reads.
+
+import { html, useEffect, useRef, useSignal } from "../lib/ui.js";
+import { listen } from "../lib/bus.js";
+import { many } from "../lib/format.js";
+import { place, setParams } from "../lib/router.js";
+import { Filter } from "../components/filter.js";
+import { List } from "../components/list.js";
+import { Nothing, Time } from "../components/pieces.js";
+import { Value } from "../components/value.js";
+
+const MOST = 2000;
+const DRAW_MS = 150;
+
+/** The events. */
+export function Events() {
+  const glob = place.value.params.get("tag") ?? "";
+  const shown = useSignal(/** @type {any[]} */ ([]));
+  const paused = useSignal(false);
+  const held = useSignal(0);
+  const opened = useSignal(/** @type {any} */ (null));
+  const all = useRef(/** @type {any[]} */ ([]));
+  useEffect(() => {
+    let drawing = 0;
+    const matches = matcher(glob);
+    const draw = () => {
+      drawing = 0;
+      if (paused.peek()) return;
+      shown.value = all.current.filter((record) => record.type === "gap" || matches(record.tag)).reverse();
+      held.value = 0;
+    };
+    draw();
+    const stop = listen((record) => {
+      if (record.type !== "event" && record.type !== "gap") return;
+      all.current.push(record);
+      if (all.current.length > MOST) all.current.splice(0, all.current.length - MOST);
+      if (paused.peek()) held.value += 1;
+      drawing ||= setTimeout(draw, DRAW_MS);
+    });
+    return () => {
+      stop();
+      clearTimeout(drawing);
+    };
+  }, [glob, paused.value]);
+  return html`
+    <div class="head">
+      <h1>Events</h1>
+      <div class="row">
+        ${paused.value && html`<span role="status">${many(held.value, "event")} more</span>`}
+        <button aria-pressed=${paused.value} onClick=${() => (paused.value = !paused.value)}>
+          ${paused.value ? "Go on" : "Pause"}
+        </button>
+      </div>
+    </div>
+    <div class="filters">
+      <${Filter} label="Tag" value=${glob} main=${true} placeholder="salt/job/*/ret/*"
+        change=${(/** @type {string} */ value) => setParams({ tag: value })} />
+    </div>
+    ${opened.value && html`<${Opened} record=${opened.value} close=${() => (opened.value = null)} />`}
+    ${shown.value.length
+      ? html`<${List} label="Events" height=${36} items=${shown.value}
+          keyOf=${(/** @type {any} */ record) => record.id}
+          row=${(/** @type {any} */ record) =>
+            record.type === "gap"
+              ? html`<span class="cell change" role="cell">Events are missing here: ${record.reason}</span>`
+              : html`
+                  <span class="cell wide-cell mono" role="cell">
+                    <button class="link" data-row onClick=${() => (opened.value = record)}><bdi>${record.tag}</bdi></button>
+                  </span>
+                  <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line(record.data)}</bdi></span>
+                  <span class="cell" role="cell"><${Time} at=${stamp(record)} /></span>
+                `} />`
+      : html`<${Nothing}>Nothing has happened since you came.<//>`}
+  `;
+}
+
+/** @param {{ record: any, close: () => void }} props */
+function Opened({ record, close }) {
+  return html`
+    <section class="group" aria-label="Event">
+      <header>
+        <strong class="mono"><bdi>${record.tag}</bdi></strong>
+        <span class="soft mono">${record.id}</span>
+        <button class="end" onClick=${close}>Close</button>
+      </header>
+      <div><${Value} value=${record.data} /></div>
+    </section>
+  `;
+}
+
+/** @param {any} data */
+function line(data) {
+  return JSON.stringify(data)?.slice(0, 200) ?? "";
+}
+
+/** @param {any} record when the master fired it: Salt's stamp is in UTC and does not say so */
+function stamp(record) {
+  const text = record.data?._stamp;
+  return typeof text === "string" && !Number.isNaN(Date.parse(text)) ? `${text.replace(/Z$/, "")}Z` : null;
+}
+
+/** @param {string} glob @returns {(tag: string) => boolean} */
+function matcher(glob) {
+  if (!glob) return () => true;
+  const escaped = glob.replace(/[.+^${}()|\\]/g, "\\$&").replace(/\*/g, ".*").replace(/\?/g, ".");
+  try {
+    const pattern = new RegExp(`^${escaped}$`, "s");
+    return (tag) => pattern.test(tag) || tag.includes(glob);
+  } catch {
+    return (tag) => tag.includes(glob);
+  }
+}

@@ -1,0 +1,37 @@
+"""Files that ship with the package, as browsers get them."""
+
+import functools
+import gzip
+import hashlib
+from importlib import resources
+
+from fastapi import Request, Response
+
+from saltapi.netapi._http import answers
+
+
+class PackagedFile:
+    """Bytes that do not change while the process lives, also compressed."""
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self._compressed = gzip.compress(body, mtime=0)
+        self._tag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
+
+    def response(self, request: Request, known: str | None, content_type: str) -> Response:
+        """Return the file; 304 to a browser that has it already (RFC 9110, 13.1.2)."""
+        headers = {"ETag": self._tag, "Cache-Control": "no-cache"}
+        if known is not None and self._tag in known:
+            return Response(status_code=304, headers=headers)
+        headers["Content-Type"] = content_type
+        body = self._body
+        if answers.wants_gzip(request.headers.get("Accept-Encoding"), len(body)):
+            body = self._compressed
+            headers["Content-Encoding"] = "gzip"
+        return Response(body, headers=headers)
+
+
+@functools.cache
+def packaged(package: str, path: str) -> PackagedFile:
+    """Return the file at *path* below the folder of *package*."""
+    return PackagedFile(resources.files(package).joinpath(*path.split("/")).read_bytes())
