@@ -1,6 +1,7 @@
 # make demo            a private Salt master, minions and the API; Ctrl-C ends it
 # make test            what takes ten minutes; SALT=3007 takes the other line of Salt
 # make long            the tests that `make test` leaves out
+# make faults          faults made for real, and a table of what clients saw
 # make lint            ruff, mypy, and the walls between the rooms
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
@@ -30,7 +31,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels generators long lint coverage fuzz bench docs dist clean pins
+.PHONY: demo test test-chroot wheels generators long faults lint coverage fuzz bench docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -43,6 +44,9 @@ test-chroot:
 
 long: $(VENV)/.project
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m long $(ARGS)
+
+faults: $(VENV)/.project
+	$(RUN) -m pytest -n 0 -m "long or not long" tests/faults $(ARGS)
 
 lint: $(VENV)/.project
 	$(RUN) -m ruff check .

@@ -1,4 +1,4 @@
-"""The `saltapi` command: serve (the default), demo, check, make-cert, install-unit, version."""
+"""The `saltapi` command: serve, demo, check, make-cert, install-unit, store, version."""
 
 import argparse
 import logging
@@ -50,6 +50,8 @@ def main(argv: list[str] | None = None) -> int:
                 from saltapi.process import unit
 
                 return unit.run(args)
+            case "store":
+                return _store(args)
             case "version":
                 sys.stdout.write(_versions())
                 return 0
@@ -99,6 +101,10 @@ def _parser(argv: list[str]) -> argparse.ArgumentParser:
         from saltapi.process import unit
 
         unit.add_arguments(install_unit)
+
+    store = commands.add_parser("store", help="say whether keys of commands were lost")
+    _add_config_dir(store, default=argparse.SUPPRESS)
+    store.add_argument("--reset", action="store_true", help="take commands with keys again")
 
     commands.add_parser("version", help="print the versions of saltapi, Salt and Python")
     return parser
@@ -170,6 +176,24 @@ def _serve(args: argparse.Namespace) -> int:
         return supervisor.run()
     finally:
         pid_file.remove()
+
+
+def _store(args: argparse.Namespace) -> int:
+    """Say which stores have lost something, and take them as they are if that is wanted."""
+    from saltapi import config
+    from saltapi.engine.store import identity, sqlite
+
+    opts = config.load(Path(args.config_dir).absolute())
+    status = 0
+    for path in sorted((Path(opts["cachedir"]) / "saltapi").glob("*.sqlite")):
+        if args.reset and sqlite.reset(path):
+            state = "reset: keys are taken again"
+        elif identity.noted_lost_at(path) is not None:
+            state, status = "keys were lost; commands with keys are refused", 1
+        else:
+            state = "whole"
+        sys.stdout.write(f"{path.stem}: {state}\n")
+    return status
 
 
 def _apply(args: argparse.Namespace, opts: Opts) -> None:

@@ -31,6 +31,8 @@ The one family of errors, each with its HTTP status.
     ├── CommandTimeout                504 timeout
     ├── WorkerFailed                  503 worker_failed       a function worker died or hung
     ├── StoreUnavailable              503 store_unavailable   carries retry_after_seconds
+    ├── JobCacheUnavailable           503 job_cache_unavailable    carries retry_after_seconds
+    ├── TokenStoreUnavailable         503 token_store_unavailable  carries retry_after_seconds
     ├── ServiceBusy                   503 service_busy        carries retry_after_seconds
     ├── AuditUnavailable              503 audit_unavailable   carries retry_after_seconds
     └── Stopping                  503 stopping            carries retry_after_seconds
@@ -197,7 +199,7 @@ class StillStarting(Conflict):
 
 class OutcomeUnknown(Conflict):
     """
-    The first request with the same idempotency key was broken off, and nobody knows where.
+    Nobody knows whether a command was started: its request was broken off, or not answered.
 
     It is not run again; its jobs, if they have ids, say whether they were published.
     """
@@ -303,6 +305,22 @@ class StoreUnavailable(SaltApiError):
     retry_after_seconds = 5
 
 
+class JobCacheUnavailable(SaltApiError):
+    """Salt's job cache fails, or does not answer in time."""
+
+    status = 503
+    code = "job_cache_unavailable"
+    retry_after_seconds = 5
+
+
+class TokenStoreUnavailable(SaltApiError):
+    """Salt's token store fails, or does not answer in time; nothing is said of any token."""
+
+    status = 503
+    code = "token_store_unavailable"
+    retry_after_seconds = 5
+
+
 class ServiceBusy(SaltApiError):
     """All users together ask for more at once than the process may hold."""
 
@@ -328,6 +346,8 @@ class Stopping(SaltApiError):
     status = 503
     code = "stopping"
     retry_after_seconds = 1
+    sent: bool = True
+    """Whether something may have been started."""
 
 
 class CannotStart(Exception):

@@ -84,12 +84,15 @@ class Engine(Generic[SectionT]):
             seconds=section.idempotency_seconds,
             new_jid=self.client.jobs.new_jid,
             master_listens=self.client.channels.master_listens,
+            doubt_seconds=self.client.token_store.lent_seconds,
         )
-        self.metrics = Metrics(self.client, processes=processes)
+        self.metrics = Metrics(
+            self.client, processes=processes, store_lost=lambda: self.idempotency.lost
+        )
         # Of this service alone: another one on the same master may have a section of this name.
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
-        self.health = Health(self.client)
+        self.health = Health(self.client, self.idempotency)
         self._started = False
         if watches_jobs:
             _ = self.jobs

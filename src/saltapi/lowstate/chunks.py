@@ -84,7 +84,8 @@ class Command:
 
     `fun` is a list only for compound local commands; `args` are positional and `kwargs` keyword
     arguments of the function. `timeout_seconds` is None where the chunk does not set it.
-    `extra` is what the master takes from a local chunk beside these (`MASTER_KEYS`).
+    `extra` is what the master takes from a local chunk beside these (`MASTER_KEYS`). `lends` is set
+    where the job must not be published when its sender has given up.
     """
 
     client: str
@@ -106,6 +107,7 @@ class Command:
     subset: int = 3
     extra: tuple[tuple[str, Any], ...] = ()
     chunk: Mapping[str, Any] | None = field(default=None, repr=False)
+    lends: bool = False
 
     @property
     def interface(self) -> Interface:

@@ -169,7 +169,8 @@ async def test_only_for_us(store: Store) -> None:
         os.umask(before)
 
     modes = {path.name: path.stat().st_mode & 0o777 for path in store.path.parent.iterdir()}
-    names = ["test.sqlite", "test.sqlite-shm", "test.sqlite-wal", "test.sqlite.lock"]
+    names = ["test.sqlite", "test.sqlite-shm", "test.sqlite-wal"]
+    names += ["test.sqlite.id", "test.sqlite.lock"]
     assert dict.fromkeys(names, 0o600) == modes
     assert 0o700 == store.path.parent.stat().st_mode & 0o777
 

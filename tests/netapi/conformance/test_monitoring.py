@@ -45,6 +45,7 @@ def test_readyz(equipped: Equipped) -> None:
     found = eventually(ready)
     assert found["ready"] is True
     checks = {"service", "master", "event_bus", "function_workers"}
+    checks |= {"job_cache", "token_store", "store"}
     assert checks == set(found["checks"])
     assert str(equipped.master.directory) not in str(found)
 

@@ -5,36 +5,40 @@ The same functions of the same returner as in `salt.runners.jobs`; who may see w
 by the caller.
 """
 
-import asyncio
-import logging
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from typing import Any, TypeVar
+from typing import Any
 
 import salt.loader
 
+from saltapi.bridge.workers.deadlines import DEADLINE_SECONDS, Deadlines
 from saltapi.bridge.workers.functions import obstacle_to
+from saltapi.errors import JobCacheUnavailable
 from saltapi.types import Jid, Opts
-
-log = logging.getLogger(__name__)
-T = TypeVar("T")
 
 TIME_DIGITS = 20
 """What of a jid is the time; with `unique_jid` the id of a process follows."""
+NO_JID = "1" * TIME_DIGITS
+"""Nobody's."""
+LONG_DEADLINE_SECONDS = 30.0
+"""How long it may take to read what all minions of a job returned, or all jobs."""
 LISTING_SECONDS = 2.0
 """How long a listing of the whole cache may be repeated."""
 
 
 class JobCache:
-    """Reads jobs by the returner that `ext_job_cache`, else `master_job_cache`, names."""
+    """
+    Reads jobs by the returner that `ext_job_cache`, else `master_job_cache`, names.
+
+    Every method raises `JobCacheUnavailable` if the returner fails or does not answer in time.
+    """
 
     def __init__(self, opts: Opts) -> None:
         self._opts = opts
         self.name = str(opts.get("ext_job_cache") or opts.get("master_job_cache") or "local_cache")
-        self._returners: Any = None
         self._listing: tuple[float, dict[Jid, dict[str, Any]]] | None = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-job-cache")
+        self.calls = _lane("saltapi-job-cache", self._loaded, DEADLINE_SECONDS)
+        self._long_calls = _lane("saltapi-job-cache-all", self._loaded, LONG_DEADLINE_SECONDS)
         self._readable: bool | None = None
 
     @property
@@ -57,38 +61,47 @@ class JobCache:
 
     async def load(self, jid: Jid) -> dict[str, Any]:
         """Return the load of a job, with `Minions`; empty if there is none."""
-        found = await self._call(lambda: self._function("get_load")(jid))
+        found = await self._call("get_load", jid)
         return dict(found) if isinstance(found, Mapping) else {}
 
     async def returns(self, jid: Jid) -> dict[str, Any]:
         """Return what the minions of a job returned: `{minion: {"return": …, …}}`."""
-        found = await self._call(lambda: self._function("get_jid")(jid))
+        found = await self._call("get_jid", jid, lane=self._long_calls)
         return dict(found) if isinstance(found, Mapping) else {}
 
     async def listing(self) -> dict[Jid, dict[str, Any]]:
         """Return all jobs as `jobs.list_jobs` shows them."""
         if self._listing is None or time.monotonic() - self._listing[0] > LISTING_SECONDS:
-            found = await self._call(lambda: self._function("get_jids")())
+            found = await self._call("get_jids", lane=self._long_calls)
             self._listing = (time.monotonic(), dict(found) if isinstance(found, Mapping) else {})
         return self._listing[1]
 
+    async def probe(self) -> None:
+        """Return if the job cache answers."""
+        if self.readable:
+            await self.load(NO_JID)
+
+    @property
+    def keeps_returns(self) -> bool:
+        """Whether what minions return is kept (`salt.utils.job.store_job`)."""
+        return bool(self._opts.get("job_cache", True) or self._opts.get("ext_job_cache"))
+
     def close(self) -> None:
-        """Give the thread back; idempotent."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        """Give the threads back; idempotent."""
+        self.calls.close()
+        self._long_calls.close()
 
-    def _function(self, name: str) -> Callable[..., Any]:
-        if self._returners is None:
-            opts = {"grains": {}, **self._opts}
-            self._returners = salt.loader.returners(opts, salt.loader.minion_mods(opts))
-        function: Callable[..., Any] = self._returners[f"{self.name}.{name}"]
-        return function
+    def _loaded(self) -> Any:
+        opts = {"grains": {}, **self._opts}
+        return salt.loader.returners(opts, salt.loader.minion_mods(opts))
 
-    async def _call(self, function: Callable[[], T]) -> T | None:
-        def in_thread() -> T | None:
-            try:
-                return function()
-            except Exception:
-                log.exception("The job cache cannot be read.")
-                return None
+    async def _call(self, name: str, *args: Any, lane: Deadlines[Any] | None = None) -> Any:
+        lane = lane or self.calls
+        return await lane.call(lambda returners: returners[f"{self.name}.{name}"](*args))
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+
+def _lane(name: str, make: Callable[[], Any], seconds: float) -> Deadlines[Any]:
+    def unavailable() -> JobCacheUnavailable:
+        return JobCacheUnavailable("Salt's job cache does not answer. Try again.")
+
+    return Deadlines(name, make, unavailable, seconds=seconds)

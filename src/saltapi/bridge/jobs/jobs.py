@@ -10,6 +10,7 @@ that it still runs the job, it is waited for.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
@@ -53,7 +54,11 @@ class Return:
 
 @dataclass(frozen=True, slots=True)
 class JobRequest:
-    """One command for minions, checked and complete; times in seconds."""
+    """
+    One command for minions, checked and complete; times in seconds.
+
+    One that `lends` is published with a token that is good as long as somebody waits for it.
+    """
 
     tgt: str | list[str]
     fun: str | list[str]
@@ -65,6 +70,7 @@ class JobRequest:
     timeout_seconds: float | None = None
     gather_job_timeout_seconds: float | None = None
     extra: tuple[tuple[str, Any], ...] = ()
+    lends: bool = False
 
 
 class Clears(Protocol):
@@ -81,7 +87,13 @@ class Jobs:
     """Starts jobs and follows them over the hub."""
 
     def __init__(
-        self, opts: Opts, hub: Hub, master: Master, presence: Presence, clearance: Clears
+        self,
+        opts: Opts,
+        hub: Hub,
+        master: Master,
+        presence: Presence,
+        clearance: Clears,
+        lend: Callable[[Credentials], AbstractAsyncContextManager[Credentials]] = nullcontext,
     ) -> None:
         """
         Args:
@@ -90,7 +102,9 @@ class Jobs:
             master: Publishes.
             presence: Knows which minions are connected.
             clearance: Is asked before anything is published.
+            lend: Returns credentials for one publication (`TokenStore.lent`).
         """
+        self._lend = lend
         self._opts = opts
         self.clearance = clearance
         self.hub = hub
@@ -180,17 +194,19 @@ class Jobs:
     async def _publish(self, request: JobRequest, jid: Jid) -> Published:
         tgt, tgt_type = targets.resolve(self._opts, request.tgt, request.tgt_type)
         external = self._opts.get("ext_job_cache")
-        return await self._master.publish(
-            jid=jid,
-            tgt=tgt,
-            tgt_type=tgt_type,
-            fun=request.fun,
-            arg=list(request.arg),
-            credentials=request.credentials,
-            ret=",".join(filter(None, (request.ret, external))),
-            extra=dict(request.extra),
-            to_seconds=self.timeout_seconds(request) if self.order_masters else None,
-        )
+        lend = self._lend if request.lends else nullcontext
+        async with lend(request.credentials) as credentials:
+            return await self._master.publish(
+                jid=jid,
+                tgt=tgt,
+                tgt_type=tgt_type,
+                fun=request.fun,
+                arg=list(request.arg),
+                credentials=credentials,
+                ret=",".join(filter(None, (request.ret, external))),
+                extra=dict(request.extra),
+                to_seconds=self.timeout_seconds(request) if self.order_masters else None,
+            )
 
 
 class Job:

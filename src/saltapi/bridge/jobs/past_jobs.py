@@ -23,6 +23,7 @@ from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.worker.job_index import JobIndex, Load, Part, Search
 from saltapi.bridge.worker.job_loads import index_path
 from saltapi.bridge.worker.job_scan import JobScan, key_of
+from saltapi.errors import JobCacheUnavailable
 from saltapi.types import Jid, Opts
 
 log = logging.getLogger(__name__)
@@ -89,10 +90,13 @@ class PastJobs:
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
             return Part({}, None)
-        jobs = {
-            jid: await self._cache.load(jid) if load is None else load
-            for jid, load in part.jobs.items()
-        }
+        jobs: dict[Jid, Load | None] = dict(part.jobs)
+        for jid in [jid for jid, load in jobs.items() if load is None]:
+            try:
+                jobs[jid] = await self._cache.load(jid)
+            except JobCacheUnavailable:
+                self.partial = True
+                break
         return Part({jid: load for jid, load in jobs.items() if load}, part.last)
 
     async def _be_fresh(self) -> None:
@@ -114,12 +118,14 @@ class PastJobs:
             try:
                 await (self._take_files() if is_files else self._take_list())
                 self.partial = await self._in_thread(self._is_partial)
-            except (sqlite3.Error, OSError) as error:
+                rest_seconds = REST_FACTOR * (time.monotonic() - began)
+            except (sqlite3.Error, OSError, JobCacheUnavailable) as error:
                 self._failed(error)
+                rest_seconds = FRESH_SECONDS
             self._done_at = time.monotonic()
             self._done.set()
             if not is_files:
-                await asyncio.sleep(REST_FACTOR * (self._done_at - began))
+                await asyncio.sleep(rest_seconds)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_SECONDS if is_files else None):
                     await self._asked.wait()

@@ -5,55 +5,128 @@ The token store that the master's config names, read and changed in this process
 thread of their own. Reading costs 0.1 ms here against 10 to 20 ms by a request to the master.
 """
 
-import asyncio
+import hashlib
 import logging
 import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import salt.auth
 
 from saltapi import seldom
 from saltapi.bridge.salt_line import SALT_LINE
-from saltapi.types import Opts, Token
+from saltapi.bridge.workers.deadlines import Deadlines
+from saltapi.errors import TokenStoreUnavailable
+from saltapi.types import Credentials, Opts, Token
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
+NO_TOKEN = "0" * 64
+"""Of the form of a token, and nobody's."""
+LENT_MARGIN_SECONDS = 1.0
+
 
 class TokenStore:
-    """Reads and revokes tokens; `readable` tells whether this process may."""
+    """
+    Reads and revokes tokens; `readable` tells whether this process may.
+
+    Every method raises `TokenStoreUnavailable` if the store fails or does not answer in time.
+    """
 
     def __init__(self, opts: Opts) -> None:
         self._opts = opts
-        self._auth: Any = None
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-tokens")
+        self.calls: Deadlines[Any] = Deadlines(
+            "saltapi-tokens",
+            lambda: salt.auth.LoadAuth(opts),
+            lambda: TokenStoreUnavailable(
+                "The store of Salt's tokens does not answer; nobody is logged out. Try again."
+            ),
+        )
         seldom.quiet("salt.tokens.localfs", "Authentication failure: can not read", "unknown_token")
         self.readable = _readable(opts)
-        if not self.readable:
+        self.lent_seconds: float | None = None
+        """How long a token that is lent for one publication is good; None if none can be made."""
+        if self.readable:
+            self.lent_seconds = float(opts["publish_timeout"]) + LENT_MARGIN_SECONDS
+        else:
             log.info("The token store cannot be used from here; tokens are checked by the master.")
 
     async def get(self, token: Token) -> dict[str, Any]:
         """Return the token's data, `{}` if it is unknown or expired."""
-        data = await self._call(lambda auth: auth.get_tok(token))
-        return data if isinstance(data, dict) else {}
+        return await self._call(lambda auth: _found(auth, token))
 
     async def remove(self, token: Token) -> None:
         """Remove the token from the store, so that no process accepts it any more."""
         await self._call(lambda auth: auth.rm_token(token))
 
+    async def probe(self) -> None:
+        """Return if the store answers."""
+        if self.readable:
+            await self.get(NO_TOKEN)
+
+    @asynccontextmanager
+    async def lent(self, credentials: Credentials) -> AsyncIterator[Credentials]:
+        """
+        Yield credentials that are good for the time of the block, and `lent_seconds` at most.
+
+        The master looks a token up when it comes to the request. So what waits in its queue when
+        whoever sent it has given up is refused then, and not run.
+        """
+        if not self.readable or credentials.token is None:
+            yield credentials
+            return
+        own, seconds = credentials.token, self.lent_seconds or 0.0
+        token = await self._call(lambda auth: _copied(auth, self._opts, own, seconds))
+        if token is None:  # it has expired; the master says so
+            yield credentials
+            return
+        try:
+            yield replace(credentials, token=token)
+        finally:
+            try:
+                await self.remove(token)
+            except TokenStoreUnavailable:
+                log.info("A token for one publication is left to expire.")
+
     def close(self) -> None:
         """Give the thread back; idempotent."""
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self.calls.close()
 
     async def _call(self, function: Callable[[Any], T]) -> T:
-        def in_thread() -> T:
-            if self._auth is None:
-                self._auth = salt.auth.LoadAuth(self._opts)
-            return function(self._auth)
+        return await self.calls.call(function)
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, in_thread)
+
+def _found(auth: Any, token: Token) -> dict[str, Any]:
+    data = auth.get_tok(token)
+    if isinstance(data, dict) and data:
+        return data
+    if _has_cache(auth):  # Salt says the same of a store that fails; this raises then
+        auth.cache.fetch("tokens", token)
+    return {}
+
+
+def _copied(auth: Any, opts: Opts, token: Token, seconds: float) -> Token | None:
+    """Put a token that is good for *seconds*, and otherwise as *token*; None if that is none."""
+    data = _found(auth, token)
+    if not data:
+        return None
+    data = {**data, "expire": min(data["expire"], time.time() + seconds)}
+    if not _has_cache(auth):
+        made = auth.tokens[f"{opts['eauth_tokens']}.mk_token"](opts, data)
+        return str(made["token"]) if made else None
+    kind = getattr(hashlib, str(opts.get("hash_type", "sha256")))
+    new = str(kind(os.urandom(512)).hexdigest())
+    auth.cache.store("tokens", new, {**data, "token": new}, expires=seconds)
+    return new
+
+
+def _has_cache(auth: Any) -> bool:
+    """Return whether tokens are in a cache of Salt's (3008), and not in a store of their own."""
+    return hasattr(auth, "cache") and auth.opts["eauth_tokens.cache_driver"] != "rediscluster"
 
 
 def _readable(opts: Opts) -> bool:

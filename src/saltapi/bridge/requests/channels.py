@@ -136,6 +136,10 @@ class Channels:
         return closing
 
     async def _exchange(self, load: dict[str, Any], deadline: float) -> Any:
+        # What waits in a new channel for somebody to listen has not been sent for certain.
+        if not self._idle and not await self.master_listens():
+            self.failures_total += 1
+            raise _not_sent("The Salt master is not available.")
         self.requests_total += 1
         generation, channel = self._idle.pop() if self._idle else self._open()
         task = _sent(channel, load, deadline)

@@ -209,7 +209,13 @@ class Master:
         return answer
 
     async def _send(self, load: dict[str, Any], timeout_seconds: float) -> Any:
-        return await self._channels.send(load, timeout_seconds=timeout_seconds)
+        answer = await self._channels.send(load, timeout_seconds=timeout_seconds)
+        inner = answer.get("load", answer) if isinstance(answer, dict) else None
+        if isinstance(inner, dict) and inner.get("cluster_retry"):  # `_cluster_is_ready`
+            error = MasterUnavailable("The cluster of Salt masters is not ready yet.")
+            error.sent = False
+            raise error
+        return answer
 
     async def _read(self, load: dict[str, Any], timeout_seconds: float) -> Any:
         try:

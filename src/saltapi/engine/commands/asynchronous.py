@@ -91,13 +91,15 @@ class AsyncAPIClient:
             lambda token: self.sessions.check(token),
             Returners(self.config.netapi_returners),
         )
-        self.jobs = Jobs(opts, self.hub, self.master, self.presence, clearance)
+        self.token_store = TokenStore(opts)
+        self.jobs = Jobs(
+            opts, self.hub, self.master, self.presence, clearance, self.token_store.lent
+        )
         self.job_cache = JobCache(opts)
         self.jobs.jids.ask(self.job_cache.has)
         self.view = LiveView(
             self.hub, connected=self.presence.connected, ask_grains=self._read_grains
         )
-        self.token_store = TokenStore(opts)
         self.sessions = Sessions(
             opts,
             self.master,
@@ -443,4 +445,5 @@ def job_request(command: Command, credentials: Credentials) -> JobRequest:
         timeout_seconds=command.timeout_seconds,
         gather_job_timeout_seconds=command.gather_job_timeout_seconds,
         extra=command.extra,
+        lends=command.lends,
     )

@@ -27,10 +27,22 @@ from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.bridge.worker.job_index import Part, Search
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
-from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners, OwnerStore
+from saltapi.engine.jobs.loads import facts_of, is_of_master
+from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners
 from saltapi.engine.sessions.administrators import Administrators
-from saltapi.engine.store.sqlite import ShareUsed
-from saltapi.errors import NotFound, SaltApiError, Stopping, StoreUnavailable
+from saltapi.engine.store.doubts import Doubts
+from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.errors import (
+    CommandTimeout,
+    JobCacheUnavailable,
+    MasterUnavailable,
+    NotFound,
+    OutcomeUnknown,
+    SaltApiError,
+    Stopping,
+    StoreUnavailable,
+    WorkerFailed,
+)
 from saltapi.interfaces import FUNCTION_KINDS
 from saltapi.lowstate import Command, checked_jid
 from saltapi.types import Credentials, Jid, MinionId, Session
@@ -40,9 +52,6 @@ log = logging.getLogger(__name__)
 SEES_ALL_SECONDS = 5.0
 SEES_ALL_SESSIONS = 1_000
 
-LOST_TARGET = "unknown-target"
-"""What Salt's runner functions name as the target of a job whose load is lost."""
-
 
 class JobService:
     """Finds jobs for sessions, and follows them to their end."""
@@ -50,7 +59,7 @@ class JobService:
     def __init__(
         self,
         client: AsyncAPIClient,
-        store: OwnerStore,
+        store: Store,
         *,
         jobs: int,
         limit_bytes: int,
@@ -78,6 +87,7 @@ class JobService:
         self.stopping = False
         keep_seconds = client.opts.get("keep_jobs_seconds") or OWNER_SECONDS
         self.owners = JobOwners(store, seconds=float(keep_seconds))
+        self._doubts = Doubts(store)
         client.jobs.jids.ask(self.owners.claim)
         self.administrators = administrators
         self._eauths = sorted(client.opts.get("external_auth") or {})
@@ -117,8 +127,15 @@ class JobService:
         Raises:
             InvalidChunk: *jid* cannot be a job id.
             NotFound: There is no such job, or it is none of this user's business.
+            JobCacheUnavailable: It is none of late, and Salt's job cache does not answer.
+            OutcomeUnknown: The master may still publish it.
         """
         job = await self._known(session, checked_jid(jid))
+        if job is None and await self._doubts.has(session, jid):
+            raise OutcomeUnknown(
+                f"It is not known yet whether the master has published the job {jid}; ask again.",
+                jids=(jid,),
+            )
         if job is None or not await self.may_see(session, job):
             raise NotFound(f"There is no job {jid} that you may see.")
         return job
@@ -199,6 +216,11 @@ class JobService:
         with contextlib.suppress(StoreUnavailable, ShareUsed):
             await self.owners.note(session, job)
 
+    async def doubt(self, session: Session, job: RegisteredJob) -> None:
+        """Note that nobody knows whether the master publishes *job*, however late."""
+        with contextlib.suppress(StoreUnavailable):
+            await self._doubts.note(session, [job.jid], None)
+
     def begun(self, job: RegisteredJob, published: Job) -> None:
         """Note that the job *job*, which `begin` has registered, was published."""
         if published.jid != job.jid:  # a job cache of the master's made one of its own
@@ -275,7 +297,9 @@ class JobService:
 
     async def values(self, session: Session, job: RegisteredJob) -> dict[MinionId, Any]:
         """Return the values that the job cache has; for those that the registry left out."""
-        found = await self._cached_returns(session, job.jid)
+        found: dict[str, Any] = {}
+        with contextlib.suppress(JobCacheUnavailable):  # they are shown as left out
+            found = await self._cached_returns(session, job.jid)
         return {m: data.get("return") for m, data in found.items() if isinstance(data, Mapping)}
 
     async def search(self, session: Session, wanted: Search, before: Jid | None) -> Part:
@@ -324,7 +348,8 @@ class JobService:
                     job.take(took, 0)
         job.unknown.update(following.missing)
         if silent:  # what the bus did not bring may have reached the cache
-            self._take_cached(job, await self._cached_returns(session, job.jid))
+            with contextlib.suppress(JobCacheUnavailable):
+                self._take_cached(job, await self._cached_returns(session, job.jid))
         job.settle({m: job.silent.get(m, why) for m, why in silent.items()})
 
     async def _known(self, session: Session, jid: Jid) -> RegisteredJob | None:
@@ -377,19 +402,7 @@ class JobService:
 
     def _describe(self, job: RegisteredJob, load: Mapping[str, Any]) -> None:
         """Take a load of the job cache, or an entry as the runner functions format it."""
-        names = {
-            "Function": "fun",
-            "Arguments": "arg",
-            "Target": "tgt",
-            "Target-type": "tgt_type",
-            "User": "user",
-        }
-        known = {names.get(key, key): value for key, value in load.items()}
-        if known.get("tgt") == LOST_TARGET:  # what Salt puts in place of what is not there
-            known = {key: known[key] for key in known if key not in {"tgt", "tgt_type", "user"}}
-            known["arg"] = known.get("arg") or None
-        wanted = (*names.values(), "fun_args", "kwargs", "missing")
-        job.describe({key: known.get(key) for key in wanted})
+        job.describe(facts_of(load))
         job.started_at = time_of(job.jid) or job.started_at
         kind, _, _ = str(job.fun).partition(".")
         if kind in FUNCTION_KINDS:
@@ -418,17 +431,8 @@ class JobService:
         command = Command("runner", fun, Credentials(token=session.token), kwargs=kwargs)
         try:
             return await self.client.run_command(command)
+        except (MasterUnavailable, CommandTimeout, WorkerFailed) as error:
+            raise JobCacheUnavailable(f"Salt's job cache cannot be read: {error}") from error
         except SaltApiError as error:
             log.info("The job cache cannot be read by %s: %s", fun, error)
             return None
-
-
-def is_of_master(load: Mapping[str, Any]) -> bool:
-    """
-    Return whether *load*, of a job cache, is what the master has written when it published a job.
-
-    Where the cache is not `local_cache`, and for jobs that began on a minion or are functions of
-    the master, what was returned takes its place (`salt.utils.job.store_job`), and a minion can
-    return to any job, and say in it whose the job is.
-    """
-    return bool(load) and "return" not in load

@@ -147,6 +147,7 @@ NUMBERS = (
         lambda client: client.channels.waiting,
     ),
 )
+LOST = "saltapi_store_lost"
 REQUESTS = "saltapi_http_requests_total"
 DURATION = "saltapi_http_request_duration_seconds"
 IN_FLIGHT = "saltapi_http_requests_in_flight"
@@ -168,6 +169,7 @@ NAMES = (
     LOGINS,
     ENDED,
     MISSING,
+    LOST,
     SELDOM,
     *(n.name for n in NUMBERS),
     *PROCESS,
@@ -183,12 +185,15 @@ class Metrics:
         client: AsyncAPIClient,
         *,
         processes: Callable[[], tuple[int, int]] = lambda: (0, 0),
+        store_lost: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
             client: The engine of the process; it need not have been started.
             processes: How many processes of the module have ended, and how many do not answer now.
+            store_lost: Whether keys of commands were lost.
         """
+        self.store_lost = store_lost
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             REQUESTS,
@@ -279,6 +284,12 @@ class _Engine(Collector):
         for name, kind, meaning, count in (
             (ENDED, "counter", "Processes that died, hung or could not be started.", ended),
             (MISSING, "gauge", "Processes that should answer and do not.", missing),
+            (
+                LOST,
+                "gauge",
+                "Processes that have lost keys of commands.",
+                self._metrics.store_lost(),
+            ),
         ):
             family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))

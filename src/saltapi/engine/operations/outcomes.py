@@ -4,12 +4,16 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any
 
 from saltapi.engine.store.idempotency import Keyed
-from saltapi.engine.store.outcomes import error_as_data, error_from_data, nothing_ran
+from saltapi.engine.store.outcomes import (
+    error_as_data,
+    error_from_data,
+    is_unknown,
+    nothing_ran,
+)
 from saltapi.errors import (
     AuditUnavailable,
     AuthenticationFailed,
     AuthorizationFailed,
-    MasterUnavailable,
     SaltApiError,
     TooManyRequests,
 )
@@ -54,13 +58,13 @@ async def keep(reservation: Keyed, outcomes: Sequence[Any]) -> None:
     """
     Keep *outcomes*, a result or an error for each command that was tried.
 
-    If none of them has run, the key can be used again; if the master went away meanwhile, nothing
-    is kept, and a repeat is told that it is not known what has been started.
+    If none of them has run, the key can be used again; if it is not known of one,
+    nothing is kept, and a repeat is told that it is not known what has been started.
     """
     pairs = zip(outcomes, reservation.commands, strict=False)
     if all(isinstance(o, SaltApiError) and nothing_ran(o, [command]) for o, command in pairs):
         await reservation.failed(outcomes[0])
-    elif not any(isinstance(outcome, MasterUnavailable) for outcome in outcomes):
+    elif not any(map(is_unknown, outcomes)):
         await reservation.done([_as_data(outcome) for outcome in outcomes])
 
 

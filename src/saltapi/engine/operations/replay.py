@@ -15,8 +15,8 @@ from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.operations.runs import Part, Prepared, Run, Runs
 from saltapi.engine.store.idempotency import Keyed
-from saltapi.engine.store.outcomes import error_as_data, error_from_data
-from saltapi.errors import NotFound, SaltApiError, Stopping
+from saltapi.engine.store.outcomes import error_as_data, error_from_data, is_unknown
+from saltapi.errors import NotFound, OutcomeUnknown, SaltApiError
 from saltapi.types import Jid, Session
 
 APPEAR_SECONDS = 2.0
@@ -118,7 +118,7 @@ class Replays:
         while True:
             try:
                 return await self._job_service.get(session, jid)
-            except NotFound:
+            except (NotFound, OutcomeUnknown):
                 if time.monotonic() > deadline:
                     return None
             await asyncio.sleep(POLL_SECONDS)
@@ -143,9 +143,9 @@ async def _note(run: Run, reservation: Keyed) -> None:
         for part in run.parts:
             try:
                 await run.started(part)
-            except Stopping:
-                return
             except SaltApiError as error:
+                if is_unknown(error):
+                    return
                 results.append({"error": error_as_data(error)})
                 break
             results.append(None)

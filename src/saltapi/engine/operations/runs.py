@@ -24,7 +24,8 @@ from saltapi.engine.jobs.state_records import Progress
 from saltapi.engine.operations.api import Api
 from saltapi.engine.operations.state_events import telling_states
 from saltapi.engine.sessions.caller import Caller
-from saltapi.errors import NoMinionsMatched, SaltApiError, Stopping
+from saltapi.engine.store.outcomes import is_unknown
+from saltapi.errors import NoMinionsMatched, OutcomeUnknown, SaltApiError, Stopping
 from saltapi.interfaces import FUNCTION_KINDS, Kind
 from saltapi.lowstate import Command, chunks_from
 from saltapi.types import Jid, Opts, Session
@@ -54,6 +55,8 @@ class Part:
         self.job = job
         """What has become of it; None while it waits for the chunks before it."""
         self.error: SaltApiError | None = None
+        self.begun = False
+        """Whether it may have been started."""
         self.only_started = command is not None and not command.interface.waits
         """Whether the chunk asks for no results."""
 
@@ -125,13 +128,14 @@ class Run:
         Return the job of a chunk as soon as it has one.
 
         Raises:
+            OutcomeUnknown: It is not known whether it was started.
             SaltApiError: The chunk was not started.
         """
         while part.job is None:
             if part.error is not None:
                 raise part.error
             if self._job_service.stopping:
-                raise Stopping("The service is stopping; this chunk was not started.")
+                raise unknown(part, "The service is stopping") if part.begun else not_started()
             await self._pulse.wait()
         return part.job
 
@@ -232,12 +236,19 @@ class Runs:
 
     async def _drive(self, run: Run) -> None:
         for part in run.parts:
+            if self._job_service.stopping:
+                part.error = not_started()
+                run.changed()
+                return
+            part.begun = True
             try:
                 assert part.command is not None  # noqa: S101 - only a resumed run has none
                 async with activity.acting(**activity.facts_of(part.command)):
                     await self._run_part(run, part, part.command)
             except Exception as error:  # noqa: BLE001 - it is handed to the reader
                 part.error = as_error(error)
+                if part.job is None and is_unknown(error):
+                    part.error = unknown(part, str(part.error).rstrip("."))
                 part.error.index = part.index if len(run.parts) > 1 else None
                 if part.job is not None:
                     part.job.fail(part.error)
@@ -264,8 +275,10 @@ class Runs:
         await self._job_service.begin(session, job)
         try:
             published = await self._client.jobs.start(request)
-        except BaseException:
+        except BaseException as error:
             self._job_service.registry.remove(job)
+            if is_unknown(error) and not request.lends:
+                await self._job_service.doubt(session, job)
             raise
         self._job_service.begun(job, published)
         self._begin(run, part, job)
@@ -362,6 +375,23 @@ def what_is_asked(opts: Opts, request: JobRequest) -> dict[str, Any]:
         tgt, tgt_type = request.tgt, request.tgt_type
     facts = {"fun": request.fun, "arg": list(request.arg), "tgt": tgt, "tgt_type": tgt_type}
     return {**facts, "kwargs": dict(request.extra)}
+
+
+def unknown(part: Part, why: str) -> OutcomeUnknown:
+    """Return the error that says that nobody knows whether *part* was started."""
+    jid = _jid_of(part)
+    look = f"the job {jid}" if jid else "the list of jobs"
+    return OutcomeUnknown(
+        f"{why}: it is not known whether this chunk was started. Look at {look}.",
+        jids=(jid,) if jid else (),
+    )
+
+
+def not_started() -> Stopping:
+    """Return the error of a chunk that is not started any more."""
+    error = Stopping("The service is stopping; this chunk was not started.")
+    error.sent = False
+    return error
 
 
 async def _ended(job: RegisteredJob) -> None:

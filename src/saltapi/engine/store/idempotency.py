@@ -18,7 +18,13 @@ from typing import Any, Self
 
 from saltapi import formats
 from saltapi.config import KIB
-from saltapi.engine.store.outcomes import error_as_data, error_from_data, nothing_ran
+from saltapi.engine.store.doubts import Doubts
+from saltapi.engine.store.outcomes import (
+    error_as_data,
+    error_from_data,
+    is_unknown,
+    nothing_ran,
+)
 from saltapi.engine.store.request_keys import checked_key, fingerprint
 from saltapi.engine.store.sqlite import ShareUsed, Store
 from saltapi.errors import (
@@ -57,6 +63,7 @@ class Idempotency:
         seconds: float,
         new_jid: Callable[[], Jid],
         master_listens: Callable[[], Awaitable[bool]],
+        doubt_seconds: float | None = None,
     ) -> None:
         """
         Args:
@@ -64,11 +71,20 @@ class Idempotency:
             seconds: How long a key is remembered.
             new_jid: Makes the id of a job.
             master_listens: Tells whether requests can reach the master.
+            doubt_seconds: How long the master may publish what was sent to it; None for ever.
         """
+        self.doubts = Doubts(store)
+        self.doubt_seconds = doubt_seconds
         self.store = store
         self.seconds = seconds
         self.master_listens = master_listens
         self._new_jid = new_jid
+
+    @property
+    def lost(self) -> bool:
+        """Whether keys may have been forgotten that are not over yet."""
+        lost_at = self.store.lost_at
+        return lost_at is not None and time.time() < lost_at + self.seconds
 
     def keyed(self, key: str, *request: Any) -> "Keyed":
         """
@@ -94,7 +110,8 @@ class Idempotency:
                     time.sleep(0)
                 taken.add(jid)
                 command = replace(command, jid=jid)
-            given.append(command)
+            # What its sender has given up is not to be published: a repeat wants to know.
+            given.append(replace(command, lends=True))
         return given
 
 
@@ -163,6 +180,12 @@ class Keyed:
         """
         self._name, self._owner = _name(session, self._key), session.owner
         is_new = await self._store.get(KIND, self._name) is None
+        if is_new and self._idempotency.lost:
+            raise StoreUnavailable(
+                "The keys of commands that have run are lost, so it cannot be known whether this"
+                " one has; nothing is run. Whoever operates the server finds the way out in its"
+                " log. Without an Idempotency-Key it would run."
+            )
         if is_new and not await self._idempotency.master_listens():
             raise MasterUnavailable("The Salt master is not available.")
         given = self._idempotency.with_jids(commands)
@@ -172,6 +195,7 @@ class Keyed:
             KIND, self._name, self._record(), expire=self._expire, owner=self._owner
         )
         if found is None:
+            await self._idempotency.doubts.note(session, self.jids, self._idempotency.doubt_seconds)
             self.commands = given
             self._open = True
             self._renewing = asyncio.create_task(self._renew())
@@ -236,7 +260,7 @@ class Keyed:
             return
         if nothing_ran(error, self.commands):
             await self._forget()
-        elif isinstance(error, MasterUnavailable):
+        elif is_unknown(error):
             await self._close(BROKEN)
         else:
             await self._close(DONE, {"error": error_as_data(error)})
@@ -298,6 +322,7 @@ class Keyed:
             self._open = False
             with _not_in_the_way():
                 await self._store.remove(KIND, self._name)
+                await self._idempotency.doubts.end(self.jids)
 
     async def _renew(self) -> None:
         """Say now and then that this process is at work."""

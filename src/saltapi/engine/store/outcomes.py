@@ -10,11 +10,18 @@ from saltapi.errors import (
     AuthorizationFailed,
     BadRequest,
     Conflict,
+    JobCacheUnavailable,
+    MalformedAnswer,
     MasterUnavailable,
     NoMinionsMatched,
+    OutcomeUnknown,
     SaltApiError,
     ServiceBusy,
+    Stopping,
+    StoreUnavailable,
+    TokenStoreUnavailable,
     TooManyRequests,
+    WorkerFailed,
 )
 from saltapi.lowstate import Command
 
@@ -24,19 +31,31 @@ NOTHING_RAN = (
     AuthorizationFailed,
     BadRequest,
     Conflict,
+    JobCacheUnavailable,
     NoMinionsMatched,
     ServiceBusy,
+    StoreUnavailable,
+    TokenStoreUnavailable,
     TooManyRequests,
 )
+UNKNOWN = (MalformedAnswer, MasterUnavailable, OutcomeUnknown, Stopping, WorkerFailed)
+"""What says nothing about whether a command was started."""
 
 
 def nothing_ran(error: SaltApiError, commands: Sequence[Command]) -> bool:
     """Return whether *error*, at the first of *commands*, means that none of them was started."""
     if error.completed or error.index or not commands or not commands[0].interface.is_one_request:
         return False
-    if isinstance(error, MasterUnavailable):
+    if isinstance(error, MasterUnavailable | Stopping):
         return not error.sent
-    return isinstance(error, NOTHING_RAN)
+    return isinstance(error, NOTHING_RAN) and not isinstance(error, OutcomeUnknown)
+
+
+def is_unknown(error: Any) -> bool:
+    """Return whether *error* leaves open whether its command was started."""
+    if isinstance(error, MasterUnavailable | Stopping):
+        return error.sent
+    return isinstance(error, UNKNOWN) or type(error) is SaltApiError
 
 
 def error_as_data(error: SaltApiError) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from saltapi.engine.store import identity
 from saltapi.errors import StoreUnavailable, TooManyRequests
 
 log = logging.getLogger(__name__)
@@ -92,6 +93,10 @@ class Store:
         self.path = path
         self._database: sqlite3.Connection | None = None
         self._inode: int | None = None
+        self._size_bytes = 0
+        self._id: str | None = None
+        self.lost_at: float | None = None
+        """When a file before this one was lost, in seconds since the epoch; None if none was."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-store")
 
     async def add(
@@ -197,39 +202,78 @@ class Store:
         except RuntimeError as error:
             raise StoreUnavailable("The server stops; try again.") from error
 
+    async def look(self) -> None:
+        """Find out whether the file is whole, if it has ever been needed."""
+        if self._id is not None:
+            await self._call(lambda _: None)
+
     def _connected(self) -> sqlite3.Connection:
         """Return the open database, of the file that has our name now."""
-        if self._database is not None and self._inode != _inode(self.path):
-            self._disconnect()  # another process renamed it, or somebody removed it
+        if self._database is not None:
+            inode, size_bytes = _inode_and_size(self.path)
+            if self._inode != inode or not _wal(self.path).exists():
+                self._disconnect()  # another process renamed it, or somebody removed it
+            elif size_bytes < self._size_bytes:
+                self._put_away(inode)
+            self._size_bytes = size_bytes
         if self._database is None:
             _make_directory(self.path.parent)
             with _locked(self.path):
                 self._inode = _make_file(self.path)
                 self._database = _opened(self.path)
+                self._size_bytes = self.path.stat().st_size
+                self._recognise(self._database)
+        elif self.lost_at is not None:
+            self.lost_at = identity.noted_lost_at(self.path)
         return self._database
+
+    def _recognise(self, database: sqlite3.Connection) -> None:
+        """Find out whether this is the file that was there before."""
+        found = identity.id_of(database)
+        before, self.lost_at = self.lost_at, identity.lost_at(self.path, found, self._id)
+        self._id = self._id or found
+        if self.lost_at is None:
+            self._id = found
+        elif before is None:
+            log.error(
+                "The store %s is not the one that it was: it has been removed, cut short or"
+                " damaged. Commands with an idempotency key are refused, because it is not known"
+                " which of them have run, until all keys would have expired, the file is back, or"
+                " somebody says `saltapi store --reset`.",
+                self.path,
+            )
 
     def _disconnect(self) -> None:
         database, self._database = self._database, None
         if database is not None:
             database.close()
 
+    def _put_away(self, inode: int | None) -> None:
+        """Rename the file that is shorter than it was, unless another process has done so."""
+        with _locked(self.path):
+            if _inode_and_size(self.path)[0] == inode:
+                self._rename("it was truncated")
+        self._disconnect()  # what it still writes goes into the file that is not used any more
+
     def _begin_afresh(self, error: sqlite3.Error) -> None:
         """Rename the damaged file, unless another process has done so already."""
         self._disconnect()
         with _locked(self.path):
-            if _is_sound(self.path):
-                return
-            away = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
-            log.error(
-                "The store %s is damaged (%s); it is kept as %s, and an empty one takes its place.",
-                self.path,
-                error,
-                away,
-            )
-            for suffix in ("", "-wal", "-shm"):
-                found = self.path.with_name(self.path.name + suffix)
-                if found.exists():
-                    found.rename(away.with_name(away.name + suffix))
+            if not _is_sound(self.path):
+                self._rename(error)
+
+    def _rename(self, reason: object) -> None:
+        away = self.path.with_name(f"{self.path.name}.damaged-{time.time_ns()}")
+        log.error(
+            "The store %s is damaged (%s); it is kept as %s, and an empty one takes its place.",
+            self.path,
+            reason,
+            away,
+        )
+        for suffix in ("", "-wal", "-shm"):
+            found = self.path.with_name(self.path.name + suffix)
+            if found.exists():
+                found.rename(away.with_name(away.name + suffix))
 
 
 def _find(database: sqlite3.Connection, kind: str, key: str) -> bytes | None:
@@ -346,11 +390,23 @@ def _is_sound(path: Path) -> bool:
         database.close()
 
 
-def _inode(path: Path) -> int | None:
+def _inode_and_size(path: Path) -> tuple[int | None, int]:
     try:
-        return path.stat().st_ino
+        found = path.stat()
     except FileNotFoundError:
-        return None
+        return None, 0
+    return found.st_ino, found.st_size
+
+
+def _wal(path: Path) -> Path:
+    """Return the file beside it, which is there as long as a process has it open."""
+    return path.with_name(f"{path.name}-wal")
+
+
+def reset(path: Path) -> bool:
+    """Take the file that is there for the store; return whether another one was missed."""
+    with _locked(path):
+        return identity.reset(path)
 
 
 @contextmanager
