@@ -20,6 +20,7 @@ The one family of errors, each with its HTTP status.
     │   ├── ConfirmationNeeded        409 confirmation_needed shows what would run
     │   ├── StillStarting             409 still_starting      carries retry_after_seconds
     │   └── OutcomeUnknown            409 outcome_unknown     says which jobs to look at
+    ├── PreconditionFailed            412 precondition_failed the key is not that of `If-Match`
     ├── BodyTooLarge                  413 body_too_large
     ├── KeyReused                     422 key_reused          of an Idempotency-Key
     ├── UpgradeRequired               426 upgrade_required    the URL speaks WebSocket
@@ -217,6 +218,13 @@ class TooSlow(SaltApiError):
 
     status = 408
     code = "too_slow"
+
+
+class PreconditionFailed(SaltApiError):
+    """What is there is not what `If-Match`, or the fingerprint in the body, says."""
+
+    status = 412
+    code = "precondition_failed"
 
 
 class BodyTooLarge(SaltApiError):

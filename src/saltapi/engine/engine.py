@@ -9,10 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from saltapi.bridge.fleet.keys import KeyStore
 from saltapi.config import EngineConfig, ProtectionSection, ServiceSection
 from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.fleet.keys import Keys
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
@@ -120,6 +122,16 @@ class Engine(Generic[SectionT]):
         )
 
     @cached_property
+    def keys(self) -> Keys:
+        """The minions' keys."""
+        return Keys(self.client, self.api, self.key_store)
+
+    @cached_property
+    def key_store(self) -> KeyStore:
+        """Reads the keys."""
+        return KeyStore(self.opts)
+
+    @cached_property
     def runs(self) -> Runs:
         """Lowstates that are seen through, whether their client stays or not."""
         return Runs(self.api, self.jobs)
@@ -166,6 +178,8 @@ class Engine(Generic[SectionT]):
         for name in ("runs", "replays", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()
+        if "key_store" in self.__dict__:
+            self.key_store.close()
         await self.client.close()
         if self.event_acl is not None:
             self.event_acl.close()

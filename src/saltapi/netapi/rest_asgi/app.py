@@ -158,8 +158,8 @@ def preflight(request: Request, allowed: str) -> Response:
     if asked and answers.cors_headers(request.headers.get("Origin"), origins):
         headers["Access-Control-Allow-Methods"] = allowed
         headers["Access-Control-Allow-Headers"] = (
-            "Accept, Authorization, Content-Type, Idempotency-Key, Last-Event-ID, X-Auth-Token,"
-            " X-Requested-With"
+            "Accept, Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match,"
+            " Last-Event-ID, X-Auth-Token, X-Requested-With"
         )
         headers["Access-Control-Max-Age"] = str(PREFLIGHT_SECONDS)
     return Response(b"", 200, headers)

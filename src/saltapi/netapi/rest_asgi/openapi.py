@@ -39,6 +39,8 @@ TAGS = {
     "run": "Commands, with results as they come.",
     "jobs": "Jobs as resources: past ones, running ones, their results.",
     "events": "What happens on the master's event bus.",
+    "fleet": "The minions, how they are, and what can be run.",
+    "keys": "The minions' keys.",
     "permissions": "Who you are, and what you may do.",
     "session": "Log in and out.",
     "classic": "The URLs of `rest_cherrypy`.",
@@ -48,7 +50,7 @@ TAGS = {
 }
 """What each tag is about, in the order in which pages show them."""
 
-OF_SOME_OPERATIONS = {404, 405, 409, 422, 426, 501}
+OF_SOME_OPERATIONS = {404, 405, 409, 412, 422, 426, 501}
 """Errors with these statuses are declared by the operations that have them."""
 OF_ALL_OPERATIONS = {403, 429, 500, 503}
 """Errors that are met before anybody looks what is asked for. All others are met by operations

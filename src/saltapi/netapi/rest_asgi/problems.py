@@ -44,6 +44,7 @@ TITLES = {
     "not_supported": "Not supported",
     "origin_refused": "Origin refused",
     "outcome_unknown": "Outcome unknown",
+    "precondition_failed": "Precondition failed",
     "service_busy": "Service busy",
     "still_starting": "Still starting",
     "stopping": "The service is stopping",
