@@ -133,10 +133,11 @@ class Keys:
         for entry in wanted:
             counts[entry.state] += 1
         fingers = await view.fingers(shown)
+        unknown: list[str | None] = [None]
         keys = [
             Key(entry.minion, entry.state, finger)
             for entry in shown
-            for finger in [each.shown for each in fingers[entry]] or [None]
+            for finger in [each.shown for each in fingers[entry]] or unknown
         ]
         return KeyPage(keys, counts, shown[-1] if len(rest) > len(shown) else None)
 
