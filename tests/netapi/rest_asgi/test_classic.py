@@ -262,7 +262,7 @@ def test_no_files(plain: RunningServer) -> None:
     """Without the options there is no app, no file and no icon."""
     for path in ("/app", "/static/js/app.js", "/favicon.ico"):
         assert 404 == plain.send("GET", path).status
-    assert 406 == plain.send("GET", "/login", headers={"Accept": HTML}).status
+    assert 406 == plain.send("GET", "/run", headers={"Accept": HTML}).status
 
 
 # Streams
