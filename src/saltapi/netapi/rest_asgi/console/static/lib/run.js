@@ -7,7 +7,6 @@
  * @property {string} args as on Salt's command line
  * @property {string} tgt
  * @property {string} tgt_type
- * @property {string} batch
  */
 
 /** Return a new idempotency key; also where the page came without TLS. */
@@ -58,7 +57,7 @@ export function words(line) {
  * @param {Wanted} wanted
  * @returns {Record<string, any>}
  */
-export function chunkOf({ client, fun, args, tgt, tgt_type: type, batch }) {
+export function chunkOf({ client, fun, args, tgt, tgt_type: type }) {
   const arg = words(args);
   const chunk = { client, fun: fun.trim(), ...(arg.length ? { arg } : {}) };
   if (client !== "local") return chunk;
@@ -67,14 +66,7 @@ export function chunkOf({ client, fun, args, tgt, tgt_type: type, batch }) {
     ...chunk,
     tgt: target,
     ...(type === "glob" ? {} : { tgt_type: type }),
-    ...(batch.trim() ? { batch: batchOf(batch.trim()) } : {}),
   };
-}
-
-/** @param {string} text a size, or the sizes of stages */
-function batchOf(text) {
-  const sizes = text.split(/[\s,]+/).map((size) => (/^\d+$/.test(size) ? Number(size) : size));
-  return sizes.length > 1 ? { stages: sizes, max_failed: 0 } : { size: sizes[0] };
 }
 
 /** @param {string} text for a shell */
@@ -82,29 +74,16 @@ function quoted(text) {
   return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 }
 
-const LETTERS = { list: "-L", pcre: "-E", grain: "-G", compound: "-C", nodegroup: "-N", pillar: "-I", ipcidr: "-S", range: "-R" };
-
 /**
- * Return the ways to do the same without the console.
+ * Return the same as a command of a shell.
  *
  * @param {Wanted} wanted
  * @param {string} address of the module
  */
-export function elsewhere(wanted, address) {
-  const chunk = chunkOf(wanted);
-  const body = JSON.stringify(chunk);
-  const args = words(wanted.args).map(quoted).join(" ");
-  const letter = LETTERS[/** @type {keyof typeof LETTERS} */ (wanted.tgt_type)];
-  const head = { local: `saltctl ${letter ? `${letter} ` : ""}${quoted(wanted.tgt)}`, runner: "saltctl run", wheel: "saltctl wheel" };
-  const first = wanted.client === "local" ? [chunk.tgt, chunk.fun] : [chunk.fun];
-  const rest = { ...chunk };
-  for (const name of ["client", "fun", "tgt", "tgt_type"]) delete rest[name];
-  const named = Object.entries({ ...rest, ...(chunk.tgt_type ? { tgt_type: chunk.tgt_type } : {}) });
-  const call = wanted.client === "local" ? "run" : wanted.client;
-  const python = [...first.map((item) => JSON.stringify(item)), ...named.map(([name, value]) => `${name}=${JSON.stringify(value)}`)];
-  return {
-    curl: `curl -sS ${quoted(`${address}/v1/run`)} -H "X-Auth-Token: $TOKEN" \\\n  -H 'Content-Type: application/json' -d ${quoted(body)}`,
-    saltctl: `${head[/** @type {keyof typeof head} */ (wanted.client)]} ${wanted.fun} ${args}`.trim(),
-    Python: `with Client(${JSON.stringify(address)}) as salt:\n    for record in salt.${call}(${python.join(", ")}):\n        print(record)`,
-  };
+export function asCurl(wanted, address) {
+  const body = JSON.stringify(chunkOf(wanted));
+  return (
+    `curl -sS ${quoted(`${address}/v1/run`)} -H "X-Auth-Token: $TOKEN" \\\n` +
+    `  -H 'Content-Type: application/json' -d ${quoted(body)}`
+  );
 }

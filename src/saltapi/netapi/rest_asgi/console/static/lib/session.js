@@ -1,6 +1,7 @@
 // Who has logged in. A session that ends is made again in place, and what waits for it goes on.
 
 import { ApiError, api, onExpired, send } from "./api.js";
+import { learn } from "./offers.js";
 import { place } from "./router.js";
 import { signal } from "./ui.js";
 import * as bus from "./bus.js";
@@ -36,6 +37,7 @@ export async function resume() {
   try {
     me.value = await api("/v1/whoami", { anonymous: true });
     localStorage.setItem(KNOWN, "yes");
+    learn();
     bus.start();
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) throw error;

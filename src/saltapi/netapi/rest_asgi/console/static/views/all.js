@@ -1,5 +1,6 @@
 // The views, in the order of the menu.
 
+import { offers } from "../lib/offers.js";
 import { me } from "../lib/session.js";
 import { About } from "./about.js";
 import { Audit } from "./audit.js";
@@ -21,11 +22,16 @@ import { Run } from "./run.js";
 /** @type {View[]} */
 export const VIEWS = [
   { name: "overview", title: "Overview", component: Overview },
-  { name: "minions", title: "Minions", component: MinionOrMinions },
+  {
+    name: "minions",
+    title: "Minions",
+    component: MinionOrMinions,
+    offered: () => offers("/v1/minions"),
+  },
   { name: "run", title: "Run", component: Run },
   { name: "jobs", title: "Jobs", component: JobOrJobs },
   { name: "events", title: "Events", component: Events },
-  { name: "keys", title: "Keys", component: Keys },
+  { name: "keys", title: "Keys", component: Keys, offered: () => offers("/v1/keys") },
   {
     name: "audit",
     title: "Audit",

@@ -5,6 +5,7 @@ import { ApiError } from "../lib/api.js";
 import { duration, many } from "../lib/format.js";
 import { Job as Model } from "../lib/job.js";
 import { useDocument } from "../lib/load.js";
+import { offers } from "../lib/offers.js";
 import { follow } from "../lib/records.js";
 import { place, setParams, url } from "../lib/router.js";
 import { Filter } from "../components/filter.js";
@@ -14,7 +15,6 @@ import { JobActions } from "../components/job_actions.js";
 import { Badge, Names, Nothing, Problem, Time } from "../components/pieces.js";
 import { Tree } from "../components/tree.js";
 import { Value } from "../components/value.js";
-import { Difference } from "../components/difference.js";
 import { Jobs, functionOf, targetOf } from "./jobs.js";
 
 /** @param {{ path: string[] }} props */
@@ -100,7 +100,7 @@ function Minions({ job, jid, drawn }) {
     </section>
     ${chosen && job.minions.has(chosen) && html`<${One} minion=${job.minions.get(chosen)} jid=${jid} />`}
     ${silent.length > 0 && html`<${Missing} minions=${silent} jid=${jid} />`}
-    <${Difference} jid=${jid} />
+
     <div class="filters">
       <${Filter}
         label="Search in the results"
@@ -119,7 +119,8 @@ function One({ minion, jid }) {
   return html`
     <section class="group" aria-label=${minion.id}>
       <header>
-        <strong><a href=${url(["minions", minion.id], { jid })}><bdi>${minion.id}</bdi></a></strong>
+        <strong><bdi>${minion.id}</bdi></strong>
+        ${offers("/v1/minions/{mid}") && html`<a href=${url(["minions", minion.id], { jid })}>About it</a>`}
         <${Badge} state=${minion.state} />
         ${minion.silent && minion.at &&
         html`<span class="soft">at state ${minion.at.number} of ${minion.at.of ?? "?"}: <bdi>${minion.at.name}</bdi></span>`}
@@ -131,7 +132,11 @@ function One({ minion, jid }) {
 
 /** @param {{ id: string, jid: string }} props why a minion says nothing */
 function Why({ id, jid }) {
-  const why = useDocument(`/v1/minions/${encodeURIComponent(id)}/why?jid=${encodeURIComponent(jid)}`);
+  const known = offers("/v1/minions/{mid}/why");
+  const why = useDocument(
+    known ? `/v1/minions/${encodeURIComponent(id)}/why?jid=${encodeURIComponent(jid)}` : null,
+  );
+  if (!known) return html`<p class="soft">It has not returned.</p>`;
   if (!why.data.value) return html`<${Problem} error=${why.error.value} />`;
   return html`<p>${why.data.value.sentence}</p>${why.data.value.next && html`<p class="soft">${why.data.value.next}</p>`}`;
 }
@@ -148,7 +153,7 @@ function Missing({ minions, jid }) {
         ([reason, ids]) => html`
           <p key=${reason}>
             <${Badge} state=${reason} count=${ids.length} /> <${Names} names=${ids} />${" "}
-            ${ids.length === 1 && html`<a href=${url(["minions", ids[0]], { jid })}>Why?</a>`}
+            ${ids.length === 1 && offers("/v1/minions/{mid}") && html`<a href=${url(["minions", ids[0]], { jid })}>Why?</a>`}
           </p>
         `,
       )}

@@ -4,6 +4,7 @@ import { html, useEffect, useSignal } from "../lib/ui.js";
 import { query } from "../lib/api.js";
 import { listen } from "../lib/bus.js";
 import { useDocument } from "../lib/load.js";
+import { offers } from "../lib/offers.js";
 import { url } from "../lib/router.js";
 import { me } from "../lib/session.js";
 import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
@@ -22,7 +23,7 @@ export function Overview() {
   }, []);
   return html`
     <div class="head"><h1>Overview</h1><a class="button" href=${url(["run"])}>Run a command</a></div>
-    <${Fleet} tick=${tick.value} />
+    ${offers("/v1/minions") && html`<${Fleet} tick=${tick.value} />`}
     <div class="columns">
       <${JobPanel} title="Running now" tick=${tick.value} params=${{ state: "running", limit: 10 }} none="No job runs." />
       <${JobPanel} title="Not as it should be, last day" tick=${tick.value} params=${{ limit: 200, since: dayAgo() }}

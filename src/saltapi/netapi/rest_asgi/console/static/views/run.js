@@ -3,9 +3,10 @@
 import { html, useSignal, useWork } from "../lib/ui.js";
 import { api, base, query, send } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
+import { offers } from "../lib/offers.js";
 import { recordsOf } from "../lib/records.js";
 import { go, place, setParams } from "../lib/router.js";
-import { chunkOf, elsewhere, newKey } from "../lib/run.js";
+import { chunkOf, asCurl, newKey } from "../lib/run.js";
 import { many } from "../lib/format.js";
 import { Choice, Filter } from "../components/filter.js";
 import { Confirm } from "../components/dialog.js";
@@ -32,11 +33,12 @@ export function Run() {
     args: get("args"),
     tgt: get("tgt", "*"),
     tgt_type: get("tgt_type", "glob"),
-    batch: get("batch"),
   };
   const set = (/** @type {string} */ name) => (/** @type {string} */ value) => setParams({ [name]: value });
   const isLocal = wanted.client === "local";
-  const functions = useDocument(`/v1/functions${query({ client: isLocal ? "" : wanted.client })}`);
+  const functions = useDocument(
+    offers("/v1/functions") ? `/v1/functions${query({ client: isLocal ? "" : wanted.client })}` : null,
+  );
   const known = listed(functions.data.value);
   const about = known.find((found) => found.name === wanted.fun);
   return html`
@@ -51,7 +53,6 @@ export function Run() {
       html`
         <${Filter} label="Target" value=${wanted.tgt} change=${set("tgt")} placeholder="web*" />
         <${Choice} label="Target type" value=${wanted.tgt_type} options=${TYPES} change=${set("tgt_type")} />
-        <${Filter} label="Batch: a size, or stages" value=${wanted.batch} change=${set("batch")} placeholder="1, 10%, 100%" />
       `}
       <div class="wide"><${Go} wanted=${wanted} /></div>
     </form>
@@ -173,22 +174,17 @@ function About({ about }) {
 /** @param {{ wanted: import("../lib/run.js").Wanted }} props */
 function Elsewhere({ wanted }) {
   if (!wanted.fun) return null;
-  /** @type {Record<string, string>} */
-  let ways;
+  let text = "";
   try {
-    ways = elsewhere(wanted, location.origin + base);
+    text = asCurl(wanted, location.origin + base);
   } catch {
     return null; // a quote is open: the check says so
   }
   return html`
     <details class="panel">
-      <summary>The same elsewhere</summary>
-      ${Object.entries(ways).map(
-        ([name, text]) => html`
-          <h2>${name} <button class="link" onClick=${() => navigator.clipboard?.writeText(text)}>Copy</button></h2>
-          <pre>${text}</pre>
-        `,
-      )}
+      <summary>The same with curl</summary>
+      <pre>${text}</pre>
+      <button onClick=${() => navigator.clipboard?.writeText(text)}>Copy</button>
     </details>
   `;
 }

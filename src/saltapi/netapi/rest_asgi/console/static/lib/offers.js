@@ -1,0 +1,20 @@
+// What this server's `/v1` has: a view that needs more is not offered.
+
+import { api } from "./api.js";
+import { signal } from "./ui.js";
+
+/** The templates of its URLs; null until they are known. */
+const paths = signal(/** @type {Set<string> | null} */ (null));
+
+/** Find out; without an answer nothing more is offered. */
+export async function learn() {
+  const document_ = await api("/openapi.json", { anonymous: true }).catch(() => ({ paths: {} }));
+  paths.value = new Set(Object.keys(document_.paths));
+}
+
+/** @param {string} path below the module's root, as in the OpenAPI document */
+export function offers(path) {
+  if (!paths.value) return false;
+  for (const found of paths.value) if (found.endsWith(path)) return true;
+  return false;
+}
