@@ -1,0 +1,111 @@
+"""The command line, by argparse, as `declarations` says."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from saltapi_client import __version__
+from saltapi_client.cli import status
+from saltapi_client.cli.declarations import BY_NAME, COMMANDS
+from saltapi_client.cli.options import COMMON, SALT, Command, Option
+
+USAGE = """\
+saltctl [options] TARGET FUNCTION [ARGUMENT ...]
+       saltctl COMMAND [options] ..."""
+
+
+def parse(argv: Sequence[str]) -> tuple[Command, argparse.Namespace]:
+    """
+    Return the command and its values.
+
+    Raises:
+        SystemExit: With status 2, if they are wrong; with 0 after `--help` or `--version`.
+    """
+    place = command_place(argv)
+    name = argv[place] if place is not None else ""
+    if name in BY_NAME and place is not None:
+        command = BY_NAME[name]
+        rest = [*argv[:place], *argv[place + 1 :]]
+        return command, parser_of(command).parse_intermixed_args(rest)
+    parser = parser_of(SALT)
+    found = parser.parse_intermixed_args(list(argv))
+    if len(found.words) < 2:
+        parser.error("a target and a function are needed, or a command" + near(name))
+    return SALT, found
+
+
+def near(name: str) -> str:
+    """Return a hint at the command that was meant, if one is like *name*."""
+    if not name:
+        return "; saltctl --help lists them"
+    import difflib
+
+    found = difflib.get_close_matches(name, BY_NAME, 1)
+    return f"; did you mean {found[0]}?" if found else "; saltctl --help lists them"
+
+
+def command_place(argv: Sequence[str]) -> int | None:
+    """Return the place of the first word that is no option and no option's value."""
+    takes_value = {
+        name
+        for option in (*COMMON, *SALT.options)
+        for name in option.names
+        if name.startswith("-") and not option.how.get("action", "").startswith("store")
+    }
+    skip = False
+    for place, word in enumerate(argv):
+        if skip:
+            skip = False
+        elif word == "--":
+            return None
+        elif word.startswith("-") and len(word) > 1:
+            skip = word in takes_value
+        else:
+            return place
+    return None
+
+
+def parser_of(command: Command) -> argparse.ArgumentParser:
+    """Return the parser of one command."""
+    is_salt = command is SALT
+    parser = argparse.ArgumentParser(
+        prog="saltctl" if is_salt else f"saltctl {command.name}",
+        usage=USAGE if is_salt else None,
+        description=description(command),
+        epilog=epilog(command),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if is_salt:
+        parser.add_argument("--version", action="version", version=f"saltctl {__version__}")
+    for option in command.options:
+        add(parser, option)
+    common = parser.add_argument_group("options of all commands")
+    for option in COMMON:
+        add(common, option)
+    return parser
+
+
+def add(parser: argparse._ActionsContainer, option: Option) -> None:
+    """Add an option to a parser or a group."""
+    parser.add_argument(*option.names, help=option.help, **option.how)
+
+
+def description(command: Command) -> str:
+    """Return what a command does, in sentences."""
+    first = command.help[0].upper() + command.help[1:]
+    first += "" if first.endswith("?") else "."
+    text = f"{first}\n\n{command.text}" if command.text else first
+    if command is not SALT:
+        return text
+    width = max(len(each.name) for each in COMMANDS) + 2
+    listed = "\n".join(f"  {each.name:{width}}{each.help}" for each in COMMANDS)
+    return f"{text}\n\ncommands (saltctl COMMAND --help):\n{listed}"
+
+
+def epilog(command: Command) -> str:
+    """Return the end of a command's help: examples and the exit status."""
+    examples = "\n".join(f"  {example}" for example in command.examples)
+    meanings = "\n".join(f"  {number}  {text}" for number, text in status.MEANINGS.items())
+    return f"examples:\n{examples}\n\nexit status:\n{meanings}"

@@ -1,0 +1,82 @@
+"""What standard output is: a terminal or not, how wide, in colours or not."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import unicodedata
+from dataclasses import dataclass
+from typing import TextIO
+
+_CODES = {
+    "good": "32",
+    "changed": "36",
+    "bad": "31",
+    "would": "33",
+    "dim": "2",
+    "bold": "1",
+    "key": "36",
+    "value": "32",
+    "special": "33",
+}
+
+
+@dataclass(frozen=True)
+class Paint:
+    """Colours by meaning: good, changed, bad, would, dim, bold, key, value, special."""
+
+    on: bool
+
+    def __call__(self, meaning: str, text: str) -> str:
+        """Return *text* in the colour of a meaning."""
+        if not self.on or not text or meaning not in _CODES:
+            return text
+        return f"\x1b[{_CODES[meaning]}m{text}\x1b[0m"
+
+
+def is_terminal(stream: TextIO | None = None) -> bool:
+    """Return whether a stream (standard output) is a terminal that can move its cursor."""
+    return (stream or sys.stdout).isatty() and os.environ.get("TERM", "") not in {"", "dumb"}
+
+
+def paint_of(args: argparse.Namespace) -> Paint:
+    """Return the colours that a command line asks for."""
+    wanted = args.color or "auto"
+    if wanted == "auto":
+        return Paint(is_terminal() and not os.environ.get("NO_COLOR"))
+    return Paint(wanted == "always")
+
+
+def size() -> tuple[int, int]:
+    """Return the columns and lines of the terminal (COLUMNS and LINES, 80 by 24)."""
+    found = shutil.get_terminal_size()
+    return max(found.columns, 20), max(found.lines, 6)
+
+
+def clean(text: str) -> str:
+    """Return a text without what would move the cursor or change colours."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def width_of(text: str) -> int:
+    """Return how many columns a text takes."""
+    return sum(
+        0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1
+        for c in text
+    )
+
+
+def cut(text: str, width: int) -> str:
+    """Return the first line of a text, in at most so many columns."""
+    line, _, more = clean(text).replace("\t", " ").partition("\n")
+    if width_of(line) <= width and not more.strip():
+        return line
+    found, used = "", 0
+    for char in line:
+        used += width_of(char)
+        if used > width - 1:
+            break
+        found += char
+    return f"{found}…" if width > 0 else ""

@@ -1,0 +1,90 @@
+"""Sessions from one command to the next: in the system's keyring, or in a private file."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from saltapi_client.cli.places import place, write_private
+from saltapi_client.sessions import Session, TokenStore, session_from
+
+SERVICE = "saltctl"
+FILE = "sessions.json"
+
+
+class FileStore:
+    """Sessions in a file of mode 0600."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def get(self, name: str) -> Session | None:
+        """Return the session that is kept under *name*."""
+        found = self._read().get(name)
+        return session_from(found) if isinstance(found, dict) and found.get("token") else None
+
+    def put(self, name: str, session: Session) -> None:
+        """Keep *session* under *name*."""
+        found = {**self._read(), name: session.document()}
+        write_private(self._path, json.dumps(found))
+
+    def delete(self, name: str) -> None:
+        """Forget the session that is kept under *name*."""
+        found = self._read()
+        if found.pop(name, None) is not None:
+            write_private(self._path, json.dumps(found))
+
+    def _read(self) -> dict[str, Any]:
+        with suppress(OSError, ValueError):
+            found = json.loads(self._path.read_text(encoding="utf-8"))
+            if isinstance(found, dict):
+                return found
+        return {}
+
+
+class KeyringStore:
+    """Sessions in the system's keyring; in the file, where the keyring fails."""
+
+    def __init__(self, keyring: Any, fallback: FileStore) -> None:
+        self._keyring = keyring
+        self._fallback = fallback
+
+    def get(self, name: str) -> Session | None:
+        """Return the session that is kept under *name*."""
+        text = None
+        with suppress(self._keyring.errors.KeyringError):
+            text = self._keyring.get_password(SERVICE, name)
+        if not text:
+            return self._fallback.get(name)
+        with suppress(ValueError, TypeError):
+            return session_from(json.loads(text))
+        return None
+
+    def put(self, name: str, session: Session) -> None:
+        """Keep *session* under *name*."""
+        try:
+            self._keyring.set_password(SERVICE, name, json.dumps(session.document()))
+        except self._keyring.errors.KeyringError:
+            self._fallback.put(name, session)
+
+    def delete(self, name: str) -> None:
+        """Forget the session that is kept under *name*."""
+        with suppress(self._keyring.errors.KeyringError):
+            self._keyring.delete_password(SERVICE, name)
+        self._fallback.delete(name)
+
+
+def store() -> TokenStore:
+    """Return where sessions are kept; SALTCTL_KEYRING=no leaves the keyring alone."""
+    file = FileStore(place("state") / FILE)
+    if os.environ.get("SALTCTL_KEYRING") == "no" or find_spec("keyring") is None:
+        return file
+    import keyring
+    import keyring.errors
+
+    # A priority below 1 is a backend that refuses, or that keeps its secrets in the open.
+    return KeyringStore(keyring, file) if keyring.get_keyring().priority >= 1 else file

@@ -1,0 +1,61 @@
+"""Sessions: a token, until when it is good, and what the server can do."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol
+
+RENEW_SECONDS = 60.0
+"""A token that is good for less is renewed before it is used."""
+
+
+@dataclass(frozen=True)
+class Session:
+    """
+    What a login has given.
+
+    Attributes:
+        token: The token; a credential.
+        user: Whose it is.
+        eauth: The system that knows the user.
+        expire: When it ends, in epoch seconds.
+        perms: The user's permissions as the login told them.
+        v1: Whether the server has `/v1`; None while nobody has asked.
+    """
+
+    token: str = field(repr=False)
+    user: str = ""
+    eauth: str = ""
+    expire: float = 0.0
+    perms: Any = None
+    v1: bool | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the token is good for a while."""
+        return self.expire == 0.0 or self.expire - time.time() > RENEW_SECONDS
+
+    def document(self) -> dict[str, Any]:
+        """Return it as a document to keep; it has the token in it."""
+        return asdict(self)
+
+
+def session_from(found: Mapping[str, Any]) -> Session:
+    """Return the session of a login's answer, or of a kept document."""
+    names = ("token", "user", "eauth", "expire", "perms", "v1")
+    return Session(**{name: found[name] for name in names if found.get(name) is not None})
+
+
+class TokenStore(Protocol):
+    """Keeps sessions from one command to the next."""
+
+    def get(self, name: str) -> Session | None:
+        """Return the session that is kept under *name*."""
+
+    def put(self, name: str, session: Session) -> None:
+        """Keep *session* under *name*."""
+
+    def delete(self, name: str) -> None:
+        """Forget the session that is kept under *name*."""
