@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from bench import draw, machine, report
+from bench.alone import ALONE
 from bench.catalogue import BY_NAME, SCENARIOS
 from bench.contestants import CONTESTANTS, NAMES
 from bench.run import Plan, Run
@@ -29,7 +30,8 @@ def parser() -> argparse.ArgumentParser:
         "scenarios",
         nargs="*",
         metavar="NAME",
-        help=f"what to measure, everything by default: {', '.join(BY_NAME)}",
+        help=f"what to measure, everything by default: {', '.join(BY_NAME)};"
+        f" of one function alone: {', '.join(ALONE)}",
     )
     found.add_argument("--quick", action="store_true", help="less of everything, in two minutes")
     found.add_argument("--size", choices=SIZES, help="how much: full (default), quick or tiny")
@@ -77,6 +79,11 @@ def plan(arguments: argparse.Namespace) -> Plan:
 def main() -> int:
     """Measure, print, write."""
     arguments = parser().parse_args()
+    for name in [name for name in arguments.scenarios if name in ALONE]:
+        print("\n".join(ALONE[name]()))
+        arguments.scenarios.remove(name)
+        if not arguments.scenarios:
+            return 0
     todo = plan(arguments)
     allow_many_connections()
     signal.signal(signal.SIGTERM, signal.default_int_handler)

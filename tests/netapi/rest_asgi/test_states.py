@@ -154,3 +154,75 @@ def test_where_each_minion_is(ask: Ask) -> None:
     ended = ask("GET", f"/jobs/{jid}?wait=20").value()
     assert ("complete", 4) == (ended["state"], ended["states"]["succeeded"])
     assert "progress" not in ended
+
+
+# Folded results
+
+
+def test_folded(ask: Ask, applied: list[dict[str, Any]]) -> None:
+    """Results of states are folded by state, in the document, of a run and in its summary."""
+    jid = applied[0]["jid"]
+    found = ask("GET", f"/jobs/{jid}?fold=true").value()
+    states = {state["id"]: state for state in found["folded_states"]}
+    assert ("failing", []) == (found["folded_states"][0]["id"], found["groups"])
+    assert "returns" not in found
+    assert (2, 1) == (states["failing"]["failed"], len(states["failing"]["groups"]))
+    assert ["minion-1", "minion-2"] == states["changing"]["groups"][0]["minions"]
+    assert "test.succeed_without_changes" == states["fine"]["fun"]
+    summary = lines(ask("GET", f"/jobs/{jid}/events?fold=true", Accept=NDJSON))[-1]
+    assert found["folded_states"] == summary["folded_states"]
+
+
+def test_groups(ask: Ask) -> None:
+    """Other returns are grouped by equality, the largest group first."""
+    chunk = {"tgt": "minion-*", "fun": "test.echo", "arg": ["same"]}
+    (result,) = ask("POST", "/run?fold=true", chunk).value()["results"]
+    (group,) = result["groups"]
+    assert ("same", 2) == (group["return"], group["count"])
+    chunk = {"tgt": "minion-*", "fun": "grains.get", "arg": ["id"]}
+    records = lines(ask("POST", "/run?fold=true", chunk, Accept=NDJSON))
+    assert [1, 1] == [group["count"] for group in records[-1]["groups"]]
+
+
+def test_diff(ask: Ask, applied: list[dict[str, Any]]) -> None:
+    """What differs from another job is told once for the minions for which it is the same."""
+    chunk = {"tgt": "minion-1", "fun": "state.apply", "arg": ["mixed"], "kwarg": {"test": True}}
+    jid = ask("POST", "/run", chunk).value()["results"][0]["jid"]
+    found = ask("GET", f"/jobs/{jid}?diff={applied[0]['jid']}").value()
+    (group,) = found["diff"]["groups"]
+    assert (["minion-1"], ["minion-2"]) == (group["minions"], found["diff"]["only_before"])
+    changed = [d for d in group["differences"] if "changing" in d["path"][0]]
+    assert {"result", "comment"} <= {d["path"][1] for d in changed}
+    assert "returns" not in found
+    assert 404 == ask("GET", f"/jobs/{jid}?diff=20200101000000000000").status
+
+
+def test_parts(ask: Ask, applied: list[dict[str, Any]]) -> None:
+    """`fields` and `minion` choose what is shown; what is no field is refused by name."""
+    url = f"/jobs/{applied[0]['jid']}"
+    found = ask("GET", f"{url}?fields=state,failed&minion=*-2").value()
+    assert {"state": "complete", "failed": ["minion-2"]} == found
+    assert ["minion-1"] == list(ask("GET", f"{url}?minion=minion-1").value()["returns"])
+    refused = ask("GET", f"{url}?fields=state,nothing")
+    assert (400, True) == (refused.status, "'nothing'" in json.loads(refused.body)["detail"])
+
+
+def test_not_modified(api: ApiServer, ask: Ask, applied: list[dict[str, Any]]) -> None:
+    """Who has the answer about a job that has ended gets 304; who sees it otherwise does not."""
+    url = f"/jobs/{applied[0]['jid']}"
+    tag = ask("GET", url).header("ETag")
+    again = ask("GET", url, If_None_Match=f'"other", {tag}')
+    assert (304, b"", tag) == (again.status, again.body, again.header("ETag"))
+    assert 200 == ask("GET", f"{url}?fold=true", If_None_Match=tag).status
+    low = {"X-Auth-Token": api.login("low"), "If-None-Match": tag}
+    assert 404 == api.send("GET", f"/v1{url}", headers=low).status
+
+
+def test_large_answers_are_streamed(ask: Ask) -> None:
+    """A large answer comes in chunks and is the same JSON."""
+    chunk = {"tgt": "minion-*", "fun": "test.echo", "arg": ["x" * 200_000]}
+    jid = ask("POST", "/run?fold=true", chunk).value()["results"][0]["jid"]
+    answer = ask("GET", f"/jobs/{jid}")
+    assert answer.header("Content-Length") is None
+    assert {"minion-1", "minion-2"} == set(answer.value()["returns"])
+    assert 200_000 == len(answer.value()["returns"]["minion-1"]["return"])

@@ -15,7 +15,7 @@ from typing import Any
 
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import JobState
-from saltapi.engine.jobs import cursors
+from saltapi.engine.jobs import cursors, parts
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.state_records import Progress, StateTeller, running_states
 from saltapi.engine.jobs.times import time_text
@@ -98,6 +98,8 @@ async def document(
     *,
     returns: bool = True,
     whole: bool = False,
+    fold: bool = False,
+    minion: str | None = None,
 ) -> Record:
     """
     Return all that is known of a job.
@@ -109,6 +111,8 @@ async def document(
         returns: Whether with what each minion has returned.
         whole: Whether this answers the request that has started the job, so that nothing of its
             results is masked (`saltapi.masking`).
+        fold: Whether equal returns are shown once, in place of those of each minion.
+        minion: A shell pattern of the ids of the minions to be shown; all without.
     """
     values = await Values.of(job_service, session, job, whole=whole)
     arg = mask_arguments(job.fun, job.arg) if values.masked else job.arg
@@ -117,10 +121,13 @@ async def document(
         found["result"] = values.result()
     if at := running_states(job, masked=values.masked):
         found["progress"] = at
-    if returns:
-        found["returns"] = {
-            each.minion: await values.shown(each) for each in list(job.returns.values())
-        }
+    if minion is not None:
+        found = parts.of_some(found, minion)
+    if fold:
+        found |= await parts.folded(values, job, minion)
+    elif returns:
+        chosen = parts.returns_of(job, minion)
+        found["returns"] = {each.minion: await values.shown(each) for each in chosen}
     return found
 
 
@@ -137,6 +144,7 @@ async def records(
     seen: cursors.Cursor | None = None,
     whole: bool = False,
     progress: Progress = "none",
+    fold: bool = False,
 ) -> AsyncIterator[list[Record]]:
     """
     Yield what has happened to *job* and goes on to happen, up to the summary; some at a time.
@@ -150,6 +158,7 @@ async def records(
         seen: What the listener has already.
         whole: As for `document`.
         progress: What is told of the states that the minions run.
+        fold: Whether the summary has equal returns once.
     """
     job.held += 1
     seen = seen or cursors.Cursor()
@@ -157,6 +166,8 @@ async def records(
     teller = StateTeller(job, seen, values, progress)
     try:
         async for some in _records(job_service, session, job, seen, teller):
+            if fold and some[-1]["type"] == "summary":
+                some[-1] |= await parts.folded(values, job)
             yield some
     except Exception as error:  # noqa: BLE001 - it is handed to the listener
         yield [{"type": "error", "jid": job.jid or None, "error": as_error(error)}]

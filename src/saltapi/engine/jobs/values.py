@@ -1,5 +1,7 @@
 """What the minions of a job have returned, as a session may see it."""
 
+import fnmatch
+from collections.abc import AsyncIterator
 from typing import Any, Self
 
 from saltapi.bridge.jobs.registered import RegisteredJob, RegisteredReturn
@@ -63,6 +65,15 @@ class Values:
         if found.counts is not None:
             shown["states"] = found.counts.plain()
         return shown
+
+
+async def shown_returns(
+    values: Values, job: RegisteredJob, pattern: str | None
+) -> AsyncIterator[tuple[MinionId, dict[str, Any]]]:
+    """Yield what each minion has returned whose id matches a shell pattern; all without."""
+    for found in list(job.returns.values()):
+        if pattern is None or fnmatch.fnmatchcase(found.minion, pattern):
+            yield found.minion, await values.shown(found)
 
 
 def is_trimmed(value: Any) -> bool:

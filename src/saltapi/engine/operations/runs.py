@@ -79,12 +79,15 @@ class Run:
         """The id of each chunk's job, None where it has none or it is not known yet."""
         return tuple(_jid_of(part) for part in self.parts)
 
-    async def records(self, *, progress: Progress = "none") -> AsyncIterator[list[Record]]:
+    async def records(
+        self, *, progress: Progress = "none", fold: bool = False
+    ) -> AsyncIterator[list[Record]]:
         """
         Yield the records of all chunks, each with its `chunk`, in order; some at a time.
 
         Args:
             progress: What is told of the states that minions run.
+            fold: Whether summaries have equal returns once.
         """
         for part in self.parts:
             try:
@@ -97,14 +100,24 @@ class Run:
                 yield [{"type": "job", **begun}, {"type": "summary", **begun, "complete": False}]
                 continue
             async for some in records(
-                self._job_service, self.session, job, whole=self._whole, progress=progress
+                self._job_service,
+                self.session,
+                job,
+                whole=self._whole,
+                progress=progress,
+                fold=fold,
             ):
                 yield [{"type": each["type"], "chunk": part.index, **each} for each in some]
                 if some[-1]["type"] == "error":
                     return
 
-    async def document(self) -> Record:
-        """Return all facts when every chunk has ended: `complete` and `results`, by chunk."""
+    async def document(self, *, fold: bool = False) -> Record:
+        """
+        Return all facts when every chunk has ended: `complete` and `results`, by chunk.
+
+        Args:
+            fold: Whether equal returns are shown once.
+        """
         results: list[Record] = []
         complete = True
         for part in self.parts:
@@ -112,7 +125,9 @@ class Run:
                 job = await self.started(part)
                 if not part.only_started:
                     await self._job_service.ended(self.session, job)
-                found = await document(self._job_service, self.session, job, whole=self._whole)
+                found = await document(
+                    self._job_service, self.session, job, whole=self._whole, fold=fold
+                )
             except SaltApiError as error:
                 results.append({"chunk": part.index, "error": error})
                 return {"complete": False, "results": results}

@@ -71,6 +71,25 @@ async def document(
     return Response(body, status, {**(headers or {}), "Content-Type": media_type})
 
 
+def streamed(
+    found: dict[str, Any],
+    returns: AsyncIterator[tuple[str, dict[str, Any]]],
+    headers: dict[str, str],
+) -> Response:
+    """Return *found*, the document of a job, as JSON, with *returns* written one by one."""
+
+    async def body() -> AsyncIterator[bytes]:
+        yield formats.dump_json(found)[:-1] + b', "returns": {'
+        between = b""
+        async for minion, shown in returns:
+            yield between + formats.dump_json(minion) + b": " + formats.dump_json(shown)
+            between = b", "
+            await asyncio.sleep(0)
+        yield b"}}"
+
+    return StreamingResponse(body(), headers=headers, media_type=formats.JSON_TYPE)
+
+
 def run_headers(run: Run, root: str) -> dict[str, str]:
     """Return the headers that name the jobs of a run: all that are known, and the first's URL."""
     jids = [jid for jid in run.jids if jid]
@@ -84,6 +103,7 @@ class Telling:
     """What a client wants to be told of jobs."""
 
     progress: Progress = "none"
+    fold: bool = False
 
 
 AS_EVER = Telling()
@@ -96,8 +116,8 @@ async def run_answer(request: Request, run: Run, how: Telling) -> Response:
     headers = run_headers(run, section.root_prefix.rstrip("/"))
     media_type = request.state.media_type
     if media_type in {SSE_TYPE, NDJSON_TYPE}:
-        return stream(media_type, run.records(progress=how.progress), headers)
-    found = await run.document()
+        return stream(media_type, run.records(progress=how.progress, fold=how.fold), headers)
+    found = await run.document(fold=how.fold)
     return await document(
         request, {**found, "results": [plain(r) for r in found["results"]]}, headers
     )

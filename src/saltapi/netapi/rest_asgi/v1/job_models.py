@@ -29,6 +29,13 @@ ProgressQuery = Annotated[
         " to what, once a second for each minion at most."
     ),
 ]
+FoldQuery = Annotated[
+    bool,
+    Query(
+        description="Equal returns once, in `groups`, the largest first; results of states by"
+        " state, in `folded_states`."
+    ),
+]
 JID_PATTERN = r"^[0-9]{20}(_[0-9]{1,10})?$"
 EXAMPLE_JID = "20261123180812345678"
 
@@ -101,6 +108,69 @@ class MinionReturn(Model):
     states: StateCounts | None = Field(default=None, description="Of what are results of states.")
 
 
+class Group(Model):
+    """Minions that have returned the same."""
+
+    count: int
+    minions: list[str]
+    value: SaltValue = Field(alias="return")
+    retcode: SaltValue
+    omitted: bool = False
+    trimmed: bool = False
+
+
+class StateGroup(Model):
+    """Minions on which a state came to the same."""
+
+    outcome: Literal["failed", "would_change", "changed", "succeeded"]
+    count: int
+    minions: list[str]
+    result: bool | None
+    changes: SaltValue
+    comment: SaltValue
+
+
+class FoldedState(Model):
+    """What came of one state; on how many minions it failed, would change, changed, was fine."""
+
+    id: SaltValue
+    fun: str | None
+    name: SaltValue
+    sls: SaltValue
+    failed: int
+    would_change: int
+    changed: int
+    succeeded: int
+    groups: list[StateGroup] = Field(description="What failed comes first.")
+
+
+class Difference(Model):
+    """One value that differs; `before` or `after` is left out where there is none."""
+
+    path: list[str] = Field(description="The keys that lead to it.")
+    before: SaltValue = None
+    after: SaltValue = None
+
+
+class DifferenceGroup(Model):
+    """Minions whose returns differ in the same way."""
+
+    count: int
+    minions: list[str]
+    differences: list[Difference]
+    more: int = Field(description="How many differences are not shown.")
+
+
+class Comparison(Model):
+    """What differs from another job."""
+
+    jid: str = Field(description="The other job: what was before.")
+    same: int = Field(description="How many minions have returned the same.")
+    groups: list[DifferenceGroup] = Field(description="The others, the largest first.")
+    only_before: list[str] = Field(description="Minions that returned for the other job alone.")
+    only_after: list[str] = Field(description="Minions that returned for this job alone.")
+
+
 class Job(JobHead):
     """All that is known of a job."""
 
@@ -122,8 +192,21 @@ class Job(JobHead):
     )
     result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
     returns: dict[str, MinionReturn] | None = Field(
-        default=None, description="By minion; left out with `returns=false`."
+        default=None, description="By minion; left out with `returns=false`, `fold` and `diff`."
     )
+    groups: list[Group] | None = Field(
+        default=None, description="With `fold`: equal returns that are no results of states."
+    )
+    folded_states: list[FoldedState] | None = Field(
+        default=None, description="With `fold`: results of states, by state."
+    )
+    diff: Comparison | None = Field(default=None, description="With `diff`.")
+
+
+class JobParts(Job):
+    """What is known of a job, or the `fields` that are wanted of it."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.pop("required", None))
 
 
 class RunResult(Job):

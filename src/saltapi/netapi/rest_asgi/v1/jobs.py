@@ -7,13 +7,15 @@ from fastapi import APIRouter, Header, Path, Query, Request
 from starlette.responses import Response
 
 from saltapi import formats
-from saltapi.engine.jobs import cursors, listing, rerun, termination
+from saltapi.engine.jobs import cursors, listing, parts, rerun, termination
 from saltapi.engine.jobs import records as job_records
 from saltapi.engine.jobs.listing import JobFilter
+from saltapi.engine.jobs.values import Values, shown_returns
 from saltapi.engine.operations.runs import Prepared
+from saltapi.errors import InvalidField
 from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS, STREAMS, costs
-from saltapi.netapi.rest_asgi.record_streams import document, stream
+from saltapi.netapi.rest_asgi.record_streams import document, stream, streamed
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Route, described, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
@@ -25,6 +27,8 @@ router = APIRouter(tags=["jobs"], route_class=Route)
 WAIT_LIMIT_SECONDS = 60
 PAGE_LIMIT_JOBS = 500
 PATTERN_CHARACTERS = 256
+STREAMED_FROM_BYTES = 256 * 1024
+"""Answers about jobs that hold more are sent minion by minion."""
 NO_JOB: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such job, or it is none that you may see."}
 }
@@ -95,7 +99,17 @@ async def list_jobs(
     summary="One job",
     response_model=None,
     responses={
-        200: described(models.EXAMPLE_JOB, model=models.Job),
+        200: described(
+            models.EXAMPLE_JOB,
+            model=models.JobParts,
+            headers={
+                "ETag": {
+                    "description": "Of a job that has ended; for `If-None-Match`.",
+                    "schema": {"type": "string"},
+                }
+            },
+        ),
+        304: {"description": "The job has ended, and nothing has come since."},
         **NO_JOB,
     },
 )
@@ -110,18 +124,73 @@ async def get_job(
         Query(ge=0, le=WAIT_LIMIT_SECONDS, description="Seconds to wait until it has ended."),
     ] = 0,
     returns: Annotated[bool, Query(description="With what the minions returned.")] = True,
+    fold: models.FoldQuery = False,
+    diff: Annotated[
+        str | None,
+        Query(
+            pattern=models.JID_PATTERN,
+            description="Another job: what of the returns differs from it, in place of them.",
+        ),
+    ] = None,
+    minion: Annotated[str | None, _pattern("Only minions with such ids")] = None,
+    fields: Annotated[
+        str | None,
+        Query(
+            max_length=PATTERN_CHARACTERS,
+            description="Only these fields of the answer, with commas between them.",
+            examples=["state,failed,missing"],
+        ),
+    ] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="The `ETag` of the answer that you have.")
+    ] = None,
 ) -> Any:
     """
     Return state, expected, returned and missing minions, and what they returned.
 
     With `wait` the answer comes when the job has ended, at the latest after so many seconds;
-    silent minions are asked meanwhile whether they still run it.
+    silent minions are asked meanwhile whether they still run it. The answer about a job that has
+    ended has an `ETag`, and is 304 to who has it.
     """
+    names = _names(fields)
     job = await engine.jobs.get(session, jid)
     if wait:
         await engine.jobs.wait(session, job, wait)
-    found = await job_records.document(engine.jobs, session, job, returns=returns)
-    return await document(request, found)
+    other = await engine.jobs.get(session, diff) if diff is not None else None
+    sees_all = await engine.administrators.includes(session)
+    asked = (request.url.query, request.state.media_type, sees_all)
+    tag = parts.tag_of([job] if other is None else [job, other], *asked)
+    headers = {} if tag is None else {"ETag": tag, "Cache-Control": "private, no-cache"}
+    if parts.is_current(tag, if_none_match):
+        return Response(status_code=304, headers=headers)
+    whole = returns and other is None and (names is None or "returns" in names)
+    shows_all = whole and not fold and names is None and job.size_bytes > STREAMED_FROM_BYTES
+    if shows_all and request.state.media_type == formats.JSON_TYPE:
+        found = await job_records.document(engine.jobs, session, job, returns=False, minion=minion)
+        values = await Values.of(engine.jobs, session, job, whole=False)
+        return streamed(found, shown_returns(values, job, minion), headers)
+    found = await job_records.document(
+        engine.jobs, session, job, returns=whole, fold=fold, minion=minion
+    )
+    if other is not None:
+        pair = [(await Values.of(engine.jobs, session, j, whole=False), j) for j in (other, job)]
+        found["diff"] = await parts.compared(pair[0], pair[1], minion)
+    if names is not None:
+        found = {name: value for name, value in found.items() if name in names}
+    return await document(request, found, headers)
+
+
+def _names(fields: str | None) -> set[str] | None:
+    if fields is None:
+        return None
+    names = {name.strip() for name in fields.split(",") if name.strip()}
+    known = {field.alias or name for name, field in models.Job.model_fields.items()}
+    if unknown := sorted(names - known):
+        raise InvalidField(
+            f"{unknown[0]!r} is no field of a job; there are: {', '.join(sorted(known))}.",
+            key="fields",
+        )
+    return names
 
 
 @router.get(
@@ -152,6 +221,7 @@ async def job_events(
         str | None, Query(description="The same, where headers cannot be sent.")
     ] = None,
     progress: models.ProgressQuery = "none",
+    fold: models.FoldQuery = False,
 ) -> Any:
     """
     Stream the records of a job: `job`, `return` for each minion, `progress`, `summary`.
@@ -167,7 +237,9 @@ async def job_events(
     seen = cursors.read(last_event_id or after, job.base)
     if seen.ended and job_records.is_told(job, seen):
         return Response(status_code=204)
-    records = job_records.records(engine.jobs, session, job, seen=seen, progress=progress)
+    records = job_records.records(
+        engine.jobs, session, job, seen=seen, progress=progress, fold=fold
+    )
     return stream(media_type, records)
 
 

@@ -6,6 +6,8 @@ from pydantic import Field, TypeAdapter
 
 from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE, Model, SaltValue
 from saltapi.netapi.rest_asgi.v1.job_models import (
+    FoldedState,
+    Group,
     JobHead,
     MinionReturn,
     Reason,
@@ -104,6 +106,12 @@ class SummaryRecord(Model):
     duration_seconds: float | None
     states: StateCounts | None = Field(
         default=None, description="Of all minions together, where they run states."
+    )
+    groups: list[Group] | None = Field(
+        default=None, description="With `fold`: equal returns that are no results of states."
+    )
+    folded_states: list[FoldedState] | None = Field(
+        default=None, description="With `fold`: results of states, by state."
     )
     result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
 

@@ -37,6 +37,7 @@ async def run(
         Query(description="Only say what states would change; chunks that cannot are refused."),
     ] = False,
     progress: models.ProgressQuery = "none",
+    fold: models.FoldQuery = False,
     _key: KeyHeader = None,
 ) -> Any:
     """
@@ -55,4 +56,4 @@ async def run(
         wanted = as_dry_run(lowstate) if dry_run else lowstate
         return await engine.runs.prepare(wanted, caller, progress=progress)
 
-    return await run_once(request, lowstate, caller.known(), prepare, Telling(progress))
+    return await run_once(request, lowstate, caller.known(), prepare, Telling(progress, fold))
