@@ -14,7 +14,10 @@ from saltapi.config import EngineConfig, ProtectionSection, ServiceSection
 from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.keys import Keys
+from saltapi.engine.fleet.listing import Minions
+from saltapi.engine.fleet.sight import Sights
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
@@ -97,7 +100,7 @@ class Engine(Generic[SectionT]):
         self.health = Health(self.client, self.idempotency)
         self._started = False
         if watches_jobs:
-            _ = self.jobs
+            _ = self.jobs, self.minions
 
     @property
     def config(self) -> EngineConfig:
@@ -125,6 +128,13 @@ class Engine(Generic[SectionT]):
     def keys(self) -> Keys:
         """The minions' keys."""
         return Keys(self.client, self.api, self.key_store)
+
+    @cached_property
+    def minions(self) -> Minions:
+        """The fleet as sessions see it."""
+        fleet = Fleet(self.client, self.key_store, self.event_acl)
+        sights = Sights(self.opts, self.client.permissions, self.administrators, self.event_acl)
+        return Minions(self.client, fleet, sights)
 
     @cached_property
     def key_store(self) -> KeyStore:
@@ -178,6 +188,8 @@ class Engine(Generic[SectionT]):
         for name in ("runs", "replays", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()
+        if "minions" in self.__dict__:
+            self.minions.close()
         if "key_store" in self.__dict__:
             self.key_store.close()
         await self.client.close()

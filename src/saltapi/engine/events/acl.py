@@ -74,10 +74,11 @@ class EventAcl:
         self._administrators = administrators
         self._many_eauths = not known.are_clear
         self._local_names = {"root", opts.get("user")}
-        self._subjects = Subjects(hub.starts)
+        self.subjects = Subjects(hub.starts)
+        """Tells what events are about."""
         self._filters: WeakValueDictionary[str, EventFilter] = WeakValueDictionary()
         self._scopes: WeakValueDictionary[str, Scopes] = WeakValueDictionary()
-        hub.observe(self._subjects.note)
+        hub.observe(self.subjects.note)
 
     async def listen(
         self, session: Session, *, tags: Iterable[str] = (), since: str | None = None
@@ -165,7 +166,7 @@ class EventAcl:
         event_filter = self._filters.get(key)
         if event_filter is None:
             event_filter = EventFilter(
-                self._hub, self._subjects, decide, look or _nothing_to_look_up, sees
+                self._hub, self.subjects, decide, look or _nothing_to_look_up, sees
             )
             self._filters[key] = event_filter
         return event_filter

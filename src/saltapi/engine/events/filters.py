@@ -126,6 +126,14 @@ class EventFilter:
         listener.replay(r for r in missed if isinstance(r, Gap) or self._verdicts[r.id])
         return listener
 
+    def may_see(self, subject: Subject) -> bool | None:
+        """Return whether what is about *subject* may be seen; None until `look` has found out."""
+        return self._decide(subject)
+
+    async def look(self) -> None:
+        """Find out what `may_see` did not know."""
+        await self._look()
+
     def view(self, whole: LiveView) -> LiveView:
         """Return the view of those jobs and minions of *whole* that may be seen."""
         if self._view is None:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from saltapi.netapi.rest_asgi.v1 import audit, check, events, jobs, keys, run, whoami
+from saltapi.netapi.rest_asgi.v1 import audit, check, events, jobs, keys, minions, run, whoami
 
 ROUTERS: list[APIRouter] = [
     run.router,
@@ -11,6 +11,7 @@ ROUTERS: list[APIRouter] = [
     whoami.router,
     check.router,
     audit.router,
+    minions.router,
     keys.router,
 ]
 """In the order in which the OpenAPI document has them."""

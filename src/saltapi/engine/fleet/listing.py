@@ -1,0 +1,353 @@
+"""Pages of the list of minions: filtered, sorted, and told as plain values."""
+
+import fnmatch
+import glob
+import time
+from bisect import bisect_right
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from saltapi.bridge.fleet.keys import KeyState
+from saltapi.bridge.fleet.minion_data import grain_at
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.fleet.fleet import Fleet
+from saltapi.engine.fleet.minion import LastHighstate, LastJob, Minion
+from saltapi.engine.fleet.sight import Sight, Sights
+from saltapi.engine.jobs import listing as job_listing
+from saltapi.engine.jobs.service import JobService
+from saltapi.engine.jobs.times import time_text
+from saltapi.errors import NotFound, NotSupported
+from saltapi.formats import plain
+from saltapi.types import MinionId, Session
+
+Record = dict[str, Any]
+SortKey = tuple[int, Any]
+GRAINS, PILLAR = "grains.items", "pillar.items"
+BY_NAME = frozenset({"glob", "list", "pcre"})
+PILLAR_MARKS = ("I@", "J@")
+MATCHES_SECONDS = 30.0
+"""How long it holds which minions have a grain."""
+MATCHES_LIMIT = 64
+JOBS_LIMIT = 10
+"""So many of a minion's last jobs are shown."""
+CLOSED = (
+    "This process may not read the master's files, so that it cannot tell which minions match. Run"
+    " it as the master's user."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class MinionFilter:
+    """What minions are wanted."""
+
+    id: str | None = None
+    """A shell pattern."""
+    tgt: str | None = None
+    tgt_type: str = "glob"
+    key: str | None = None
+    connected: bool | None = None
+    grains: tuple[str, ...] = ()
+    """As in targets: `os:Debian`."""
+    highstate: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MinionPage:
+    """Some minions, how many there are in all, and the last one's place unless it is the end."""
+
+    minions: list[Record]
+    total: int
+    last: tuple[SortKey, MinionId] | None
+
+
+class Minions:
+    """The fleet as sessions see it."""
+
+    def __init__(self, client: AsyncAPIClient, fleet: Fleet, sights: Sights) -> None:
+        """
+        Args:
+            client: Tells which minions match a target.
+            fleet: What is known.
+            sights: Who sees what of it.
+        """
+        self._client = client
+        self.fleet = fleet
+        self.sights = sights
+        self._matches: dict[str, tuple[float, frozenset[MinionId]]] = {}
+
+    async def page(
+        self,
+        session: Session,
+        wanted: MinionFilter,
+        *,
+        sort: str = "id",
+        fields: Iterable[str] = (),
+        limit: int,
+        after: tuple[SortKey, MinionId] | None = None,
+    ) -> MinionPage:
+        """
+        Return minions that *session* may see.
+
+        Args:
+            session: Who asks.
+            wanted: Which ones.
+            sort: `id` or another of `SORTS`, with a minus in front the other way round.
+            fields: Grains to be shown, by their paths.
+            limit: So many at most.
+            after: `last` of the page before.
+
+        Raises:
+            InvalidChunk: The target cannot be read.
+            NotSupported: This process may not read what a filter is about.
+        """
+        await self.fleet.refresh()
+        sight = await self.sight(session)
+        found = await self._fitting(session, sight, wanted)
+        now = time.time()
+        key_of = SORTS[sort.removeprefix("-")]
+        keyed = [(key_of(self, sight, minion, now), minion.id) for minion in found]
+        keyed.sort()
+        turned = sort.startswith("-")
+        if turned:
+            keyed.reverse()
+        start = 0
+        if after is not None:
+            start = len(keyed) - _left(keyed, after) if turned else bisect_right(keyed, after)
+        shown = keyed[start : start + limit]
+        grains = await self._grains_of(sight, [name for _, name in shown], list(fields))
+        records = []
+        for _, name in shown:
+            record = self.record(sight, self.fleet.registry.minions[name], now)
+            if name in grains:
+                record["grains"] = grains[name]
+            records.append(record)
+        last = shown[-1] if start + limit < len(keyed) and shown else None
+        return MinionPage(records, len(keyed), last)
+
+    async def one(self, session: Session, minion: MinionId) -> tuple[Sight, Minion]:
+        """
+        Return a minion, and what *session* may see of it.
+
+        Raises:
+            NotFound: There is no such minion, or it is none of this user's business.
+        """
+        await self.fleet.refresh()
+        sight = await self.sight(session, [minion])
+        found = self.fleet.registry.minions.get(minion)
+        if found is None or not self.is_seen(sight, found):
+            raise NotFound(f"There is no minion '{minion}' that you may see.")
+        return sight, found
+
+    async def document(self, session: Session, minion: MinionId, jobs: JobService) -> Record:
+        """
+        Return all that is known of a minion.
+
+        Raises:
+            NotFound: There is no such minion, or it is none of this user's business.
+        """
+        sight, found = await self.one(session, minion)
+        grains = pillar = None
+        if self.fleet.readable:
+            if sight.may_run(GRAINS, minion):
+                grains = plain((await self.fleet.data.grains([minion]))[minion])
+            if sight.may_run(PILLAR, minion):
+                pillar = plain(await self.fleet.data.pillar(minion))
+        wanted = job_listing.JobFilter(minion=glob.escape(minion))
+        past = await job_listing.page(jobs, session, wanted, limit=JOBS_LIMIT)
+        return {
+            **self.record(sight, found, time.time()),
+            "grains": grains,
+            "pillar": pillar,
+            "jobs": past.jobs,
+        }
+
+    async def sight(self, session: Session, minions: Iterable[MinionId] | None = None) -> Sight:
+        """Return what *session* may see, with all that has to be looked up for it."""
+        sight = await self.sights.of(session)
+        known = self.fleet.registry.minions
+        await sight.settled(known if minions is None else minions, self.sights)
+        return sight
+
+    def close(self) -> None:
+        """Give threads and timers back; idempotent."""
+        self.fleet.close()
+        self.sights.close()
+
+    def is_seen(self, sight: Sight, minion: Minion) -> bool:
+        """Return whether a minion is one that may be seen."""
+        if sight.is_whole:
+            return True
+        if self.fleet.states().get(minion.id) in (None, KeyState.ACCEPTED):
+            return sight.minion(minion.id)
+        return sight.shows_keys  # it is no minion of the master's yet
+
+    def record(self, sight: Sight, minion: Minion, now: float) -> Record:
+        """Return what a list says of a minion."""
+        shows_grains = sight.may_run(GRAINS, minion.id)
+        state = self.fleet.states().get(minion.id)
+        job, highstate = minion.job, minion.highstate
+        return {
+            "id": minion.id,
+            "key": None if state is None else str(state),
+            "connected": self.fleet.connected(minion.id, now),
+            "last_seen": time_text(minion.seen_at),
+            "last_seen_by": minion.seen_by,
+            "started": time_text(minion.started_at),
+            "salt_version": minion.summary.salt_version if shows_grains else None,
+            "os": minion.summary.os if shows_grains else None,
+            "last_job": job_record(job) if job and sight.job(minion.id, job) else None,
+            "last_highstate": highstate_record(highstate)
+            if highstate and sight.job(minion.id, highstate.job)
+            else None,
+        }
+
+    async def _fitting(self, session: Session, sight: Sight, wanted: MinionFilter) -> list[Minion]:
+        now = time.time()
+        known = self.fleet.registry.minions
+        found = [m for m in known.values() if self.is_seen(sight, m)]
+        if wanted.id is not None:
+            pattern = wanted.id
+            found = [m for m in found if fnmatch.fnmatchcase(m.id, pattern)]
+        if wanted.key is not None:
+            states = self.fleet.states()
+            found = [m for m in found if states.get(m.id) == wanted.key]
+        if wanted.connected is not None:
+            found = [m for m in found if self.fleet.connected(m.id, now) is wanted.connected]
+        if wanted.highstate is not None:
+            found = [m for m in found if _highstate(sight, m) == wanted.highstate]
+        for expression in wanted.grains:
+            having = await self._having(expression)
+            found = [m for m in found if m.id in having and sight.may_run(GRAINS, m.id)]
+        if wanted.tgt is not None:
+            matching = await self._matching(session, wanted.tgt, wanted.tgt_type)
+            needed = _needed(wanted.tgt, wanted.tgt_type)
+            found = [
+                m
+                for m in found
+                if m.id in matching and all(sight.may_run(fun, m.id) for fun in needed)
+            ]
+        return found
+
+    async def _having(self, expression: str) -> frozenset[MinionId]:
+        known = self._matches.get(expression)
+        if known is None or time.monotonic() - known[0] > MATCHES_SECONDS:
+            if not self.fleet.readable:
+                raise NotSupported(CLOSED)
+            minions = [m.id for m in self.fleet.registry.minions.values() if m.summary.updated]
+            found = await self.fleet.data.with_grain(minions, expression, ":")
+            if len(self._matches) >= MATCHES_LIMIT:
+                self._matches.clear()
+            known = self._matches[expression] = time.monotonic(), found
+        return known[1]
+
+    async def _matching(self, session: Session, tgt: str, tgt_type: str) -> set[MinionId]:
+        verdict = await self._client.permissions.local(session, "test.ping", (), tgt, tgt_type)
+        if verdict.unknown:
+            raise NotSupported(CLOSED)
+        return {*verdict.minions, *verdict.refused}
+
+    async def _grains_of(
+        self, sight: Sight, minions: list[MinionId], paths: list[str]
+    ) -> dict[MinionId, Record]:
+        """Return the wanted grains of those minions whose grains may be seen."""
+        seen = [name for name in minions if sight.may_run(GRAINS, name)] if paths else []
+        if not seen or not self.fleet.readable:
+            return {name: {} for name in minions} if paths else {}
+        found = await self.fleet.data.grains(seen)
+        return {
+            name: {path: plain(grain_at(found.get(name, {}), path)) for path in paths}
+            for name in minions
+        }
+
+
+def job_record(job: LastJob) -> Record:
+    """Return the job that a minion has returned last."""
+    return {
+        "jid": job.jid,
+        "url": f"/v1/jobs/{job.jid}",
+        "fun": job.fun,
+        "user": job.user,
+        "failed": job.failed,
+        "time": time_text(job.at),
+    }
+
+
+def highstate_record(highstate: LastHighstate) -> Record:
+    """Return the highstate that a minion has returned last."""
+    return {
+        "jid": highstate.job.jid,
+        "url": f"/v1/jobs/{highstate.job.jid}",
+        "time": time_text(highstate.job.at),
+        "result": highstate.result,
+        "test": highstate.test,
+        "states": None if highstate.counts is None else highstate.counts.plain(),
+    }
+
+
+def _highstate(sight: Sight, minion: Minion) -> str:
+    """Return how the last highstate went; `none` if none is known."""
+    highstate = minion.highstate
+    if highstate is None or not sight.job(minion.id, highstate.job):
+        return "none"
+    return highstate.result
+
+
+def _needed(tgt: str, tgt_type: str) -> tuple[str, ...]:
+    """Return the functions that somebody may run who knows what a target is about."""
+    if tgt_type in BY_NAME:
+        return ()
+    about_pillar = "pillar" in tgt_type or any(mark in tgt for mark in PILLAR_MARKS)
+    return (GRAINS, PILLAR) if about_pillar else (GRAINS,)
+
+
+def _left(keyed: list[tuple[SortKey, MinionId]], after: tuple[SortKey, MinionId]) -> int:
+    """Return how many of *keyed*, the largest first, come after *after*."""
+    rising = keyed[::-1]
+    place = bisect_right(rising, after)
+    return place - (place > 0 and rising[place - 1] == after)
+
+
+def _key(value: Any) -> SortKey:
+    return (0, "") if value is None else (1, value)
+
+
+def _by_id(_minions: Minions, _sight: Sight, _minion: Minion, _now: float) -> SortKey:
+    return (0, "")
+
+
+def _by_grain(name: str) -> Callable[[Minions, Sight, Minion, float], SortKey]:
+    def key(_minions: Minions, sight: Sight, minion: Minion, _now: float) -> SortKey:
+        shown = sight.may_run(GRAINS, minion.id)
+        return _key(getattr(minion.summary, name) if shown else None)
+
+    return key
+
+
+def _by_state(minions: Minions, _sight: Sight, minion: Minion, _now: float) -> SortKey:
+    state = minions.fleet.states().get(minion.id)
+    return _key(None if state is None else str(state))
+
+
+def _by_connection(minions: Minions, _sight: Sight, minion: Minion, now: float) -> SortKey:
+    return _key(minions.fleet.connected(minion.id, now))
+
+
+def _by_seen(_minions: Minions, _sight: Sight, minion: Minion, _now: float) -> SortKey:
+    return _key(minion.seen_at)
+
+
+def _by_highstate(_minions: Minions, sight: Sight, minion: Minion, _now: float) -> SortKey:
+    return _key(_highstate(sight, minion))
+
+
+SORTS: dict[str, Callable[[Minions, Sight, Minion, float], SortKey]] = {
+    "id": _by_id,
+    "key": _by_state,
+    "connected": _by_connection,
+    "last_seen": _by_seen,
+    "os": _by_grain("os"),
+    "salt_version": _by_grain("salt_version"),
+    "highstate": _by_highstate,
+}
+"""What the list can be sorted by; what is not known comes first."""

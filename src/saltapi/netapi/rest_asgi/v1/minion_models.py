@@ -1,0 +1,175 @@
+"""The shapes of minions, for the OpenAPI document."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from saltapi.netapi.rest_asgi.route import Model, SaltValue
+from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, ListedJob
+
+KeyState = Literal["accepted", "pending", "rejected", "denied"]
+Highstate = Literal["failed", "changed", "unchanged", "would_change"]
+WantedHighstate = Literal["failed", "changed", "unchanged", "would_change", "none"]
+Sign = Literal["return", "auth", "start", "beacon", "event", "presence", "data"]
+SORTS = ("id", "key", "connected", "last_seen", "os", "salt_version", "highstate")
+Sort = Literal[
+    "id",
+    "key",
+    "connected",
+    "last_seen",
+    "os",
+    "salt_version",
+    "highstate",
+    "-id",
+    "-key",
+    "-connected",
+    "-last_seen",
+    "-os",
+    "-salt_version",
+    "-highstate",
+]
+
+
+class LastJob(Model):
+    """The job that a minion has returned last."""
+
+    jid: str
+    url: str
+    fun: str
+    user: str | None = Field(description="Who started it; null if that is not known for sure.")
+    failed: bool
+    time: str | None = Field(description="When it returned.")
+
+
+class StateCounts(Model):
+    """How many states came to what."""
+
+    succeeded: int
+    changed: int
+    failed: int
+    would_change: int
+
+
+class LastHighstate(Model):
+    """The highstate that a minion has returned last."""
+
+    jid: str
+    url: str
+    time: str | None
+    result: Highstate
+    test: bool = Field(description="Whether it only said what it would change.")
+    states: StateCounts | None = Field(description="null if it returned no states.")
+
+
+class ListedMinion(Model):
+    """What a list says of a minion."""
+
+    id: str
+    key: KeyState | None = Field(description="null if the master has no key, or does not tell.")
+    connected: bool | None = Field(description="null if that is not known without asking it.")
+    last_seen: str | None = Field(description="Its last sign of life, ISO 8601 in UTC.")
+    last_seen_by: Sign | None = Field(
+        description="What that was; `data` is when the master cached its grains."
+    )
+    started: str | None = Field(description="When it last said that it has started.")
+    salt_version: str | None
+    os: str | None
+    last_job: LastJob | None
+    last_highstate: LastHighstate | None
+    grains: dict[str, SaltValue] | None = Field(
+        default=None, description="Those of `fields`; empty if you may not read them."
+    )
+
+
+class MinionList(Model):
+    """A page of minions."""
+
+    minions: list[ListedMinion]
+    total: int = Field(description="How many minions the filters let through.")
+    cursor: str | None = Field(
+        description="Send it as `cursor` for the next page; null at the end."
+    )
+
+
+class Minion(ListedMinion):
+    """All that is known of a minion."""
+
+    pillar: dict[str, SaltValue] | None = Field(
+        description="What the master has cached of it; null if you may not run `pillar.items`."
+    )
+    jobs: list[ListedJob] = Field(description="The last jobs, as far as you may see them.")
+
+
+class MinionRecord(Model):
+    """Something of a minion has changed: this is how it is now."""
+
+    type: Literal["minion"]
+    id: str | None = Field(description="Send it as `Last-Event-ID` to go on after it.")
+    minion: ListedMinion
+
+
+class MinionGone(Model):
+    """A minion is not there any more, or none that you may see."""
+
+    type: Literal["gone"]
+    id: str | None
+    minion: str
+
+
+class MinionGap(Model):
+    """Changes may be missing here: load the list again."""
+
+    type: Literal["gap"]
+    id: str | None
+    reason: str
+
+
+class MinionEnd(Model):
+    """Nothing more comes."""
+
+    type: Literal["end"]
+    reason: str
+
+
+EXAMPLE_MINION: dict[str, Any] = {
+    "id": "web-1",
+    "key": "accepted",
+    "connected": True,
+    "last_seen": "2026-11-27T16:00:01.204Z",
+    "last_seen_by": "return",
+    "started": "2026-11-20T07:11:59.001Z",
+    "salt_version": "3008.3",
+    "os": "Debian",
+    "last_job": {
+        "jid": EXAMPLE_JID,
+        "url": f"/v1/jobs/{EXAMPLE_JID}",
+        "fun": "state.apply",
+        "user": "ops",
+        "failed": True,
+        "time": "2026-11-27T16:00:01.204Z",
+    },
+    "last_highstate": {
+        "jid": EXAMPLE_JID,
+        "url": f"/v1/jobs/{EXAMPLE_JID}",
+        "time": "2026-11-27T16:00:01.204Z",
+        "result": "failed",
+        "test": False,
+        "states": {"succeeded": 41, "changed": 2, "failed": 1, "would_change": 0},
+    },
+}
+EXAMPLE_LIST: dict[str, Any] = {"minions": [EXAMPLE_MINION], "total": 1, "cursor": None}
+EXAMPLE_ONE: dict[str, Any] = {
+    **EXAMPLE_MINION,
+    "grains": {"os": "Debian", "num_cpus": 4},
+    "pillar": None,
+    "jobs": [],
+}
+EXAMPLE_ID = "64447f6a41c3b--1f2e3d4c-208"
+EXAMPLE_NDJSON = (
+    f'{{"type": "minion", "id": "{EXAMPLE_ID}", "minion": {{"id": "web-1", '
+    '"connected": false, …}}\n'
+)
+EXAMPLE_SSE = (
+    f"id: {EXAMPLE_ID}\nevent: minion\n"
+    f'data: {{"type": "minion", "minion": {{"id": "web-1", "connected": false, …}}, …}}\n\n'
+)

@@ -1,0 +1,176 @@
+"""`/v1/minions`: the fleet."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request
+from pydantic import Field
+from starlette.responses import Response
+
+from saltapi.engine.fleet.listing import MinionFilter, SortKey
+from saltapi.errors import InvalidField
+from saltapi.lowstate import TARGET_TYPES
+from saltapi.lowstate.targets import target_of
+from saltapi.netapi.rest_asgi.etags import NOT_MODIFIED, IfNoneMatch, with_etag
+from saltapi.netapi.rest_asgi.protection import READS, costs
+from saltapi.netapi.rest_asgi.record_streams import document
+from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
+from saltapi.netapi.rest_asgi.route import Route, described
+from saltapi.netapi.rest_asgi.v1 import minion_models as models
+from saltapi.netapi.rest_asgi.v1.pages import CursorText, Limit, cursor_text, cursor_value, not_ours
+
+router = APIRouter(tags=["fleet"], route_class=Route)
+
+ID_CHARACTERS = 255
+TARGET_CHARACTERS = 4_000
+GRAIN_CHARACTERS = 256
+GRAINS_LIMIT = 10
+FIELDS_LIMIT = 30
+FIELD_PREFIX = "grains."
+NO_MINION: dict[int | str, dict[str, Any]] = {
+    404: {"description": "There is no such minion, or it is none that you may see."}
+}
+
+MinionInPath = Annotated[
+    str, Path(max_length=ID_CHARACTERS, description="The minion's id.", examples=["web-1"])
+]
+
+
+@router.get(
+    "/minions",
+    operation_id="list_fleet",
+    summary="The minions that you may see",
+    response_model=None,
+    responses={200: described(models.EXAMPLE_LIST, model=models.MinionList), **NOT_MODIFIED},
+)
+@costs(READS)
+async def list_fleet(
+    request: Request,
+    engine: TheEngine,
+    session: TheSession,
+    pattern: Annotated[
+        str | None,
+        Query(alias="id", max_length=ID_CHARACTERS, description="Only ids like this glob."),
+    ] = None,
+    tgt: Annotated[
+        str | None,
+        Query(
+            max_length=TARGET_CHARACTERS,
+            description="Only those that a command with this target would be for.",
+            examples=["G@os:Debian and web*"],
+        ),
+    ] = None,
+    tgt_type: Annotated[
+        str, Query(description=f"How to read `tgt`: {', '.join(TARGET_TYPES)}.")
+    ] = "glob",
+    key: Annotated[models.KeyState | None, Query(description="Only with such a key.")] = None,
+    connected: Annotated[
+        bool | None, Query(description="Only those that are sure to be, or sure not to be.")
+    ] = None,
+    grain: Annotated[
+        list[Annotated[str, Field(max_length=GRAIN_CHARACTERS)]],
+        Query(
+            max_length=GRAINS_LIMIT,
+            description="Only with this grain, as in targets; several: with all of them.",
+            examples=[["os:Debian"]],
+        ),
+    ] = [],  # noqa: B006 - FastAPI copies it
+    highstate: Annotated[
+        models.WantedHighstate | None, Query(description="How the last highstate has gone.")
+    ] = None,
+    sort: Annotated[
+        models.Sort, Query(description="What to sort by; with `-` the other way round.")
+    ] = "id",
+    fields: Annotated[
+        str | None,
+        Query(
+            max_length=TARGET_CHARACTERS,
+            description="Grains to show, as `grains.<path>`, parted by commas.",
+            examples=["grains.os,grains.num_cpus"],
+        ),
+    ] = None,
+    limit: Limit = 100,
+    cursor: CursorText = None,
+    _etag: IfNoneMatch = None,
+) -> Response:
+    """
+    List minions: those with a key, with data that the master has cached, or that the bus has shown.
+
+    Nobody is asked for it. You see the minions that you may run some function on; grains of those
+    on which you may run `grains.items`, and jobs as `event_acl` shows you their events.
+    """
+    if tgt is not None:
+        target_of({"tgt": tgt, "tgt_type": tgt_type})
+    wanted = MinionFilter(
+        id=pattern,
+        tgt=tgt,
+        tgt_type=tgt_type,
+        key=key,
+        connected=connected,
+        grains=tuple(grain),
+        highstate=highstate,
+    )
+    found = await engine.minions.page(
+        session, wanted, sort=sort, fields=_grains(fields), limit=limit, after=_after(cursor, sort)
+    )
+    last = None if found.last is None else cursor_text([sort, *found.last])
+    value = {"minions": found.minions, "total": found.total, "cursor": last}
+    return with_etag(request, await document(request, value))
+
+
+@router.get(
+    "/minions/{mid:segment}",
+    operation_id="get_minion",
+    summary="One minion",
+    response_model=None,
+    responses={
+        200: described(models.EXAMPLE_ONE, model=models.Minion),
+        **NOT_MODIFIED,
+        **NO_MINION,
+    },
+)
+@costs(READS)
+async def get_minion(
+    request: Request,
+    engine: TheEngine,
+    session: TheSession,
+    mid: MinionInPath,
+    _etag: IfNoneMatch = None,
+) -> Response:
+    """
+    Return what the list says of a minion, all its grains, its last jobs, and its pillar.
+
+    Grains and pillar are what the master has cached, and null where you may not run `grains.items`
+    or `pillar.items` on the minion.
+    """
+    found = await engine.minions.document(session, mid, engine.jobs)
+    return with_etag(request, await document(request, found))
+
+
+def _grains(fields: str | None) -> list[str]:
+    """
+    Return the paths of grains in `fields`.
+
+    Raises:
+        InvalidField: Something else is in it, or too much.
+    """
+    names = [name.strip() for name in (fields or "").split(",") if name.strip()]
+    if len(names) > FIELDS_LIMIT or not all(name.startswith(FIELD_PREFIX) for name in names):
+        raise InvalidField(
+            f"fields must be at most {FIELDS_LIMIT} names like 'grains.os', parted by commas.",
+            key="fields",
+        )
+    return [name.removeprefix(FIELD_PREFIX) for name in names]
+
+
+def _after(cursor: str | None, sort: str) -> tuple[SortKey, str] | None:
+    value = cursor_value(cursor)
+    if value is None:
+        return None
+    try:
+        sorted_by, (known, key), minion = value
+        same = sorted_by == sort and isinstance(minion, str) and known in (0, 1)
+        if same and isinstance(key, str | int | float):
+            return (known, key), minion
+    except (TypeError, ValueError):
+        pass
+    raise not_ours()
