@@ -15,6 +15,7 @@ from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.fleet.fleet import Fleet
+from saltapi.engine.fleet.functions import Functions
 from saltapi.engine.fleet.keys import Keys
 from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.sight import Sights
@@ -137,6 +138,11 @@ class Engine(Generic[SectionT]):
         return Minions(self.client, fleet, sights)
 
     @cached_property
+    def functions(self) -> Functions:
+        """What can be run."""
+        return Functions(self.client, self.minions, self.administrators)
+
+    @cached_property
     def key_store(self) -> KeyStore:
         """Reads the keys."""
         return KeyStore(self.opts)
@@ -185,7 +191,7 @@ class Engine(Generic[SectionT]):
         self.end_streams()
         self.health.close()
         await self.shared_metrics.close()
-        for name in ("runs", "replays", "jobs"):
+        for name in ("runs", "replays", "functions", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()
         if "minions" in self.__dict__:

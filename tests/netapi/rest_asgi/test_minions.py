@@ -1,7 +1,6 @@
 """The fleet, at a real master with real and simulated minions."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -9,8 +8,8 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
+from tests.netapi.rest_asgi.test_events import Stream
 from tests.swarm import Swarm
-from tests.waiting import eventually
 from tests.wire import Answer
 
 BOTH = ["minion-1", "minion-2"]
@@ -186,17 +185,35 @@ def test_connected(
     assert "connected" in ask("/sim-3").value()
 
 
-def test_events(api: ApiServer, tokens: dict[str | None, str], ask: Callable[..., Answer]) -> None:
+def test_events(api: ApiServer, tokens: dict[str | None, str]) -> None:
     """Changes come as they happen, and what was missed comes first."""
-    stream = ask("/events?wait=0.1", Accept="application/x-ndjson")
-    start = json.loads(stream.body.splitlines()[0])["id"]
-    jid = run(api, str(tokens[None]), "test.ping")
+    token, path = str(tokens[None]), "/v1/minions/events"
+    with Stream(api, token, path=path) as stream:
+        start = stream.next()
+        assert "heartbeat" == start["type"]
+        jid = run(api, token, "test.ping")
+        told = job_of(stream, "minion-1", jid)
+        assert "return" == told["last_seen_by"]
+    with Stream(api, token, path=path, Last_Event_ID=start["id"]) as stream:
+        job_of(stream, "minion-1", jid)
+    with Stream(api, token, path=path, Last_Event_ID="none") as stream:
+        assert "gap" == stream.next()["type"]
+    with Stream(api, str(tokens["low"]), path=path, Last_Event_ID=start["id"]) as stream:
+        records = [stream.next()]
+        while records[-1]["type"] != "heartbeat":
+            records.append(stream.next())
+        shown = [record["minion"] for record in records if record["type"] == "minion"]
+        assert "minion-1" in [minion["id"] for minion in shown]
+        assert {None} == {minion["os"] for minion in shown}
 
-    def told() -> list[Any]:
-        answer = ask("/events?wait=0.5", Accept="application/x-ndjson", Last_Event_ID=start)
-        records = [json.loads(line) for line in answer.body.splitlines()]
-        return [r for r in records if r["type"] == "minion" and r["minion"]["last_job"]]
 
-    (record,) = eventually(told)
-    assert ("minion-1", jid) == (record["minion"]["id"], record["minion"]["last_job"]["jid"])
-    assert time.time()
+def job_of(stream: Stream, minion: str, jid: str) -> Any:
+    """Read until *minion* has returned the job; return how it is then."""
+    while True:
+        record = stream.next()
+        found = record.get("minion")
+        if found is not None and (found["id"], (found["last_job"] or {}).get("jid")) == (
+            minion,
+            jid,
+        ):
+            return found

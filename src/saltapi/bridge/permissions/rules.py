@@ -56,6 +56,11 @@ def is_conditional(rule: Any, fun: str) -> bool:
     )
 
 
+def is_about(rule: Any, fun: str) -> bool:
+    """Return whether *rule* allows *fun* on some minions, perhaps under conditions."""
+    return bool(_keys(rule, fun))
+
+
 def names_own(rules: Sequence[Any], fun: str, tgt: str | list[str], tgt_type: str) -> bool:
     """
     Return whether *tgt* names none but minions that *rules* name for *fun*.

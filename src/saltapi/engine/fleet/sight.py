@@ -105,13 +105,18 @@ class Sights:
         """Return what *session* may see."""
         if await self._administrators.includes(session):
             return Sight(None, None)
+        scopes = await self.scopes(session)
+        events = None if self._event_acl is None else await self._event_acl.event_filter(session)
+        return Sight(scopes, events)
+
+    async def scopes(self, session: Session) -> Scopes:
+        """Return what *session* may run."""
         rules = await self._permissions.rules(session)
         key = json.dumps(rules, default=repr)
         scopes = self._scopes.get(key)
         if scopes is None:
             scopes = self._scopes[key] = Scopes(rules, self.members.target)
-        events = None if self._event_acl is None else await self._event_acl.event_filter(session)
-        return Sight(scopes, events)
+        return scopes
 
     def close(self) -> None:
         """Let go of the master's files; idempotent."""

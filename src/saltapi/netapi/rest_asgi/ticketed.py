@@ -11,7 +11,7 @@ from saltapi.errors import BadRequest
 from saltapi.netapi.rest_asgi.protection import QUERY_FIELDS
 
 TICKET = "ticket"
-STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events")
+STREAM = re.compile(r"/events|/ws|/v1/events|/v1/jobs/[^/]+/events|/v1/minions/events")
 """The paths of the streams that a ticket opens."""
 JOB = re.compile(r"/v1/jobs/[^/]+")
 """The path of a job, which one may wait for."""

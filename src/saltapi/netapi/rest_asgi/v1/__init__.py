@@ -2,7 +2,17 @@
 
 from fastapi import APIRouter
 
-from saltapi.netapi.rest_asgi.v1 import audit, check, events, jobs, keys, minions, run, whoami
+from saltapi.netapi.rest_asgi.v1 import (
+    audit,
+    check,
+    events,
+    functions,
+    jobs,
+    keys,
+    minions,
+    run,
+    whoami,
+)
 
 ROUTERS: list[APIRouter] = [
     run.router,
@@ -13,5 +23,6 @@ ROUTERS: list[APIRouter] = [
     audit.router,
     minions.router,
     keys.router,
+    functions.router,
 ]
 """In the order in which the OpenAPI document has them."""

@@ -104,7 +104,7 @@ class MinionRecord(Model):
     """Something of a minion has changed: this is how it is now."""
 
     type: Literal["minion"]
-    id: str | None = Field(description="Send it as `Last-Event-ID` to go on after it.")
+    id: None = None
     minion: ListedMinion
 
 
@@ -112,7 +112,7 @@ class MinionGone(Model):
     """A minion is not there any more, or none that you may see."""
 
     type: Literal["gone"]
-    id: str | None
+    id: None = None
     minion: str
 
 
@@ -124,7 +124,14 @@ class MinionGap(Model):
     reason: str
 
 
-class MinionEnd(Model):
+class MinionsSeen(Model):
+    """All changes until here have been told; sent at the beginning, and now and then."""
+
+    type: Literal["heartbeat"]
+    id: str | None = Field(description="Send it as `Last-Event-ID` to go on from here.")
+
+
+class MinionsEnd(Model):
     """Nothing more comes."""
 
     type: Literal["end"]
@@ -166,10 +173,10 @@ EXAMPLE_ONE: dict[str, Any] = {
 }
 EXAMPLE_ID = "64447f6a41c3b--1f2e3d4c-208"
 EXAMPLE_NDJSON = (
-    f'{{"type": "minion", "id": "{EXAMPLE_ID}", "minion": {{"id": "web-1", '
-    '"connected": false, …}}\n'
+    '{"type": "minion", "minion": {"id": "web-1", "connected": false, …}, "id": null}\n'
+    f'{{"type": "heartbeat", "id": "{EXAMPLE_ID}"}}\n'
 )
 EXAMPLE_SSE = (
-    f"id: {EXAMPLE_ID}\nevent: minion\n"
-    f'data: {{"type": "minion", "minion": {{"id": "web-1", "connected": false, …}}, …}}\n\n'
+    'event: minion\ndata: {"type": "minion", "minion": {"id": "web-1", "connected": false, …}}\n\n'
+    f'id: {EXAMPLE_ID}\nevent: heartbeat\ndata: {{"type": "heartbeat", …}}\n\n'
 )

@@ -2,19 +2,22 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request
+from fastapi import APIRouter, Header, Path, Query, Request
 from pydantic import Field
 from starlette.responses import Response
 
+from saltapi import formats
+from saltapi.engine.fleet import changes
 from saltapi.engine.fleet.listing import MinionFilter, SortKey
 from saltapi.errors import InvalidField
 from saltapi.lowstate import TARGET_TYPES
 from saltapi.lowstate.targets import target_of
 from saltapi.netapi.rest_asgi.etags import NOT_MODIFIED, IfNoneMatch, with_etag
-from saltapi.netapi.rest_asgi.protection import READS, costs
-from saltapi.netapi.rest_asgi.record_streams import document
+from saltapi.netapi.rest_asgi.protection import READS, STREAMS, costs
+from saltapi.netapi.rest_asgi.record_streams import document, stream
 from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
-from saltapi.netapi.rest_asgi.route import Route, described
+from saltapi.netapi.rest_asgi.route import Route, described, stream_content, streams
+from saltapi.netapi.rest_asgi.streams import STREAM_TYPES
 from saltapi.netapi.rest_asgi.v1 import minion_models as models
 from saltapi.netapi.rest_asgi.v1.pages import CursorText, Limit, cursor_text, cursor_value, not_ours
 
@@ -25,6 +28,7 @@ TARGET_CHARACTERS = 4_000
 GRAIN_CHARACTERS = 256
 GRAINS_LIMIT = 10
 FIELDS_LIMIT = 30
+CURSOR_CHARACTERS = 128
 FIELD_PREFIX = "grains."
 NO_MINION: dict[int | str, dict[str, Any]] = {
     404: {"description": "There is no such minion, or it is none that you may see."}
@@ -115,6 +119,60 @@ async def list_fleet(
     last = None if found.last is None else cursor_text([sort, *found.last])
     value = {"minions": found.minions, "total": found.total, "cursor": last}
     return with_etag(request, await document(request, value))
+
+
+@router.get(
+    "/minions/events",
+    operation_id="fleet_events",
+    summary="What changes in the fleet",
+    response_model=None,
+    responses={
+        200: {
+            "description": "Each minion that changes, as it is then.",
+            "content": stream_content(
+                "FleetRecord",
+                {
+                    "text/event-stream": models.EXAMPLE_SSE,
+                    "application/x-ndjson": models.EXAMPLE_NDJSON,
+                },
+            ),
+        },
+    },
+)
+@costs(STREAMS)
+@streams
+async def fleet_events(
+    request: Request,
+    engine: TheEngine,
+    session: TheSession,
+    since: Annotated[
+        str | None,
+        Query(max_length=CURSOR_CHARACTERS, description="As `Last-Event-ID`, which goes before."),
+    ] = None,
+    last_event_id: Annotated[
+        str | None,
+        Header(max_length=CURSOR_CHARACTERS, description="The last `id` that you have."),
+    ] = None,
+    _ticket: Annotated[
+        str | None,
+        Query(alias="ticket", description="From `POST /v1/events/ticket`, in place of a token."),
+    ] = None,
+) -> Response:
+    """
+    Stream the minions that you may see, each as in the list, whenever something of it has changed.
+
+    Changes of half a second come together, and behind them a record `heartbeat` with an `id`. With
+    that id, each minion comes first that has changed since, from any worker. A `gap` means that
+    changes may be missing: load the list again.
+    """
+    media_type = formats.negotiate(request.headers.get("Accept"), STREAM_TYPES)
+    if request.scope.get("saltapi.head"):
+        return Response(headers={"Content-Type": media_type})
+    client = engine.client
+    found = changes.records(
+        engine.minions, client.hub, client.sessions, session, since=last_event_id or since
+    )
+    return stream(media_type, found)
 
 
 @router.get(

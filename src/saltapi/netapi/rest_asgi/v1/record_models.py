@@ -15,6 +15,13 @@ from saltapi.netapi.rest_asgi.v1.job_models import (
     StateCounts,
     Waiting,
 )
+from saltapi.netapi.rest_asgi.v1.minion_models import (
+    MinionGap,
+    MinionGone,
+    MinionRecord,
+    MinionsEnd,
+    MinionsSeen,
+)
 
 Cursor = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
 Chunk = Annotated[int | None, Field(ge=0, description="The chunk of the run, from 0.")]
@@ -190,9 +197,13 @@ BusRecord = Annotated[
     StartRecord | EventRecord | GapRecord | HeartbeatRecord | EndRecord,
     Field(discriminator="type"),
 ]
+FleetRecord = Annotated[
+    MinionRecord | MinionGone | MinionGap | MinionsSeen | MinionsEnd, Field(discriminator="type")
+]
 STREAMS: dict[str, TypeAdapter[Any]] = {
     "RunRecord": TypeAdapter(RunRecord),
     "BusRecord": TypeAdapter(BusRecord),
+    "FleetRecord": TypeAdapter(FleetRecord),
 }
 """By the name that the document has for it."""
 

@@ -1,0 +1,70 @@
+"""What can be run, at a real master."""
+
+import json
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from saltapi.demo import PrivateMaster
+from tests.apis import OURS, ApiServer
+from tests.wire import Answer
+
+
+@pytest.fixture(scope="module")
+def api(master: PrivateMaster) -> Iterator[ApiServer]:
+    with ApiServer(master, OURS, {"workers": 1}, module="rest_asgi") as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def ask(api: ApiServer) -> Callable[..., Answer]:
+    tokens = {name: api.login(name) for name in (None, "low", "scoped", "runners")}
+
+    def send(query: str, user: str | None = None) -> Answer:
+        return api.send(
+            "GET", f"/v1/functions?{query}", headers={"X-Auth-Token": tokens[user]}, timeout=200
+        )
+
+    return send
+
+
+def allowed(answer: Answer) -> dict[str, str]:
+    assert 200 == answer.status, answer
+    return {name: one["allowed"] for name, one in answer.value()["functions"].items()}
+
+
+def test_functions_of_a_minion(ask: Callable[..., Answer]) -> None:
+    """A minion says which functions it has; arguments and documentation come with them."""
+    found = ask("minion=minion-1&fun=test.[pa]*&docs=true").value()
+    sleep = found["functions"]["test.arg"]
+    assert (True, True) == (found["asked"], sleep["varargs"])
+    assert sleep["doc"].startswith(sleep["summary"])
+    assert "yes" == found["functions"]["test.ping"]["allowed"]
+    assert 1000 < len(ask("minion=minion-1").value()["functions"])
+
+
+def test_functions_of_the_master(ask: Callable[..., Answer]) -> None:
+    """Runner and wheel functions have their arguments with the defaults."""
+    found = ask("client=runner&fun=jobs.list_job").value()["functions"]["jobs.list_job"]
+    assert ["jid", "ext_source", "display_progress"] == found["args"]
+    assert [None, False] == found["defaults"]
+    assert "key.accept" in ask("client=wheel").value()["functions"]
+
+
+def test_allowed(ask: Callable[..., Answer]) -> None:
+    """What a user may run is said of each function."""
+    assert {"test.ping": "yes", "test.arg": "no"}.items() <= allowed(
+        ask("fun=test.*", "low")
+    ).items()
+    scoped = allowed(ask("fun=test.ping", "scoped"))
+    assert {"test.ping": "depends"} == scoped
+    assert {"test.ping": "yes"} == allowed(ask("fun=test.ping&minion=minion-1", "scoped"))
+    assert {"yes"} == set(allowed(ask("client=runner", "runners")).values())
+    assert {"no"} == set(allowed(ask("client=wheel", "runners")).values())
+
+
+def test_refused(ask: Callable[..., Answer]) -> None:
+    """A minion that the user may not see is none, and has no runner functions."""
+    answer = ask("minion=minion-2", "scoped")
+    assert (404, "not_found") == (answer.status, json.loads(answer.body)["code"])
+    assert 400 == ask("minion=minion-1&client=runner").status
