@@ -104,10 +104,13 @@ def test_filters(ask: Callable[..., Answer]) -> None:
 
 def test_fields(ask: Callable[..., Answer]) -> None:
     """Grains come by their paths, also from within others."""
-    (minion,) = ask("?id=minion-1&fields=grains.kernel,grains.saltversioninfo:0").value()["minions"]
+    (minion,) = ask("?id=minion-1&fields=key,grains.kernel,grains.saltversioninfo:0").value()[
+        "minions"
+    ]
     assert {"kernel", "saltversioninfo:0"} == minion["grains"].keys()
     assert minion["grains"]["saltversioninfo:0"] in (3007, 3008)
-    assert (400, "invalid_field") == code(ask("?fields=os"))
+    assert {"id", "os"} == ask("?id=minion-1&fields=os").value()["minions"][0].keys()
+    assert (400, "invalid_field") == code(ask("?fields=pillar"))
 
 
 def test_not_modified(ask: Callable[..., Answer]) -> None:
@@ -156,7 +159,7 @@ def test_last_highstate(
     assert (jid, "failed", False) == tuple(
         found[0]["last_highstate"][key] for key in ("jid", "result", "test")
     )
-    assert "minion-1" not in ids(ask("?highstate=none"))
+    assert "minion-1" not in ids(ask("?highstate=never"))
 
 
 def test_key_states(master: PrivateMaster, ask: Callable[..., Answer], swarm: Swarm) -> None:

@@ -42,6 +42,7 @@ LEFT_OUT = (
     "open_websocket",
     "open_websocket_below",
     "events",
+    "fleet_events",
     "job_events",
 )
 
@@ -109,6 +110,7 @@ def test_every_url(document: dict[str, Any]) -> None:
         "/jobs/{jid}", "/keys", "/keys/{mid}", "/events", "/events/{token}", "/hook", "/hook/{tag}",
         "/stats", "/app", "/static/{name}", "/favicon.ico", "/v1/run", "/v1/jobs", "/v1/jobs/{jid}",
         "/v1/jobs/{jid}/events", "/v1/jobs/{jid}/rerun", "/v1/events", "/v1/events/ticket",
+        "/v1/minions", "/v1/minions/{mid}", "/v1/minions/events", "/v1/functions",
         "/v1/whoami", "/v1/check", "/livez", "/readyz", "/metrics", "/openapi.json", "/docs",
     } <= set(document["paths"])  # fmt: skip
 

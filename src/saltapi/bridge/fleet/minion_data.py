@@ -142,10 +142,12 @@ class MinionData:
             updated = self._salts().updated(*self._place(minion))
         except Exception:  # noqa: BLE001 - a driver that does not know
             updated = None
+        listed = [grains.get(key) for key in ("ipv4", "ipv6")]
         addresses = [
             intern(text)
-            for key in ("ipv4", "ipv6")
-            for text in (grains.get(key) if isinstance(grains.get(key), list) else ())
+            for texts in listed
+            if isinstance(texts, list)
+            for text in texts
             if isinstance(text, str)
         ]
         return Summary(

@@ -4,7 +4,7 @@ import fnmatch
 import glob
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -82,7 +82,8 @@ class Minions:
         wanted: MinionFilter,
         *,
         sort: str = "id",
-        fields: Iterable[str] = (),
+        fields: Sequence[str] = (),
+        grain_paths: Sequence[str] = (),
         limit: int,
         after: tuple[SortKey, MinionId] | None = None,
     ) -> MinionPage:
@@ -93,7 +94,8 @@ class Minions:
             session: Who asks.
             wanted: Which ones.
             sort: `id` or another of `SORTS`, with a minus in front the other way round.
-            fields: Grains to be shown, by their paths.
+            fields: What is to be shown beside the id; all without.
+            grain_paths: Grains to be shown.
             limit: So many at most.
             after: `last` of the page before.
 
@@ -115,10 +117,13 @@ class Minions:
         if after is not None:
             start = len(keyed) - _left(keyed, after) if turned else bisect_right(keyed, after)
         shown = keyed[start : start + limit]
-        grains = await self._grains_of(sight, [name for _, name in shown], list(fields))
+        grains = await self._grains_of(sight, [name for _, name in shown], list(grain_paths))
+        names = frozenset(("id", *fields)) if fields else frozenset()
         records = []
         for _, name in shown:
             record = self.record(sight, self.fleet.registry.minions[name], now)
+            if names:
+                record = {key: record[key] for key in record if key in names}
             if name in grains:
                 record["grains"] = grains[name]
             records.append(record)
@@ -281,15 +286,15 @@ def highstate_record(highstate: LastHighstate) -> Record:
         "time": time_text(highstate.job.at),
         "result": highstate.result,
         "test": highstate.test,
-        "states": None if highstate.counts is None else highstate.counts.plain(),
+        "counts": None if highstate.counts is None else highstate.counts.plain(),
     }
 
 
 def _highstate(sight: Sight, minion: Minion) -> str:
-    """Return how the last highstate went; `none` if none is known."""
+    """Return how the last highstate went; `never` if none is known."""
     highstate = minion.highstate
     if highstate is None or not sight.job(minion.id, highstate.job):
-        return "none"
+        return "never"
     return highstate.result
 
 

@@ -35,12 +35,12 @@ class LastHighstate:
 
     @property
     def result(self) -> str:
-        """`failed`, `would_change`, `changed` or `unchanged`."""
+        """`failed`, `would_change`, `changed` or `succeeded`."""
         if self.job.failed or self.counts is None or self.counts.failed:
             return "failed"
         if self.counts.would_change:
             return "would_change"
-        return "changed" if self.counts.changed else "unchanged"
+        return "changed" if self.counts.changed else "succeeded"
 
 
 class Minion:

@@ -8,8 +8,8 @@ from saltapi.netapi.rest_asgi.route import Model, SaltValue
 from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, ListedJob
 
 KeyState = Literal["accepted", "pending", "rejected", "denied"]
-Highstate = Literal["failed", "changed", "unchanged", "would_change"]
-WantedHighstate = Literal["failed", "changed", "unchanged", "would_change", "none"]
+Highstate = Literal["failed", "changed", "succeeded", "would_change"]
+WantedHighstate = Literal["failed", "changed", "succeeded", "would_change", "never"]
 Sign = Literal["return", "auth", "start", "beacon", "event", "presence", "data"]
 SORTS = ("id", "key", "connected", "last_seen", "os", "salt_version", "highstate")
 Sort = Literal[
@@ -58,7 +58,7 @@ class LastHighstate(Model):
     time: str | None
     result: Highstate
     test: bool = Field(description="Whether it only said what it would change.")
-    states: StateCounts | None = Field(description="null if it returned no states.")
+    counts: StateCounts | None = Field(description="null if it returned no states.")
 
 
 class ListedMinion(Model):
@@ -161,7 +161,7 @@ EXAMPLE_MINION: dict[str, Any] = {
         "time": "2026-11-27T16:00:01.204Z",
         "result": "failed",
         "test": False,
-        "states": {"succeeded": 41, "changed": 2, "failed": 1, "would_change": 0},
+        "counts": {"succeeded": 41, "changed": 2, "failed": 1, "would_change": 0},
     },
 }
 EXAMPLE_LIST: dict[str, Any] = {"minions": [EXAMPLE_MINION], "total": 1, "cursor": None}

@@ -88,8 +88,9 @@ async def list_fleet(
         str | None,
         Query(
             max_length=TARGET_CHARACTERS,
-            description="Grains to show, as `grains.<path>`, parted by commas.",
-            examples=["grains.os,grains.num_cpus"],
+            description="What to show, parted by commas: names of this list, and grains as"
+            " `grains.<path>`. All but grains without.",
+            examples=["connected,grains.num_cpus"],
         ),
     ] = None,
     limit: Limit = 100,
@@ -113,8 +114,15 @@ async def list_fleet(
         grains=tuple(grain),
         highstate=highstate,
     )
+    names, paths = _fields(fields)
     found = await engine.minions.page(
-        session, wanted, sort=sort, fields=_grains(fields), limit=limit, after=_after(cursor, sort)
+        session,
+        wanted,
+        sort=sort,
+        fields=names,
+        grain_paths=paths,
+        limit=limit,
+        after=_after(cursor, sort),
     )
     last = None if found.last is None else cursor_text([sort, *found.last])
     value = {"minions": found.minions, "total": found.total, "cursor": last}
@@ -204,20 +212,23 @@ async def get_minion(
     return with_etag(request, await document(request, found))
 
 
-def _grains(fields: str | None) -> list[str]:
+def _fields(text: str | None) -> tuple[list[str], list[str]]:
     """
-    Return the paths of grains in `fields`.
+    Return the names and the paths of grains in `fields`.
 
     Raises:
         InvalidField: Something else is in it, or too much.
     """
-    names = [name.strip() for name in (fields or "").split(",") if name.strip()]
-    if len(names) > FIELDS_LIMIT or not all(name.startswith(FIELD_PREFIX) for name in names):
+    wanted = [name.strip() for name in (text or "").split(",") if name.strip()]
+    names = [name for name in wanted if not name.startswith(FIELD_PREFIX)]
+    known = models.ListedMinion.model_fields.keys() - {"grains"}
+    if len(wanted) > FIELDS_LIMIT or not known >= set(names):
         raise InvalidField(
-            f"fields must be at most {FIELDS_LIMIT} names like 'grains.os', parted by commas.",
+            f"fields must be at most {FIELDS_LIMIT} names, parted by commas, of grains like"
+            f" 'grains.os', or of {', '.join(sorted(known))}.",
             key="fields",
         )
-    return [name.removeprefix(FIELD_PREFIX) for name in names]
+    return names, [name.removeprefix(FIELD_PREFIX) for name in wanted if name not in names]
 
 
 def _after(cursor: str | None, sort: str) -> tuple[SortKey, str] | None:
