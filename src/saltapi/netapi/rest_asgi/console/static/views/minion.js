@@ -3,6 +3,7 @@
 import { html } from "../lib/ui.js";
 import { query } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
+import { offers } from "../lib/offers.js";
 import { go, place, url } from "../lib/router.js";
 import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
 import { Value } from "../components/value.js";
@@ -40,7 +41,7 @@ export function Minion({ id }) {
                 <dd><bdi>${minion.os ?? "–"}</bdi></dd>
               </dl>
             </section>
-            <${Why} id=${id} />
+            ${offers("/v1/minions/{mid}/why") && html`<${Why} id=${id} />`}
           </div>
         `
       : found.loading.value && html`<${Nothing}>Loading…<//>`}

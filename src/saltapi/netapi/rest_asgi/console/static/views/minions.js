@@ -71,7 +71,7 @@ function Minions() {
       ? html`<${List} label="Minions" items=${pages.items.value} more=${pages.more} height=${42}
           keyOf=${(/** @type {any} */ minion) => minion.id}
           head=${html`
-            <span class="hidden-text" role="columnheader">Chosen</span>
+            <span class="pick" role="columnheader"><span class="hidden-text">Chosen</span></span>
             <span class="cell wide-cell" role="columnheader">Minion</span>
             <span class="cell" role="columnheader">Key</span>
             <span class="cell" role="columnheader">Connection</span>
@@ -93,7 +93,7 @@ function cells(minion, columns, chosen) {
       : [...chosen.value, minion.id];
   };
   return html`
-    <span role="cell"><input type="checkbox" checked=${isChosen} aria-label=${`Choose ${minion.id}`} onChange=${toggle} /></span>
+    <span class="pick" role="cell"><input type="checkbox" checked=${isChosen} aria-label=${`Choose ${minion.id}`} onChange=${toggle} /></span>
     <span class="cell wide-cell" role="cell"><a href=${url(["minions", minion.id])} data-row><bdi>${minion.id}</bdi></a></span>
     <span class="cell" role="cell"><${Badge} state=${minion.key ?? "unknown"} /></span>
     <span class="cell" role="cell"><${Badge} state=${connectionOf(minion)} /></span>

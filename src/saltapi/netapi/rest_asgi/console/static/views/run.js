@@ -166,7 +166,7 @@ function About({ about }) {
   return html`
     <section class="panel" aria-label="Documentation">
       <h2 class="mono">${about.name}(${args.join(", ")})</h2>
-      <pre>${about.doc ?? about.documentation ?? ""}</pre>
+      <p>${about.summary}</p>
     </section>
   `;
 }
