@@ -15,6 +15,7 @@ import { JobActions } from "../components/job_actions.js";
 import { Badge, Names, Nothing, Problem, Time } from "../components/pieces.js";
 import { Tree } from "../components/tree.js";
 import { Value } from "../components/value.js";
+import { Difference } from "../components/difference.js";
 import { Jobs, functionOf, targetOf } from "./jobs.js";
 
 /** @param {{ path: string[] }} props */
@@ -101,6 +102,7 @@ function Minions({ job, jid, drawn }) {
     ${chosen && job.minions.has(chosen) && html`<${One} minion=${job.minions.get(chosen)} jid=${jid} />`}
     ${silent.length > 0 && html`<${Missing} minions=${silent} jid=${jid} />`}
 
+    <${Difference} jid=${jid} />
     <div class="filters">
       <${Filter}
         label="Search in the results"
