@@ -12,11 +12,38 @@ import pytest
 
 from tests.waiting import eventually, scaled
 
+TORNADO = """
+import asyncio, logging, socket, sys
+from saltapi.config import EngineConfig
+from saltapi.netapi._http.unfinished import Limits, Unfinished
+from saltapi.netapi.rest_tornado.reception import BoundedServer
+
+class Echo(BoundedServer):
+    async def answer(self, stream):
+        while True:
+            await stream.write(await stream.read_bytes(100, partial=True))
+
+    def handle_stream(self, stream, address):
+        self.answers.add(asyncio.ensure_future(self.answer(stream)))
+
+async def main():
+    logging.basicConfig(stream=sys.stderr)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of clients that go away
+    listening = socket.create_server(("127.0.0.1", 0), backlog=256)
+    listening.setblocking(False)
+    print(listening.getsockname()[1], flush=True)
+    server = Echo(lambda request: None)
+    server.answers = set()
+    server.add_sockets([listening])
+    await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
 LIMIT = 60
 CLIENTS = 120
 SERVER = """
 import asyncio, logging, socket, sys
-from saltapi.process.descriptors import listening_on, quiet_about_descriptors
+from saltapi.process.descriptors import Listening, listening_on, quiet_about_descriptors
 
 async def echo(reader, writer):
     while data := await reader.read(100):
@@ -28,18 +55,18 @@ async def main():
     listening = socket.create_server(("127.0.0.1", 0), backlog=256)
     print(listening.getsockname()[1], flush=True)
     asyncio.get_running_loop().set_exception_handler(quiet_about_descriptors)
-    server = await asyncio.start_server(echo, sock=listening_on(listening), backlog=256)
+    server = await asyncio.start_server(echo, sock=listening_on(listening, Listening), backlog=256)
     await server.serve_forever()
 
 asyncio.run(main())
 """
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[int, subprocess.Popen[str]]]:
+@pytest.fixture(params=[SERVER, TORNADO], ids=["asyncio", "tornado"])
+def server(request: pytest.FixtureRequest) -> Iterator[tuple[int, subprocess.Popen[str]]]:
     """A server with few descriptors: its port and its process."""
     process = subprocess.Popen(
-        [sys.executable, "-c", SERVER],
+        [sys.executable, "-c", request.param],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

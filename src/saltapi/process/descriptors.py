@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 from saltapi import seldom
 
@@ -57,9 +57,12 @@ class Listening(socket.socket):
         raise OSError(errno.EMFILE, "At the limit of descriptors")
 
 
-def listening_on(plain: socket.socket) -> Listening:
-    """Return *plain* as a socket that rests; *plain* itself is of no more use."""
-    return Listening(plain.family, plain.type, plain.proto, fileno=plain.detach())
+ListeningT = TypeVar("ListeningT", bound=Listening)
+
+
+def listening_on(plain: socket.socket, kind: type[ListeningT]) -> ListeningT:
+    """Return *plain* as a socket of the *kind* that rests; *plain* itself is of no more use."""
+    return kind(plain.family, plain.type, plain.proto, fileno=plain.detach())
 
 
 def descriptors_are_left(descriptor: int) -> bool:
@@ -70,16 +73,21 @@ def descriptors_are_left(descriptor: int) -> bool:
     return probe < limit - min(RESERVED_DESCRIPTORS, limit // 4)
 
 
+def warn_of_descriptors() -> None:
+    """Log, once a minute, why no connections are taken."""
+    seldom.warning(
+        log,
+        "out_of_descriptors",
+        "No more connections are taken until some are closed: the process is at its limit of"
+        " %d open files (LimitNOFILE in the unit, or ulimit -n).",
+        resource.getrlimit(resource.RLIMIT_NOFILE)[0],
+    )
+
+
 def quiet_about_descriptors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Handle an error of *loop*'s: of what `Listening` raises one line a minute, no traceback."""
     error = context.get("exception")
     if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES and "socket" in context:
-        seldom.warning(
-            log,
-            "out_of_descriptors",
-            "No more connections are taken until some are closed: the process is at its limit of"
-            " %d open files (LimitNOFILE in the unit, or ulimit -n).",
-            resource.getrlimit(resource.RLIMIT_NOFILE)[0],
-        )
+        warn_of_descriptors()
         return
     loop.default_exception_handler(context)

@@ -18,7 +18,7 @@ from saltapi.netapi._http.unfinished import Limits, Unfinished
 from saltapi.netapi.rest_asgi.app import create_app
 from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
 from saltapi.process import socket_activation, tls
-from saltapi.process.descriptors import listening_on, quiet_about_descriptors
+from saltapi.process.descriptors import Listening, listening_on, quiet_about_descriptors
 from saltapi.process.listening import tcp_socket, unix_socket
 from saltapi.types import Opts
 
@@ -84,7 +84,7 @@ class Server:
     async def __aenter__(self) -> "Server":
         # Copies, so that ours can be closed while another process still listens.
         sockets: list[socket.socket] = [
-            listening_on(listening.dup()) for listening in self._sockets
+            listening_on(listening.dup(), Listening) for listening in self._sockets
         ]
         asyncio.get_running_loop().set_exception_handler(quiet_about_descriptors)
         seldom.quiet("uvicorn.error", "Invalid UTF-8 sequence received", "websocket_not_utf8")

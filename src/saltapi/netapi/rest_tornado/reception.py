@@ -1,20 +1,29 @@
 """What comes in on a connection of Tornado's, and who takes it; refused where it is too much."""
 
 import asyncio
+import errno
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from typing import Any, Protocol
 
 from tornado.httpserver import HTTPServer
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, SSLIOStream
 
 from saltapi import formats
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.intake import Intake
 from saltapi.netapi._http.unfinished import Unfinished
+from saltapi.process.descriptors import (
+    ACCEPT_REST_SECONDS,
+    OUT_OF_RESOURCES,
+    Listening,
+    listening_on,
+    warn_of_descriptors,
+)
 
 log = logging.getLogger(__name__)
 
@@ -91,11 +100,41 @@ class Reception:
             self._stream.close()
 
 
+class Resting(Listening):
+    """A socket that Tornado does not look at while it rests."""
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """
+        Return the next connection.
+
+        Raises:
+            BlockingIOError: There is none, or none is taken now.
+        """
+        try:
+            return super().accept()
+        except OSError as error:
+            if error.errno not in OUT_OF_RESOURCES:
+                raise
+            warn_of_descriptors()
+            loop = IOLoop.current()
+            loop.update_handler(self, 0)
+            loop.call_later(ACCEPT_REST_SECONDS, self._look_again, loop)
+            raise BlockingIOError(errno.EAGAIN, "At the limit of descriptors") from error
+
+    def _look_again(self, loop: IOLoop) -> None:
+        if self.fileno() >= 0:  # the server may have stopped meanwhile
+            loop.update_handler(self, IOLoop.READ)
+
+
 class BoundedServer(HTTPServer):  # type: ignore[misc]
     """Tornado's server, whose connections are counted."""
 
     unfinished: Unfinished
     """What they hold; to be set before it serves."""
+
+    def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
+        """Take connections from *sockets*, which are of no more use to anybody else."""
+        super().add_sockets([listening_on(plain, Resting) for plain in sockets])
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Take a connection, if its address may have one more."""
