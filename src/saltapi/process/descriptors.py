@@ -61,8 +61,14 @@ ListeningT = TypeVar("ListeningT", bound=Listening)
 
 
 def listening_on(plain: socket.socket, kind: type[ListeningT]) -> ListeningT:
-    """Return *plain* as a socket of the *kind* that rests; *plain* itself is of no more use."""
-    return kind(plain.family, plain.type, plain.proto, fileno=plain.detach())
+    """
+    Return *plain* as a socket of the *kind* that rests, and does not block.
+
+    *plain* itself is of no more use.
+    """
+    made = kind(plain.family, plain.type, plain.proto, fileno=plain.detach())
+    made.setblocking(False)
+    return made
 
 
 def descriptors_are_left(descriptor: int) -> bool:
