@@ -89,10 +89,10 @@ def test_candidates(words: list[str], expected: list[str], monkeypatch: pytest.M
     assert sorted(expected) == sorted(completion.candidates(words))
 
 
-def test_names_of_the_server(asgi: ApiServer, tmp_path: Path) -> None:
+def test_names_of_the_server(api: ApiServer, tmp_path: Path) -> None:
     """Minions, functions and jids come from a cache that is made beside."""
-    env = environment(tmp_path, asgi)
-    saltctl(env, "__complete", "--refresh", asgi.url)
+    env = environment(tmp_path, api)
+    saltctl(env, "__complete", "--refresh", api.url)
 
     def found(*words: str) -> list[str]:
         return saltctl(env, "__complete", *words).stdout.split()

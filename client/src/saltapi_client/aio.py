@@ -183,9 +183,9 @@ class AsyncClient:
         """As `Client.change_key`."""
         await self._call(self.client.change_key, minion, action, fingerprint)
 
-    async def functions(self, *, minion: str | None = None, client: str | None = None) -> Any:
+    async def functions(self, **which: Any) -> dict[str, Any]:
         """As `Client.functions`."""
-        return await self._call(self.client.functions, minion=minion, client=client)
+        return await self._call(self.client.functions, **which)
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
         """As `Client.request`."""

@@ -338,11 +338,27 @@ class Client:
         headers = {"If-Match": f'"{fingerprint}"'} if fingerprint is not None else {}
         self.api.ask(method, path, headers=headers, repeatable=False)
 
-    def functions(self, *, minion: str | None = None, client: str | None = None) -> Any:
-        """Return the functions of a minion, or of a client (`runner`, `wheel`), as documents."""
-        if self._has("/v1/functions"):
-            return self.api.ask("GET", "/v1/functions", query={"minion": minion, "client": client})
-        raise errors.NotSupported("This server has no /v1/functions.")
+    def functions(
+        self,
+        *,
+        minion: str | None = None,
+        client: str | None = None,
+        fun: str | None = None,
+        docs: bool = False,
+    ) -> dict[str, Any]:
+        """
+        Return functions by name, as `GET /v1/functions` has them.
+
+        Args:
+            minion: Whose; those that the master's Salt has, if it is None.
+            client: `local`, or `runner` and `wheel` for functions of the master.
+            fun: Only names like this shell pattern.
+            docs: With all of their documentation, in `doc`.
+        """
+        self._need("/v1/functions", "functions")
+        query = {"minion": minion, "client": client, "fun": fun, "docs": docs or None}
+        found = self.api.ask("GET", "/v1/functions", query=query)
+        return dict(found["functions"])
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Send any request with the session, and return what the answer's JSON says."""

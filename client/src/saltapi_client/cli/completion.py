@@ -188,11 +188,9 @@ def refresh(words: list[str]) -> None:
             found["minions"] = [m.id for m in client.minions(limit=KEPT_NAMES)]
         with suppress(errors.Error):
             found["jids"] = [job.jid for job in client.jobs(limit=JIDS)]
-        asked = {"functions": {}, "runner": {"client": "runner"}, "wheel": {"client": "wheel"}}
-        for kind, how in asked.items():
+        for kind, asked in (("functions", "local"), ("runner", "runner"), ("wheel", "wheel")):
             with suppress(errors.Error):
-                listed = client.functions(**how).get("functions", [])
-                found[kind] = [f["name"] if isinstance(f, dict) else str(f) for f in listed]
+                found[kind] = sorted(client.functions(client=asked))
         if "functions" not in found and found.get("minions"):
             with suppress(errors.Error):
                 for record in client.run(

@@ -104,14 +104,12 @@ def documentation(client: Client, args: argparse.Namespace) -> dict[str, Any]:
     """Return documentation by function; from the server, else from a minion or the master."""
     wanted = args.function
     try:
-        listed = client.functions(minion=args.minion, client=args.client)
-        found = {
-            each["name"]: each.get("doc") or each.get("documentation") or ""
-            for each in listed.get("functions", [])
-            if str(each.get("name", "")).startswith(wanted)
-        }
+        listed = client.functions(
+            minion=args.minion, client=args.client, fun=f"{wanted}*", docs=True
+        )
+        found = {name: each["doc"] for name, each in listed.items() if each.get("doc")}
         if found:
-            return found
+            return {wanted: found[wanted]} if wanted in found else found
     except (errors.NotSupported, errors.BadRequest):
         pass  # an older server; the functions themselves say it too
     if args.client:
