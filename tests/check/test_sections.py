@@ -374,6 +374,11 @@ def test_unclear_names(home: Home, capsys: pytest.CaptureFixture[str], module: s
             "warning  rest_tornado.job_book_jobs has no effect in this module.",
         ),
         (
+            "rest_cherrypy",
+            {"session_store": "cache"},
+            "warning  rest_cherrypy.session_store has no effect here: sessions are the master's",
+        ),
+        (
             "rest_wsgi",
             {"event_acl": "own"},
             "warning  rest_wsgi.event_acl has no effect in this module.",

@@ -175,6 +175,8 @@ def _services(name: str, section: config.ServiceSection) -> Iterator[Line]:
     if not isinstance(section, config.HttpSection):
         without = ("administrators", "event_acl", "webhook_secrets")
         idle |= dict.fromkeys(without, "in this module")
+    if isinstance(section, config.RestCherrypyConfig):
+        idle["session_store"] = "here: sessions are the master's tokens, good in every process"
     for option in sorted(idle.keys() & written):
         yield Line("warning", f"{name}.{option} has no effect {idle[option]}.")
 

@@ -156,6 +156,8 @@ class RestCherrypyConfig(PagesSection):
         default=30, validation_alias=AliasChoices("socket_queue_size", "queue_size")
     )
     expire_responses: bool = True
+    session_store: str | None = None
+    """Salt's, for sessions of several processes; ours are the master's tokens and need none."""
 
 
 class RestTornadoConfig(HttpSection):

@@ -1,5 +1,7 @@
 """The server: cheroot with CherryPy's application on it, with TLS unless that is switched off."""
 
+import logging
+
 from saltapi.config import EngineConfig
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.logs import open_logs
@@ -9,6 +11,8 @@ from saltapi.netapi.rest_cherrypy.application import CherrypyApplication
 from saltapi.netapi.rest_cherrypy.sockets import StreamGateway
 from saltapi.process import tls
 from saltapi.types import Opts
+
+log = logging.getLogger(__name__)
 
 
 def serve(opts: Opts, name: str) -> None:
@@ -21,6 +25,8 @@ def serve(opts: Opts, name: str) -> None:
     application = get_app(opts, name)
     section = application.section
     open_logs(section)
+    if section.session_store is not None:
+        log.warning("%s.session_store has no effect: sessions are the master's tokens.", name)
     server = make_server(application, name, EngineConfig.of(opts))
 
     def reload() -> None:
