@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from saltapi.bridge.bus.events import OVERHEAD_BYTES, Event, Gap, tag_glob, tag_prefix
+from saltapi.bridge.bus.history import HISTORY_LOST, UNKNOWN_ID
 from saltapi.bridge.bus.hub import (
     BUS_LOST,
-    HISTORY_LOST,
     OVERFLOW,
-    UNKNOWN_ID,
     Hub,
     Listener,
     ListenerClosed,
 )
-from tests.fake_master import frame_body, new_hub
+from tests.fake_master import BIG, frame_body, new_hub
 
 SIZE = OVERHEAD_BYTES + len(frame_body("t/00", {})) - 2
 """What one event of `fire` counts for."""
@@ -354,9 +353,9 @@ async def test_a_long_absence_is_no_overflow() -> None:
 # Other processes
 
 
-def stamped(*numbers: int, start: float = 1_000.0) -> list[bytes]:
-    """Return events that the master has fired, one each second."""
-    moments = [datetime.datetime.fromtimestamp(start + n, datetime.UTC) for n in numbers]
+def stamped(*numbers: int, start: float = 1_000.0, step: float = 1.0) -> list[bytes]:
+    """Return events that the master has fired, one each *step* seconds."""
+    moments = [datetime.datetime.fromtimestamp(start + n * step, datetime.UTC) for n in numbers]
     return [
         frame_body(f"t/{number:02}", {"_stamp": moment.isoformat()})
         for number, moment in zip(numbers, moments, strict=True)
@@ -421,6 +420,45 @@ async def test_a_place_behind_an_event_does_not_repeat_it() -> None:
     assert listener.cursor() is None  # it has not been taken
     assert [4] == seen(listener)
     assert [5, 6, 7, 8, 9] == seen(other.listen(since=listener.cursor()))
+
+
+def master_with(name: str, *numbers: int, clustered: bool = True) -> Hub:
+    """Return the hub of a process at the master *name* that has seen these events in this order."""
+    hub = Hub(history_bytes=100 * SIZE, queue_bytes=BIG, master=name, clustered=clustered)
+    for body in stamped(*numbers, step=0.4):
+        hub.dispatch(body)
+    return hub
+
+
+async def test_another_master_goes_on() -> None:
+    """Who comes from another master of the cluster gets all that may be missing, without a gap."""
+    first = master_with("a", *range(10))
+    second = master_with("b", *range(4), 5, 4, *range(6, 12))
+    assert [3, 4, *range(6, 12)] == seen(second.listen(since=id_of(first, 5)))
+    # By time and check a reader knows what it has seen.
+    assert id_of(first, 6).split("-")[:2] == id_of(second, 6).split("-")[:2]
+    assert list(range(5, 12)) == seen(second.listen(since=first.cursor()))[-7:]
+    same = master_with("a", *range(12))
+    assert list(range(6, 12)) == seen(same.listen(since=id_of(first, 5)))
+
+
+async def test_another_master_waits_for_what_is_forwarded() -> None:
+    """What the other master has not forwarded yet is waited for, however new its own events are."""
+    first, second = master_with("a", *range(6)), master_with("b", *range(5), 6)
+    since = id_of(first, 5)
+    catching_up = asyncio.create_task(second.catch_up(since))
+    await asyncio.sleep(0)
+    assert not catching_up.done()
+    second.dispatch(stamped(5, step=0.4)[0])
+    await catching_up
+    assert [3, 4, 6] == seen(second.listen(since=since))
+
+
+async def test_a_master_of_its_own_says_so() -> None:
+    """Between masters that do not share their events there is a gap, also without an event."""
+    first, second = (master_with(name, *range(5), clustered=False) for name in "ab")
+    for since in (id_of(first, 3), first.cursor()):
+        assert [UNKNOWN_ID, *range(5)] == seen(second.listen(since=since))
 
 
 async def test_a_gap_is_told_in_another_process() -> None:

@@ -5,26 +5,41 @@ Cursors: ids of events, by which another process on the same bus knows how far a
     <time>-<epoch>-<offset>             what is between two events
     <epoch>-<offset>                    an event that has no time
 
-`epoch` is random text of the process and `offset` a number in its order: to the process itself they
-say everything. All processes get the same frames from the master in the same order, so another one
-finds the event by its `time` (microseconds since 1970, hexadecimal: the `_stamp` that the master
-gave it) and `check` (the CRC-32 of its frame). Of an event that the reader may not see, a
-cursor says no more than when it was.
+`epoch` is random text of the process, with its master, and `offset` a number in its order: to the
+process itself they say everything. All processes get the same events from the master in the same
+order, so another one finds the event by its `time` (microseconds since 1970, hexadecimal: the
+`_stamp` that the master gave it) and `check` (a digest of what it says). Both are the same at all
+masters of a cluster: what Salt adds to an event that it forwards does not count. Of an event that
+the reader may not see, a cursor says no more than when it was.
 """
 
 import datetime
+import hashlib
 import zlib
 from dataclasses import dataclass
 
+from saltapi.bridge.bus.events import TAG_END, Event
 from saltapi.types import Tag
 
 STAMP_KEY = b"\xa6_stamp"
 SHORT_TEXT = 0xA0
 TEXT_8 = 0xD9
 SHORT_TEXT_BYTES = 32
+TEXT_8_HEADER_BYTES = 2
 MOST_PARTS = 4
 NUMBER_CHARACTERS = 20
 """Longer numbers are nobody's: they are cut before they are read."""
+
+
+CHECK_BYTES = 8
+OLD_CHECK_CHARACTERS = 8
+"""Ids of before 0.9 have the CRC-32 of the frame; they are understood until 1.0."""
+PEER_KEY = b"\xa9__peer_id"
+"""What Salt appends to the data of an event that another master of the cluster has forwarded."""
+PEER_BYTES = 300
+"""So far from the end it is: names of hosts are shorter than 256 characters."""
+SHORT_MAP, MAP_16, MAP_32 = 0x80, 0xDE, 0xDF
+HEADER_BYTES = {MAP_16: 3, MAP_32: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +50,54 @@ class Cursor:
     offset: int
     time_us: int | None = None
     """When the event was fired; of what is between events, all before it has been seen."""
-    check: int | None = None
+    check: str | None = None
 
 
 def event_id(tag: Tag, payload: bytes, time_us: int | None, epoch: str, offset: int) -> str:
     """Return the id of an event; *time_us* is what `time_of` found in it."""
     if time_us is None:
         return f"{epoch}-{offset}"
-    check = zlib.crc32(payload, zlib.crc32(tag.encode("utf-8", "replace")))
-    return f"{time_us:x}-{check:08x}-{epoch}-{offset}"
+    return f"{time_us:x}-{check_of(tag, payload)}-{epoch}-{offset}"
+
+
+def check_of(tag: Tag, payload: bytes) -> str:
+    """
+    Return a digest of what an event says, the same at each master of a cluster that it reaches.
+
+    Salt decodes an event that it forwards, appends `__peer_id`, and packs it again: so the items
+    of the map are the same bytes, behind a header that counts one more.
+    """
+    end = len(payload)
+    peer = payload.rfind(PEER_KEY, max(0, end - PEER_BYTES))
+    if peer > 0 and _is_short_text(payload, peer + len(PEER_KEY), end):
+        end = peer
+    kind = payload[0] if payload else 0
+    start = HEADER_BYTES.get(kind, 1 if SHORT_MAP <= kind < SHORT_MAP + 16 else 0)
+    digest = hashlib.blake2b(tag.encode("utf-8", "replace") + TAG_END, digest_size=CHECK_BYTES)
+    digest.update(memoryview(payload)[start:end])
+    return digest.hexdigest()
+
+
+def _is_short_text(payload: bytes, start: int, end: int) -> bool:
+    """Return whether from *start* to *end* there is one text, and nothing else."""
+    size = end - start
+    if size < 1:
+        return False
+    kind = payload[start]
+    if kind == TEXT_8:
+        return size > 1 and payload[start + 1] == size - TEXT_8_HEADER_BYTES
+    return kind - SHORT_TEXT == size - 1 < SHORT_TEXT_BYTES
+
+
+def is_of(cursor: Cursor, event: Event) -> bool:
+    """Return whether *cursor* is an id of *event*, whoever gave it."""
+    own = parse(event.id)
+    if own is None or cursor.check is None or own.time_us != cursor.time_us:
+        return False
+    if len(cursor.check) > OLD_CHECK_CHARACTERS:
+        return own.check == cursor.check
+    tag = event.tag.encode("utf-8", "replace")
+    return f"{zlib.crc32(event.payload, zlib.crc32(tag)):08x}" == cursor.check
 
 
 def cursor_id(time_us: int | None, epoch: str, offset: int) -> str:
@@ -63,7 +117,9 @@ def parse(text: str) -> Cursor | None:
         numbers = [int(part[:NUMBER_CHARACTERS], 16) for part in rest]
     except ValueError:
         return None
-    return Cursor(epoch, int(number[:NUMBER_CHARACTERS]), *numbers)
+    time_us = numbers[0] if numbers else None
+    check = rest[1] if len(rest) > 1 else None
+    return Cursor(epoch, int(number[:NUMBER_CHARACTERS]), time_us, check)
 
 
 def time_of(payload: bytes) -> int | None:

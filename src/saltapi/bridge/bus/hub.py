@@ -6,16 +6,12 @@ bytes, and is ended with a reason when it overflows. The last events stay in a r
 an id, so that a listener that comes back gets what it missed or is told that it is gone.
 """
 
-import asyncio
-import secrets
-from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Protocol, Self
 from weakref import WeakSet
 
-from saltapi.bridge.bus import cursors
-from saltapi.bridge.bus.cursors import Cursor
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
+from saltapi.bridge.bus.history import History, fired_at
 from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.bus.wake import Wake
 from saltapi.types import Jid
@@ -28,14 +24,7 @@ class ListenerClosed(Exception):
 
 
 OVERFLOW = "The listener reads too slowly: its queue is full."
-HISTORY_LOST = "Events before this point are no longer in the history."
-UNKNOWN_ID = "The id to resume from is not of this process."
 BUS_LOST = "The connection to the master was lost; events may be missing."
-DISORDER_SECONDS = 1.0
-"""How far the order of events may be from that of their times: many processes fire them."""
-DISORDER_US = int(DISORDER_SECONDS * 1_000_000)
-BEHIND_SECONDS = 1.0
-"""How far this process may be behind another one from which a listener comes."""
 
 
 class Receiver(Protocol):
@@ -129,7 +118,7 @@ class Listener:
         records, self._queue = self._queue, []
         self._queued_bytes = 0
         if records:
-            self._seen_us = _time_of(records[-1]) or self._seen_us
+            self._seen_us = fired_at(records[-1]) or self._seen_us
         return records
 
     def cursor(self) -> str | None:
@@ -178,23 +167,24 @@ class Hub:
     """Takes every event of the bus once and hands it to whoever waits for it."""
 
     def __init__(
-        self, *, history_bytes: int, queue_bytes: int, starts: JobStarts | None = None
+        self,
+        *,
+        history_bytes: int,
+        queue_bytes: int,
+        starts: JobStarts | None = None,
+        master: str = "",
+        clustered: bool = False,
     ) -> None:
         """
         Args:
             history_bytes: How many bytes of events stay for listeners that come back.
             queue_bytes: How many bytes may wait for one listener.
             starts: Tells which `new` events of jobs are believed.
+            master: The id of the master.
+            clustered: Whether it gets the events of other masters too.
         """
         self.starts = starts or JobStarts()
-        self.epoch = secrets.token_hex(4)
-        self._history: deque[Record] = deque()
-        self._history_limit_bytes = history_bytes
-        self._history_bytes = 0
-        self._next_offset = 1
-        self._newest_us: int | None = None
-        self._whole_since_us: int | None = None
-        self._moved = asyncio.Event()
+        self._history = History(history_bytes, master, clustered=clustered)
         self._queue_bytes = queue_bytes
         self._receivers: set[Receiver] = set()
         self._observers: list[Callable[[Event], None]] = []
@@ -217,7 +207,12 @@ class Hub:
     @property
     def history_bytes(self) -> int:
         """How much of the last events is kept."""
-        return self._history_bytes
+        return self._history.size_bytes
+
+    @property
+    def epoch(self) -> str:
+        """What the ids of this process have in common."""
+        return self._history.epoch
 
     @property
     def listeners(self) -> int:
@@ -232,7 +227,7 @@ class Hub:
     def dispatch(self, body: bytes) -> None:
         """Take one frame of the bus; called by the bus reader, in order."""
         tag, payload = split(body)
-        event = Event(self._new_id(tag, payload), tag, payload)
+        event = Event(self._history.new_id(tag, payload), tag, payload)
         self.events_total += 1
         parts = event.parts
         jid = parts.followed
@@ -248,8 +243,7 @@ class Hub:
     def gap(self, reason: str = BUS_LOST) -> None:
         """Tell every listener, also those that come later, that events may be missing here."""
         self.gaps_total += 1
-        self._next_offset += 1
-        self._publish(Gap(self.cursor(), reason))
+        self._publish(Gap(self._history.new_place(), reason))
 
     def observe(self, callback: Callable[[Event], None]) -> None:
         """Call *callback* with every event, before anybody else gets it; it must be quick."""
@@ -338,94 +332,20 @@ class Hub:
             seen_us: The time of the last event that whoever gets the id has seen: another process
                 is not to send that again.
         """
-        time_us = self._newest_us
-        if time_us is not None:
-            time_us = max(time_us - DISORDER_US, seen_us or 0)
-        return cursors.cursor_id(time_us, self.epoch, self._next_offset - 1)
+        return self._history.cursor(seen_us)
 
     async def catch_up(self, since: str) -> None:
         """Return as soon as what has the id *since* has come here too, or is not likely to come."""
-        cursor = cursors.parse(since)
-        if cursor is None or cursor.epoch == self.epoch or cursor.time_us is None:
-            return
-        try:
-            async with asyncio.timeout(BEHIND_SECONDS):
-                while self._newest_us is None or self._newest_us < cursor.time_us:
-                    self._moved.clear()
-                    await self._moved.wait()
-        except TimeoutError:
-            return
+        await self._history.catch_up(since)
+
+    def missed(self, since: str) -> list[Record]:
+        """Return the records after *since*, with a `Gap` in front where some may be gone."""
+        return self._history.missed(since)
 
     def _note_overflow(self) -> None:
         self.overflows_total += 1
 
     def _publish(self, record: Record) -> None:
-        # A copy: what listeners make of an event must not stay as long as the event does.
-        kept = Event(record.id, record.tag, record.payload) if isinstance(record, Event) else record
-        self._history.append(kept)
-        self._history_bytes += record.size_bytes
-        while self._history_bytes > self._history_limit_bytes:
-            self._drop_oldest()
+        self._history.keep(record)
         for receiver in tuple(self._receivers):
             receiver.offer(record)
-
-    def _drop_oldest(self) -> None:
-        oldest = self._history.popleft()
-        self._history_bytes -= oldest.size_bytes
-        self._whole_since_us = max(self._whole_since_us or 0, _time_of(oldest) or 0) or None
-
-    def _new_id(self, tag: str, payload: bytes) -> str:
-        offset = self._next_offset
-        self._next_offset += 1
-        time_us = cursors.time_of(payload)
-        if time_us is not None:
-            if self._newest_us is None:
-                self._whole_since_us = time_us
-            self._newest_us = max(self._newest_us or 0, time_us)
-            self._moved.set()
-        return cursors.event_id(tag, payload, time_us, self.epoch, offset)
-
-    def missed(self, since: str) -> list[Record]:
-        """Return the records after *since*, with a `Gap` in front where some may be gone."""
-        history = list(self._history)
-        first = self._next_offset - len(history)
-        start = cursors.cursor_id(None, self.epoch, first - 1)
-        cursor = cursors.parse(since)
-        if cursor is None:
-            return [Gap(start, UNKNOWN_ID), *history]
-        if cursor.epoch != self.epoch:
-            return self._missed_elsewhere(cursor, history, start)
-        wanted = cursor.offset + 1
-        if wanted > self._next_offset:
-            return [Gap(self.cursor(), UNKNOWN_ID)]
-        if wanted < first:
-            return [Gap(start, HISTORY_LOST), *history]
-        return history[wanted - first :]
-
-    def _missed_elsewhere(self, cursor: Cursor, history: list[Record], start: str) -> list[Record]:
-        """Return the records after *cursor*, which is of another process on the same bus."""
-        time_us, whole_us = cursor.time_us, self._whole_since_us
-        if time_us is None or whole_us is None or self._newest_us is None:
-            return [Gap(start, UNKNOWN_ID), *history]
-        later = len(history)
-        while later:
-            own = cursors.parse(history[later - 1].id) or cursor
-            if cursor.check is not None and (own.time_us, own.check) == (time_us, cursor.check):
-                return history[later:]
-            if own.time_us is not None and own.time_us < time_us - DISORDER_US:
-                break
-            later -= 1
-        if time_us < whole_us:
-            return [Gap(start, HISTORY_LOST), *history]
-        rest = [r for r in history[later:] if (_time_of(r) or time_us + 1) > time_us]
-        if cursor.check is not None:
-            return [Gap(start, UNKNOWN_ID), *rest]
-        return rest
-
-
-def _time_of(record: Record) -> int | None:
-    """Return when an event was fired, as its id says; None for a gap, and where it does not."""
-    if isinstance(record, Gap):
-        return None
-    cursor = cursors.parse(record.id)
-    return None if cursor is None else cursor.time_us

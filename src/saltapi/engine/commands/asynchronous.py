@@ -69,6 +69,8 @@ class AsyncAPIClient:
         self.hub = Hub(
             history_bytes=self.config.api_event_history_bytes,
             queue_bytes=self.config.api_listener_queue_bytes,
+            master=str(opts.get("id") or ""),
+            clustered=bool(opts.get("cluster_id")),
         )
         self.bus = Bus(
             opts,
