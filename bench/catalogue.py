@@ -1,6 +1,7 @@
 """All scenarios, in the order in which they are done and shown."""
 
 from bench.scenario import Scenario
+from bench.scenarios.burst import BURST
 from bench.scenarios.commands import ASYNC, COMMAND
 from bench.scenarios.functions import FUNCTIONS_SCENARIO
 from bench.scenarios.growth import GROWTH
@@ -22,6 +23,7 @@ SCENARIOS: list[Scenario] = [
     WIDE,
     WAITING,
     LISTENERS,
+    BURST,
     INGEST,
     GROWTH,
 ]

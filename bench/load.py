@@ -26,6 +26,7 @@ BUS_SECONDS = 10.0
 BUS_OPEN_SECONDS = 0.2
 BUS_OPEN_TRIES = 50
 BUS_PAUSE_SECONDS = 0.01
+PROBE_SECONDS = 0.02
 
 
 class Client:
@@ -202,7 +203,7 @@ async def waiting(job: dict[str, Any]) -> None:
         if error := await probe.ask(job["probe"].encode(), b""):
             errors.append(f"probe: {error}")
         probed.append(time.perf_counter() - started)
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(PROBE_SECONDS)
     await commands
     for client in clients:
         client.close()
@@ -216,6 +217,42 @@ async def waiting(job: dict[str, Any]) -> None:
     )
 
 
+async def probing(job: dict[str, Any]) -> None:
+    """
+    Ask for something simple every `PROBE_SECONDS`, whether the answers come or not.
+
+    Takes `port` and `probe` (a request). Says `ready`, goes on when it is told to, and ends when
+    it is told so: how many were wrong (`failed`, `error`), and the latency.
+    """
+    data = job["probe"].encode()
+    idle = [Client(job["port"])]
+    await idle[0].connect()
+    say(ready=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    seconds: list[float] = []
+    errors: list[str] = []
+    running: set[asyncio.Task[None]] = set()
+
+    async def ask() -> None:
+        started = time.perf_counter()
+        client = idle.pop() if idle else Client(job["port"])
+        if error := await client.ask(data, b""):
+            errors.append(error)
+        seconds.append(time.perf_counter() - started)
+        idle.append(client)
+
+    told = asyncio.create_task(asyncio.to_thread(sys.stdin.readline))
+    while not told.done():
+        task = asyncio.create_task(ask())
+        running.add(task)
+        task.add_done_callback(running.discard)
+        await asyncio.sleep(PROBE_SECONDS)
+    await asyncio.gather(*running)
+    for client in idle:
+        client.close()
+    say(failed=len(errors), error=errors[0] if errors else "", **latency(seconds))
+
+
 async def run_listeners(job: dict[str, Any]) -> None:
     """Same as `bench.listening.listeners`."""
     await asyncio.to_thread(listeners, job, say)
@@ -225,6 +262,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], Coroutine[Any, Any, None]]] = {
     "requests": requests,
     "wide": wide,
     "waiting": waiting,
+    "probing": probing,
     "listeners": run_listeners,
 }
 

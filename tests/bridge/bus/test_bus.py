@@ -431,3 +431,94 @@ async def test_salts_own_listener_understands_us(master_bus: FakeBus, receiver: 
     await async_eventually(lambda: master_bus.fired)
     tag, data = salt.utils.event.SaltEvent.unpack(frame_body(*master_bus.fired[0]))
     assert ("salt/x", [1, b"\xff"]) == (tag, data["a"])
+
+
+class FakeTransport(asyncio.Transport):
+    """Notes whether it is read from."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reads = True
+
+    def pause_reading(self) -> None:
+        self.reads = False
+
+    def resume_reading(self) -> None:
+        self.reads = True
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+def test_burst(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A burst is handed on in slices, in order; others have their turn between any two."""
+    monkeypatch.setattr(bus_module, "SLICE_SECONDS", -1.0)
+    frames = [msgpack.packb({"body": str(number).encode()}) for number in range(50)]
+    seen: list[Any] = []
+
+    async def read() -> None:
+        loop = asyncio.get_running_loop()
+        reader = bus_module._Reader(seen.append)
+
+        def turn() -> None:
+            seen.append(None)
+            if len(seen) < 100:
+                loop.call_soon(turn)
+
+        loop.call_soon(turn)
+        reader.data_received(b"".join(frames[:40]))
+        reader.data_received(b"".join(frames[40:]))
+        await reader.drained()
+
+    asyncio.run(read())
+    bodies = [each for each in seen if each is not None]
+    assert [str(number).encode() for number in range(50)] == bodies
+    assert all(seen[index] is None for index in range(1, 98, 2)), seen
+
+
+def test_too_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """When too much waits to be handed on, no more is read until all of it is."""
+    monkeypatch.setattr(bus_module, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(bus_module, "WAITING_LIMIT_BYTES", 1000)
+    data = msgpack.packb({"body": b"x" * 500}) * 5
+    reads: list[bool] = []
+
+    async def read() -> None:
+        transport = FakeTransport()
+        reader = bus_module._Reader(lambda _: reads.append(transport.reads))
+        reader.connection_made(transport)
+        reader.data_received(data)
+        reader.data_received(data)
+        assert not transport.reads
+        await reader.drained()
+        assert transport.reads
+
+    asyncio.run(read())
+    assert [True] + 9 * [False] == reads
+
+
+def test_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Events wait while there is not the time to write those before them, but not for ever."""
+    monkeypatch.setattr(bus_module, "SLICE_SECONDS", -1.0)
+    monkeypatch.setattr(bus_module, "HELD_UP_SECONDS", scaled(60))
+    data = b"".join(msgpack.packb({"body": b"%d" % number}) for number in range(4))
+    seen: list[bytes] = []
+    is_behind = True
+
+    async def read() -> None:
+        nonlocal is_behind
+        reader = bus_module._Reader(seen.append, lambda: is_behind)
+        reader.data_received(data)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        assert [b"0"] == seen
+        is_behind = False
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert [b"0", b"1"] == seen[:2]
+        is_behind = True
+        monkeypatch.setattr(bus_module, "HELD_UP_SECONDS", 0.0)
+        await reader.drained()
+
+    asyncio.run(read())
+    assert [b"0", b"1", b"2", b"3"] == seen

@@ -31,6 +31,12 @@ FRAME_LIMIT_BYTES = 512 * MIB
 RECONNECT_MIN_SECONDS = 0.1
 RECONNECT_MAX_SECONDS = 2.0
 FIRE_TIMEOUT_SECONDS = 5.0
+SLICE_SECONDS = 0.005
+"""For so long events are handed on before others have their turn."""
+HELD_UP_SECONDS = 0.1
+"""For so long at most events wait until those before them are written to listeners."""
+WAITING_LIMIT_BYTES = 64 * MIB
+"""So much may wait for that; more is left to the master, which ends readers that lag too far."""
 
 
 class Bus:
@@ -43,6 +49,7 @@ class Bus:
         on_event: Callable[[bytes], None],
         on_lost: Callable[[], None],
         on_connected: Callable[[], None] = lambda: None,
+        is_behind: Callable[[], bool] = lambda: False,
     ) -> None:
         """
         Args:
@@ -50,11 +57,14 @@ class Bus:
             on_event: Called with each frame's body, in order; must be quick.
             on_lost: Called each time an established connection breaks.
             on_connected: Called each time events come in from now on.
+            is_behind: Whether queues of listeners get full because there is not the time to write
+                what is in them: the events of a burst are handed on later then.
         """
         self._opts = opts
         self._on_event = on_event
         self._on_lost = on_lost
         self._on_connected = on_connected
+        self._is_behind = is_behind
         self._task: asyncio.Task[None] | None = None
         self._first_attempt = asyncio.Event()
         self._connected = asyncio.Event()
@@ -171,6 +181,7 @@ class Bus:
         self._first_attempt.set()
         try:
             await reader.closed
+            await reader.drained()
         finally:
             self._heard_at = time.monotonic()
             self._connected.clear()
@@ -183,11 +194,14 @@ class Bus:
         loop = asyncio.get_running_loop()
         if self._opts.get("ipc_mode") == "tcp":
             host, port = tcp_end(self._opts, "pub")
-            _, reader = await loop.create_connection(lambda: _Reader(self._take), host, port)
+            _, reader = await loop.create_connection(self._reader, host, port)
         else:
             path = unix_end(self._opts, "pub")
-            _, reader = await loop.create_unix_connection(lambda: _Reader(self._take), path)
+            _, reader = await loop.create_unix_connection(self._reader, path)
         return reader
+
+    def _reader(self) -> "_Reader":
+        return _Reader(self._take, self._is_behind)
 
     def _take(self, body: bytes) -> None:
         self._heard_at = time.monotonic()
@@ -195,12 +209,19 @@ class Bus:
 
 
 class _Reader(asyncio.Protocol):
-    """Cuts the stream into frames; always reads, whatever the listeners do."""
+    """Cuts the stream into frames; reads on whatever the listeners do, and whatever waits."""
 
-    def __init__(self, on_event: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, on_event: Callable[[bytes], None], is_behind: Callable[[], bool] = lambda: False
+    ) -> None:
         self._on_event = on_event
+        self._is_behind = is_behind
         self._unpacker = msgpack.Unpacker(raw=True, max_buffer_size=FRAME_LIMIT_BYTES)
         self._transport: asyncio.Transport | None = None
+        self._fed_bytes = 0
+        self._goes_on = False
+        self._handed_on_at = 0.0
+        self._next: asyncio.Handle | None = None
         self.closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -210,13 +231,52 @@ class _Reader(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         try:
             self._unpacker.feed(data)
+        except (ValueError, msgpack.UnpackException):
+            self._break_off()
+            return
+        self._fed_bytes += len(data)
+        if not self._goes_on:
+            self._goes_on = True
+            self._go_on()
+        elif self._fed_bytes - self._unpacker.tell() > WAITING_LIMIT_BYTES and self._transport:
+            self._transport.pause_reading()
+
+    async def drained(self) -> None:
+        """Return when all that has come is handed on."""
+        while self._goes_on:  # noqa: ASYNC110 - one slice is handed on in each turn
+            await asyncio.sleep(0)
+
+    def _go_on(self) -> None:
+        """Hand events on if those before them are written, or have been waited for long enough."""
+        if self._is_behind() and time.monotonic() - self._handed_on_at < HELD_UP_SECONDS:
+            self._next = asyncio.get_running_loop().call_soon(self._go_on)
+        else:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        """Hand events on for a moment, and go on in another turn of the loop."""
+        self._handed_on_at = time.monotonic()
+        ends_at = self._handed_on_at + SLICE_SECONDS
+        self._goes_on = False
+        try:
             for frame in self._unpacker:
                 if not isinstance(frame, dict):
                     raise ValueError("no frame")  # noqa: TRY301, TRY004 - as msgpack says it
                 self._deliver(frame)
+                if time.monotonic() > ends_at:
+                    self._goes_on = True
+                    break
         except (ValueError, msgpack.UnpackException):
-            log.exception("The event bus sent something that is no frame; reconnecting.")
-            self.abort()
+            self._break_off()
+            return
+        if self._goes_on:
+            self._next = asyncio.get_running_loop().call_soon(self._go_on)
+        elif self._transport is not None:
+            self._transport.resume_reading()
+
+    def _break_off(self) -> None:
+        log.exception("The event bus sent something that is no frame; reconnecting.")
+        self.abort()
 
     def _deliver(self, frame: dict[bytes, Any]) -> None:
         body = frame.get(b"body")
@@ -233,6 +293,9 @@ class _Reader(asyncio.Protocol):
             self.closed.set_result(None)
 
     def abort(self) -> None:
+        self._goes_on = False
+        if self._next is not None:
+            self._next.cancel()
         if self._transport is not None:
             self._transport.abort()
 

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
 from saltapi.bridge.bus.history import History, fired_at
 from saltapi.bridge.bus.job_starts import JobStarts
+from saltapi.bridge.bus.share import LoopShare
 from saltapi.bridge.bus.wake import Wake
 from saltapi.types import Jid
 
@@ -81,6 +82,11 @@ class Listener:
     def queued_bytes(self) -> int:
         """How much waits to be taken."""
         return self._queued_bytes
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of what may wait does."""
+        return self._queued_bytes * 2 > self._limit_bytes
 
     def offer(self, record: Record) -> None:
         """Queue *record* if the filter passes it; end the listener if the queue is full."""
@@ -198,6 +204,8 @@ class Hub:
         """How many listeners were ended because they read too slowly."""
         self.streams = 0
         """How many connections are written to."""
+        self.share = LoopShare()
+        """When they may be, so that requests are answered meanwhile."""
 
     @property
     def queued_bytes(self) -> int:

@@ -77,6 +77,7 @@ class AsyncAPIClient:
             on_event=self.hub.dispatch,
             on_lost=self._master_lost,
             on_connected=self.hub.starts.connected,
+            is_behind=lambda: self.hub.share.is_behind,
         )
         self.channels = Channels(
             opts,

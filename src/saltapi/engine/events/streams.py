@@ -111,6 +111,9 @@ class Stream(Generic[T]):
         except TimeoutError:
             return []
 
+    async def turn(self) -> None:
+        """Return when the next write may be made: not all of the time belongs to listeners."""
+
     async def aclose(self) -> None:
         """End the stream; idempotent."""
         self._source.close()
@@ -177,6 +180,10 @@ class EventStream(Stream[Record]):
         if not self._is_masked:
             return records
         return [record.masked if isinstance(record, Event) else record for record in records]
+
+    async def turn(self) -> None:
+        """Same as `Stream.turn`."""
+        await self._hub.share.wait(self._listener)
 
     async def gather(self) -> None:
         """

@@ -87,8 +87,10 @@ async def _send(
             await connection.write(frame(writer.start(None if resumed else stream.cursor())))
             while True:
                 records = await stream.take_or_heartbeat(HEARTBEAT_SECONDS)
+                await stream.turn()
                 for data in writer.records(records, stream.cursor()):
                     await connection.write(frame(data))
+                    await stream.turn()
                 await stream.gather()
         except StreamEnded as ended:
             log.info("A stream of %s has ended: %s", stream.session.name, ended)

@@ -318,9 +318,11 @@ class _OnSocket(Conversation):
             self._ready.set()
 
     async def _write(self, frames: Iterable[bytes]) -> None:
+        await self._stream.turn()
         for data in joined(frames):
             if self._protocol.state is State.OPEN:
                 await self._socket.write(data)
+            await self._stream.turn()
 
     async def _ping(self) -> None:
         """Return when the client does not answer any more."""

@@ -83,6 +83,7 @@ class _Conversation(websockets.Conversation):
         """Send frames: many with one write where the server takes them as they are."""
         connection = self._connection
         takes_frames = FRAMES in connection.scope.get("extensions", {})
+        await self._stream.turn()
         for data in joined(frames) if takes_frames else frames:
             message: dict[str, Any] = {"type": "websocket.send"}
             if takes_frames:
@@ -95,6 +96,7 @@ class _Conversation(websockets.Conversation):
             except TimeoutError:
                 abort(connection.scope)
                 raise
+            await self._stream.turn()
 
     async def _close(self, receiving: asyncio.Future[None]) -> None:  # noqa: ARG002 - uvicorn waits
         """Cut off one that does not read."""
