@@ -45,7 +45,7 @@ def test_metrics(expression: str) -> None:
     assert names or "up{" in expression
     for name in names:
         for part in PARTS:
-            name = name.removesuffix(part)  # noqa: PLW2901
+            name = name.removesuffix(part)
         assert f"| `{name}` |" in OPERATIONS
 
 
