@@ -21,8 +21,9 @@ RUN_HERE = {README, CHERRYPY, WSGI}
 RUN_ELSEWHERE = {
     *(ROOT / "docs" / "rest_asgi").glob("*.md"),
     ROOT / "docs" / "rest_asgi.md",
+    *(ROOT / "docs" / "tutorials").glob("*.md"),
 }
-"""The pages whose commands another test runs: `tests/test_docs.py`."""
+"""The pages whose commands another test runs: `tests/test_docs.py`, `test_tutorials.py`."""
 PASSWORD = "1374c0d64e7df916eea8cbaa"
 
 
