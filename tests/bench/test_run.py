@@ -68,6 +68,7 @@ def test_figures(results: Results, scenario: Scenario, world: str) -> None:
     assert all(value >= 0 for what, value in found.items() if what != "memory of each")
 
 
+@pytest.mark.long
 def test_nothing_wrong(results: Results) -> None:
     """Every answer is right, every event is delivered, and no listener asks the master."""
     counted = {"wrong", "failed", "lost", "disconnected", "requests to the master"}
@@ -81,6 +82,7 @@ def test_nothing_wrong(results: Results) -> None:
     assert {} == results.remarks
 
 
+@pytest.mark.long
 def test_ratios(results: Results) -> None:
     """The JSON has the ratios that others rely on, None where nothing was measured."""
     values = json.loads(json.dumps(report.as_json(results, SCENARIOS, MACHINE, "tiny")))
@@ -98,6 +100,7 @@ def test_ratios(results: Results) -> None:
     assert MACHINE == values["machine"]
 
 
+@pytest.mark.long
 def test_text(results: Results) -> None:
     """The table names the machine, every scenario and everybody who took part."""
     text = report.text(results, SCENARIOS, MACHINE)
@@ -107,6 +110,7 @@ def test_text(results: Results) -> None:
     assert MODULE in text
 
 
+@pytest.mark.long
 def test_drawing(results: Results) -> None:
     """The drawing is SVG with a bar for each figure that it shows."""
     charts = [draw.Chart("Hooks", "hook", SIMULATED, "10 clients", "rate", "/s")]

@@ -25,7 +25,10 @@ def asgi(master: PrivateMaster) -> Iterator[ApiServer]:
         yield server
 
 
-@pytest.fixture(scope="session", params=["rest_asgi", "rest_cherrypy", "salt"])
+SERVERS = ["rest_asgi", "rest_cherrypy", pytest.param("salt", marks=pytest.mark.long)]
+
+
+@pytest.fixture(scope="session", params=SERVERS)
 def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
     """`/v1`, the classic URLs here, and Salt's own salt-api."""
     if request.param == "rest_asgi":

@@ -189,6 +189,7 @@ def test_interrupt_while_it_starts(demo: Callable[..., Demo]) -> None:
     assert not any_left(processes)
 
 
+@pytest.mark.long
 def test_options(demo: Callable[..., Demo], tmp_path: Path) -> None:
     """`--minions`, `--port`, `--config` and `--keep` do what they say."""
     port = first_of_free_ports(len(MODULES))
@@ -208,6 +209,7 @@ def test_options(demo: Callable[..., Demo], tmp_path: Path) -> None:
     assert (Path(running.ready["config_dir"]) / "master").exists()
 
 
+@pytest.mark.long
 def test_dead_api_ends_the_demo(demo: Callable[..., Demo]) -> None:
     """When the API dies, the demo says which log to read, and how it ends, and exits 1."""
     running = demo("--minions", "0")

@@ -86,6 +86,7 @@ def test_master_that_does_not_start(private_master: Factory) -> None:
         private_master(minions=0, options={"interface": "not-an-address"})
 
 
+@pytest.mark.long
 def test_options_are_merged(private_master: Factory) -> None:
     """Further options go over ours, mappings inside them are merged."""
     master = private_master(minions=0, options={"external_auth": {"pam": {"x": [".*"]}}})

@@ -24,7 +24,7 @@ OUR_MODULES = ["rest_cherrypy", "rest_asgi"]
 EXPECTED_ASGI = HERE / "expected_asgi.yaml"
 EXPECTED = {"rest_cherrypy": HERE / "expected.yaml", "rest_asgi": EXPECTED_ASGI}
 SECONDS = 60.0
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
 
 
 class Run:

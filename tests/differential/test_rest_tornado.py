@@ -59,7 +59,7 @@ URLS = ["/", "/login", "/minions", "/minions/minion-1", "/jobs", "/jobs/%JID%", 
 SOMETIMES = {"media-types-in-any-case"}
 """Differences that depend on the line of Salt."""
 
-pytestmark = pytest.mark.timeout(600)
+pytestmark = [pytest.mark.long, pytest.mark.timeout(600)]
 
 
 class TornadoSide(Side):

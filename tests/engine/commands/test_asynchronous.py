@@ -377,6 +377,7 @@ class TestWheel:
             await client.wheel("mine.echo", kwarg={key: "x"}, **token)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fast", [["mine.echo"], []])
 async def test_names_of_wheel_arguments(
     private_master: Callable[..., PrivateMaster], fast: list[str], tmp_path: Path

@@ -75,6 +75,7 @@ class TestMasterAway:
             assert result[TWO] is False
         assert [{ONE: True}] == batch
 
+    @pytest.mark.long
     async def test_tcp_transport(self, private_master: Any) -> None:
         """All of this works with the tcp transport too."""
         own = private_master(minions=1, transport="tcp")

@@ -200,6 +200,7 @@ def test_streams_are_counted(tmp_path: Path) -> None:
         eventually(lambda: value(numbers(), "saltapi_listeners") == 0.0)
 
 
+@pytest.mark.long
 def test_master_killed(private_master: Callable[..., PrivateMaster]) -> None:
     """A master that dies makes the module not ready; when it is back, the module is, too."""
     master = private_master(minions=0)

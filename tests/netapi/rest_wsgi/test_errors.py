@@ -150,6 +150,7 @@ def test_unexpected_error(here: Callable[..., Any], caplog: pytest.LogCaptureFix
     assert "details" in str(record.exc_info)
 
 
+@pytest.mark.long
 def test_master_down(private_master: Callable[..., PrivateMaster]) -> None:
     """While the master is down a command gets 503 and when to come back, not silence."""
     own = private_master(minions=0)

@@ -144,6 +144,7 @@ def test_cve_2021_25284_credentials_in_the_log(api: ApiServer) -> None:
     assert [] == [text for text in revealed if text in api.log()]
 
 
+@pytest.mark.long
 def test_cve_2021_3144_expired_tokens(api: ApiServer) -> None:
     """A token that has expired is refused at every URL, the first time and the second."""
     token = api.login(token_expire=SHORT_TOKEN_SECONDS)

@@ -33,6 +33,7 @@ def test_logout_revokes(api: ApiServer) -> None:
     assert 401 == websocket(api, {"X-Auth-Token": token})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("logout", [True, False], ids=["logout", "expiry"])
 def test_quiet_stream_ends_with_its_token(api: ApiServer, logout: bool) -> None:
     """A stream ends with its token, also when nothing happens on the bus."""
