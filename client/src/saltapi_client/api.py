@@ -14,12 +14,12 @@ from urllib.parse import urlencode
 from saltapi_client import errors
 from saltapi_client.connections import Connections, Response
 from saltapi_client.sessions import Session, TokenStore, session_from
+from saltapi_client.shapes import decoded, part
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 RETRY_SECONDS = 30.0
 """How long a request is tried, once the server has answered at all."""
-BODY_SHOWN_CHARACTERS = 200
 JSON_TYPE = "application/json"
 NDJSON_TYPE = "application/x-ndjson"
 HTML_TEXT = re.compile(r"<(?:title|p)>\s*([^<]+?)\s*<")
@@ -102,12 +102,10 @@ class Api:
         if self._token_expire_seconds is not None:
             body["token_expire"] = self._token_expire_seconds
         answer = self._tried("POST", "/login", body, {}, JSON_TYPE, None, repeatable=True)
-        found = decoded(answer.read())
-        entries = found.get("return") if isinstance(found, dict) else None
-        if not isinstance(entries, list) or not entries or "token" not in entries[0]:
-            raise errors.ServerError("The answer to the login has no token in it.")
+        found = answered(answer.read())
+        entries = part(found, "return", list)
         known = self._session.v1 if self._session is not None else None
-        self._session = replace(session_from(entries[0]), v1=known)
+        self._session = replace(session_from(entries[0] if entries else None), v1=known)
         self._keep()
         return self._session
 
@@ -124,10 +122,11 @@ class Api:
 
     def forget(self) -> None:
         """Do not use the session any more: the server has ended it."""
-        if self._password is not None:
-            self._session = None
-            if self._store is not None:
-                self._store.delete(self.store_name)
+        session, self._session = self._session, None
+        kept = self._store.get(self.store_name) if self._store is not None else None
+        # Another process may have logged in meanwhile.
+        if self._store is not None and kept and session and kept.token == session.token:
+            self._store.delete(self.store_name)
 
     def has_v1(self) -> bool:
         """Return whether the server has `/v1`; asks it once for each session."""
@@ -155,7 +154,7 @@ class Api:
         if self._paths is None:
             try:
                 found = self.ask("GET", "/openapi.json")
-                self._paths = frozenset(found.get("paths", {}))
+                self._paths = frozenset(part(found, "paths", dict))
             except (errors.NotFound, errors.NotPermitted):
                 self._paths = frozenset()
         return path in self._paths
@@ -201,7 +200,7 @@ class Api:
             timeout_seconds=timeout_seconds,
             repeatable=repeatable,
         )
-        return decoded(answer.read())
+        return answered(answer.read())
 
     def open(
         self,
@@ -229,6 +228,7 @@ class Api:
                 )
             except errors.AuthenticationFailed:
                 if renewed or self._password is None:
+                    self.forget()
                     raise
                 self.login()  # nothing has run: it ended between two requests
                 renewed = True
@@ -252,7 +252,8 @@ class Api:
                 )
             except errors.Error as error:
                 wait = self._pause(error, pause, repeatable)
-                if wait is None or time.monotonic() + wait - started > self.retry_seconds:
+                left = started + self.retry_seconds - time.monotonic()
+                if wait is None or not 0 <= wait <= left:
                     raise
             time.sleep(wait)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -285,7 +286,7 @@ class Api:
         head = {"Accept": accept, "User-Agent": "saltapi-client", **headers}
         data = None
         if body is not None:
-            data = json.dumps(body, allow_nan=False).encode()
+            data = encoded(body)
             head["Content-Type"] = JSON_TYPE
         elif method in {"POST", "PUT"}:
             data = b""
@@ -309,20 +310,27 @@ def query_text(query: Mapping[str, Any] | None) -> str:
     return f"?{urlencode(pairs)}" if pairs else ""
 
 
-def decoded(body: bytes) -> Any:
+def encoded(body: Any) -> bytes:
     """
-    Return the value of an answer.
+    Return a value as JSON.
+
+    Raises:
+        Usage: JSON has no such value.
+    """
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise errors.Usage(f"This cannot be sent as JSON: {error}") from error
+
+
+def answered(body: bytes) -> Any:
+    """
+    Return the value of an answer; None if it is empty.
 
     Raises:
         ServerError: It is no JSON.
     """
-    if not body.strip():
-        return None
-    try:
-        return json.loads(body)
-    except ValueError as error:
-        shown = body[:BODY_SHOWN_CHARACTERS].decode("utf-8", "replace")
-        raise errors.ServerError(f"The answer is no JSON: {shown}", code="malformed") from error
+    return decoded(body) if body.strip() else None
 
 
 def refusal(answer: Response, url: str) -> errors.Error:
@@ -332,8 +340,8 @@ def refusal(answer: Response, url: str) -> errors.Error:
         where = answer.headers.get("Location", "somewhere else")
         return errors.BadRequest(f"{url} sends to {where}; use that URL.", status=status)
     try:
-        found = json.loads(body)
-    except ValueError:
+        found = decoded(body)
+    except errors.ServerError:
         text = HTML_TEXT.search(body.decode("utf-8", "replace"))
         found = {"detail": text[1] if text else None}
     problem = dict(found) if isinstance(found, dict) else {}

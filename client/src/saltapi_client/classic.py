@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
+from urllib.parse import quote
 
 from saltapi_client import errors
 from saltapi_client.api import Api
@@ -22,6 +23,7 @@ from saltapi_client.records import (
 )
 from saltapi_client.resources import Job, Key, ListedJob, Minion, made_from
 from saltapi_client.runs import Records
+from saltapi_client.shapes import part
 
 ANSWER_SECONDS = 86400.0
 """How long a command may take where its answer comes all at once."""
@@ -78,7 +80,7 @@ class ClassicRun(Records):
                 return
             if not isinstance(found, dict) or not found.get("jid"):
                 raise errors.NoMinionsMatched("The target matches no minion; nothing was run.")
-            jid, expected = str(found["jid"]), sorted(found.get("minions", []))
+            jid, expected = str(found["jid"]), sorted(names(found.get("minions")))
             self._note(jid)
             unknown = unknown_in(chunk, expected)
             yield JobStarted(
@@ -170,8 +172,8 @@ class ClassicRun(Records):
             )
             return
         merged: dict[str, Any] = {}
-        for part in found:
-            merged.update(part if isinstance(part, dict) else {})
+        for each in found:
+            merged.update(mapping(each))
         if not merged:
             raise errors.NoMinionsMatched("No minion has returned; the target may match none.")
         records = [minion_return(number, None, {"id": m, **full(v)}) for m, v in merged.items()]
@@ -243,10 +245,24 @@ def posted(api: Api, chunk: Mapping[str, Any], *, every: bool = False) -> Any:
     found = api.ask(
         "POST", "/", body=[dict(chunk)], timeout_seconds=ANSWER_SECONDS, repeatable=False
     )
-    results = found.get("return") if isinstance(found, dict) else None
-    if not isinstance(results, list):
-        raise errors.ServerError("The answer has no results in it.", code="malformed")
+    results = part(found, "return", list)
     return results if every else (results[0] if results else None)
+
+
+def first(found: Any, name: str) -> dict[str, Any]:
+    """Return the mapping that is the first in an answer's list; an empty one if there is none."""
+    listed = mapping(found).get(name)
+    return mapping(listed[0]) if isinstance(listed, list) and listed else {}
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """Return a value if it is a mapping, else an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def names(value: Any) -> list[str]:
+    """Return a list of names, whatever an answer has in its place."""
+    return [str(each) for each in value] if isinstance(value, list) else []
 
 
 def full(value: Any) -> dict[str, Any]:
@@ -308,16 +324,15 @@ def from_cache(api: Api, jid: str) -> list[dict[str, Any]]:
 
 def job(api: Api, jid: str) -> Job:
     """Return a job as the job cache has it."""
-    found = api.ask("GET", f"/jobs/{jid}")
-    info = (found.get("info") or [{}])[0] if isinstance(found, dict) else {}
-    if not isinstance(info, dict) or "Error" in info or not info.get("Function"):
+    info = first(api.ask("GET", f"/jobs/{quote(jid, safe='')}"), "info")
+    if "Error" in info or not info.get("Function"):
         raise errors.NotFound(f"There is no job {jid} in the master's job cache.", status=404)
-    results = info.get("Result") or {}
+    results = mapping(info.get("Result"))
     returns = {
         minion: result if isinstance(result, dict) and "return" in result else {"return": result}
         for minion, result in results.items()
     }
-    expected = sorted(info.get("Minions") or returns)
+    expected = sorted(names(info.get("Minions")) or returns)
     failed = [m for m, r in returns.items() if minion_return(0, jid, {"id": m, **r}).failed]
     missing = {minion: "no_response" for minion in expected if minion not in returns}
     return Job(
@@ -341,8 +356,7 @@ def job(api: Api, jid: str) -> Job:
 
 def jobs(api: Api) -> list[ListedJob]:
     """Return the jobs of the job cache, the newest first."""
-    found = api.ask("GET", "/jobs")
-    entries = (found.get("return") or [{}])[0] if isinstance(found, dict) else {}
+    entries = first(api.ask("GET", "/jobs"), "return")
     return [
         ListedJob(
             jid=jid,
@@ -405,25 +419,22 @@ def minions(api: Api) -> list[Minion]:
 
 def keys(api: Api) -> list[Key]:
     """Return all keys with their states, and fingerprints where the user may see them."""
-    found = api.ask("GET", "/keys")
-    lists = found.get("return") if isinstance(found, dict) else None
-    if not isinstance(lists, dict):
-        raise errors.ServerError("The answer has no keys in it.", code="malformed")
+    lists = part(api.ask("GET", "/keys"), "return", dict)
     prints: dict[str, Any] = {}
     try:
         value, _ = function_result(
             posted(api, {"client": "wheel", "fun": "key.finger", "match": "*"})
         )
-        prints = value if isinstance(value, dict) else {}
+        prints = mapping(value)
     except errors.Error:
         pass  # names and states are what was asked for
     return [
         made_from(
             Key,
-            {"id": name, "state": state, "fingerprint": (prints.get(kind) or {}).get(name)},
+            {"id": name, "state": state, "fingerprint": mapping(prints.get(kind)).get(name)},
         )
         for kind, state in KEY_STATES.items()
-        for name in sorted(lists.get(kind) or [])
+        for name in sorted(names(lists.get(kind)))
     ]
 
 

@@ -15,10 +15,13 @@ from saltapi_client.listening import Events
 from saltapi_client.resources import Check, Job, Key, ListedJob, Minion, WhoAmI, Why, made_from
 from saltapi_client.runs import Run, V1Run, events_path
 from saltapi_client.sessions import Session, TokenStore
+from saltapi_client.shapes import malformed, part
 
 WAIT_SECONDS = 60
 """The longest that one request waits for a job."""
 PAGE = 200
+URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
+"""What a URL that somebody typed keeps; the rest is quoted."""
 
 Lowstate = Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]
 
@@ -116,8 +119,12 @@ class Client:
     def check(self, lowstate: Lowstate) -> list[Check]:
         """Return what the master would say to each command; nothing is run."""
         self._need_v1("check")
-        found = self.api.ask("POST", "/v1/check", body=chunks_of(lowstate), repeatable=True)
-        return [made_from(Check, each) for each in found["checks"]]
+        chunks = chunks_of(lowstate)
+        found = self.api.ask("POST", "/v1/check", body=chunks, repeatable=True)
+        checks = part(found, "checks", list)
+        if len(checks) != len(chunks):
+            raise malformed(f"has {len(checks)} checks for {len(chunks)} commands.")
+        return [made_from(Check, each) for each in checks]
 
     # Commands
 
@@ -262,7 +269,7 @@ class Client:
         """Terminate a job on its minions, then kill it; return what became of it on each."""
         if self.has_v1:
             found = self.api.ask("DELETE", f"/v1/jobs/{quote(jid, safe='')}", timeout_seconds=120)
-            return dict(found["outcomes"])
+            return part(found, "outcomes", dict)
         job = classic.job(self.api, jid)
         waiting = [minion for minion in job.expected if minion not in job.returns]
         chunk = {"client": "local", "tgt": waiting, "tgt_type": "list", "arg": [jid]}
@@ -358,11 +365,12 @@ class Client:
         self._need("/v1/functions", "functions")
         query = {"minion": minion, "client": client, "fun": fun, "docs": docs or None}
         found = self.api.ask("GET", "/v1/functions", query=query)
-        return dict(found["functions"])
+        functions = part(found, "functions", dict)
+        return {name: each for name, each in functions.items() if isinstance(each, dict)}
 
     def request(self, method: str, path: str, body: Any = None) -> Any:
         """Send any request with the session, and return what the answer's JSON says."""
-        return self.api.ask(method, path, body=body)
+        return self.api.ask(method, quote(path, safe=URL_CHARACTERS), body=body)
 
     def _pages(
         self, path: str, name: str, filters: Mapping[str, Any], limit: int | None
@@ -372,10 +380,11 @@ class Client:
         while limit is None or count < limit:
             page = min(PAGE, limit - count) if limit is not None else PAGE
             found = self.api.ask("GET", path, query={**filters, "limit": page, "cursor": cursor})
-            yield from found[name]
-            count += len(found[name])
-            cursor = found.get("cursor")
-            if not cursor:
+            entries = part(found, name, list)
+            yield from entries
+            count += len(entries)
+            before, cursor = cursor, found.get("cursor")
+            if not cursor or cursor == before:
                 return
 
     def _need_v1(self, what: str) -> None:

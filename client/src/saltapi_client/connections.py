@@ -26,7 +26,8 @@ IDLE_CONNECTIONS = 4
 READ_BYTES = 65536
 LINE_LIMIT_BYTES = 512 * 1024 * 1024
 """The longest line of a stream: a return that is larger than any event can be."""
-DRAIN_LIMIT_BYTES = 1024 * 1024
+TIMEOUTS = (TimeoutError, socket.timeout)
+"""One and the same since Python 3.10."""
 
 
 @dataclass(frozen=True)
@@ -222,7 +223,7 @@ class Connections:
             if is_new:
                 self._connect(connection)
             connection.sock.settimeout(seconds)
-            connection.request(method, target, body=body, headers=head)
+            send(connection, method, target, head, body)
             answer = connection.getresponse()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
@@ -287,7 +288,7 @@ class Connections:
             ) from error
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+            why = "it does not answer" if isinstance(error, TIMEOUTS) else str(error)
             raise NotReachable(f"Cannot connect to {self.url}: {why}") from error
         connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
 
@@ -315,9 +316,28 @@ def proxy_of(scheme: str, host: str) -> str:
     return found.get(scheme) or found.get("all") or ""
 
 
+def send(
+    connection: http.client.HTTPConnection,
+    method: str,
+    target: str,
+    headers: Mapping[str, str],
+    body: bytes | None,
+) -> None:
+    """
+    Send a request.
+
+    Raises:
+        Usage: HTTP has no such method, path or header.
+    """
+    try:
+        connection.request(method, target, body=body, headers=headers)
+    except (http.client.InvalidURL, ValueError) as error:
+        raise Usage(f"This cannot be sent: {error}") from error
+
+
 def lost(error: Exception) -> Error:
     """Return the error of a request that was sent and has no answer."""
-    if isinstance(error, TimeoutError):
+    if isinstance(error, TIMEOUTS):
         return ConnectionLost("No answer came in time.", code="timeout")
     text = str(error) or type(error).__name__
     return ConnectionLost(f"The connection was lost: {text}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import fnmatch
-import json
 import threading
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +11,7 @@ from saltapi_client import errors
 from saltapi_client.api import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, NDJSON_TYPE, Api
 from saltapi_client.connections import Response
 from saltapi_client.records import Event, Gap
+from saltapi_client.shapes import decoded
 from saltapi_client.streams import json_lines, server_sent_events
 
 SILENCE_SECONDS = 60.0
@@ -131,9 +131,8 @@ class Events:
                     self.cursor = found.id or self.cursor
                     if not found.data:
                         continue
-                    try:
-                        value = json.loads(found.data)
-                    except ValueError:
+                    value = decoded(found.data)
+                    if not isinstance(value, dict):
                         continue
                     tag = str(value.get("tag", found.fields.get("tag", "")))
                     if self._tags and not any(fnmatch.fnmatchcase(tag, t) for t in self._tags):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Union
+
+from saltapi_client.shapes import made
 
 
 @dataclass(frozen=True)
@@ -165,26 +167,23 @@ _KINDS: dict[str, type[Any]] = {
     )
 }
 _RENAMED = {"return": "value"}
-_LISTS = {"expected", "unknown_minions", "failed", "returned"}
-"""Fields that are lists here; a summary of a job that nobody waits for has counts there."""
 
 
 def record_from(raw: Mapping[str, Any]) -> Record:
-    """Return the record that the server has sent as *raw*; what is unknown in it stays in `raw`."""
+    """
+    Return the record that the server has sent as *raw*.
+
+    What is unknown in it, or of another type than the field, stays in `raw`: a summary of a job
+    that nobody waits for has counts where others have lists.
+    """
     kind = _KINDS.get(str(raw.get("type")), Other)
-    names = {each.name for each in fields(kind)} - {"raw"}
     values = {_RENAMED.get(key, key): value for key, value in raw.items()}
     if kind is StateResult:
         # The id of a state has the name that the record's place in the stream has elsewhere.
         values["state_id"] = values.pop("id", "")
         values["id"] = values.get("cursor")
-    if kind in (JobStarted, Summary):
-        values = {k: v for k, v in values.items() if k not in _LISTS or isinstance(v, list)}
-    known = {key: value for key, value in values.items() if key in names}
-    if known.get("chunk") is None:
-        known["chunk"] = 0
-    made: Record = kind(**known, raw=dict(raw))
-    return made
+    found: Record = made(kind, values, raw)
+    return found
 
 
 @dataclass(frozen=True)

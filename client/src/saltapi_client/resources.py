@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
+
+from saltapi_client.shapes import made, malformed
 
 T = TypeVar("T")
 
@@ -119,9 +121,13 @@ class Why:
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
-def made_from(kind: type[T], raw: Mapping[str, Any]) -> T:
-    """Return what the server has sent; what is unknown in it, or null, is only in `raw`."""
-    names = {each.name for each in fields(kind)} - {"raw"}  # type: ignore[arg-type]
-    known = {key: value for key, value in raw.items() if key in names and value is not None}
-    made: Callable[..., T] = kind
-    return made(**known, raw=dict(raw))
+def made_from(kind: type[T], raw: Any) -> T:
+    """
+    Return what the server has sent; what is unknown in it, or of another type, is only in `raw`.
+
+    Raises:
+        ServerError: It is something else.
+    """
+    if not isinstance(raw, Mapping):
+        raise malformed(f"has no {kind.__name__} where one is expected.")
+    return made(kind, {k: v for k, v in raw.items() if v is not None}, raw)

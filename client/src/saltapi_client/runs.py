@@ -29,6 +29,8 @@ PATIENCE_SECONDS = 300.0
 """How long a stream that was lost is asked for."""
 RESUMED_CODES = frozenset({"stopping", "authentication", "master_unavailable"})
 """Ends of a stream after which the job goes on, and is asked for again."""
+LASTING = (JobStarted, MinionReturn, StateResult, Summary)
+"""Records that come once; with each of them a stream has come further."""
 
 
 class Run(Protocol):
@@ -124,7 +126,7 @@ class V1Run(Records):
         self._last_id = after
         self._events_path: str | None = path if body is None else None
         self._seen: set[tuple[Any, ...]] = set()
-        self._states: dict[tuple[int, str], int] = {}
+        self._states: dict[tuple[int, str], set[int]] = {}
         if body is not None:
             self.key = key or str(uuid.uuid4())
 
@@ -132,6 +134,8 @@ class V1Run(Records):
         lost_at: float | None = None
         pause = FIRST_PAUSE_SECONDS
         while not self._closed.is_set():
+            opened = time.monotonic()
+            why: errors.Error = errors.StreamEnded("The server ends the stream again and again.")
             try:
                 self._response = response = self._open()
                 for jid in response.headers.get("X-Salt-Jid", "").split(","):
@@ -139,24 +143,30 @@ class V1Run(Records):
                 if response.status == 204:
                     return
                 for raw in json_lines(response.lines()):
-                    lost_at, pause = None, FIRST_PAUSE_SECONDS
                     record = record_from(raw)
                     if isinstance(record, Failure) and self._goes_on(record):
                         break
                     self._note_place(record)
                     if self._is_new(record):
+                        if isinstance(record, LASTING):
+                            lost_at, pause = None, FIRST_PAUSE_SECONDS
                         yield record
                         if isinstance(record, Failure):
                             return
                         self._ended += isinstance(record, Summary)
                 if self._ended >= self._chunks:
                     return
-            except errors.NotReachable:
+            except errors.NotReachable as error:
                 if self._closed.is_set():
                     return
-                lost_at = lost_at or time.monotonic()
-                if time.monotonic() - lost_at > PATIENCE_SECONDS or not self._can_repeat:
+                if not self._can_repeat:
                     raise
+                why = error
+            now = time.monotonic()
+            if lost_at is None or now - opened > LONGEST_PAUSE_SECONDS:
+                lost_at = now
+            if now - lost_at > PATIENCE_SECONDS:
+                raise why
             self._closed.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
@@ -202,10 +212,10 @@ class V1Run(Records):
     def _is_new(self, record: Record) -> bool:
         """Return whether *record* was not there before; progress always is."""
         if isinstance(record, StateResult):
-            place = (record.chunk, record.minion)
-            bit, seen = 1 << record.number, self._states.get(place, 0)
-            self._states[place] = seen | bit
-            return not seen & bit
+            seen = self._states.setdefault((record.chunk, record.minion), set())
+            is_new = record.number not in seen
+            seen.add(record.number)
+            return is_new
         if isinstance(record, JobStarted):
             identity: tuple[Any, ...] = ("job", record.chunk, record.jid)
         elif isinstance(record, MinionReturn):

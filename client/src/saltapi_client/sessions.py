@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
+
+from saltapi_client.shapes import fits, malformed
 
 RENEW_SECONDS = 60.0
 """A token that is good for less is renewed before it is used."""
@@ -42,10 +44,24 @@ class Session:
         return asdict(self)
 
 
-def session_from(found: Mapping[str, Any]) -> Session:
-    """Return the session of a login's answer, or of a kept document."""
-    names = ("token", "user", "eauth", "expire", "perms", "v1")
-    return Session(**{name: found[name] for name in names if found.get(name) is not None})
+def session_from(found: Any) -> Session:
+    """
+    Return the session of a login's answer, or of a kept document.
+
+    Raises:
+        ServerError: There is no token in it.
+    """
+    if not isinstance(found, Mapping):
+        raise malformed("has no session in it.")
+    values = {
+        each.name: found[each.name]
+        for each in fields(Session)
+        if found.get(each.name) is not None and fits(each.type, found[each.name])
+    }
+    token = values.get("token", "")
+    if not (token and token.isascii() and token.isprintable()):
+        raise malformed("has no token in it.")
+    return Session(**values)
 
 
 class TokenStore(Protocol):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
+
+from saltapi_client.shapes import decoded
 
 
 @dataclass
@@ -19,10 +20,15 @@ class ServerSentEvent:
 
 
 def json_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
-    """Yield the objects of a stream of JSON lines; empty lines are signs of life."""
+    """
+    Yield the objects of a stream of JSON lines; empty lines are signs of life.
+
+    Raises:
+        ServerError: A line is no JSON.
+    """
     for line in lines:
         if line.strip():
-            found = json.loads(line)
+            found = decoded(line)
             if isinstance(found, dict):
                 yield found
 

@@ -175,6 +175,8 @@ def start_refresh(name: str, words: list[str]) -> None:
 
 def refresh(words: list[str]) -> None:
     """Ask the server for names, and keep them under *words[0]*."""
+    import re
+
     from saltapi_client import errors
     from saltapi_client.cli.connecting import connect
     from saltapi_client.cli.parser import parse
@@ -198,6 +200,9 @@ def refresh(words: list[str]) -> None:
                 ):
                     if isinstance(getattr(record, "value", None), list):
                         found["functions"] = record.value  # type: ignore[union-attr]
+    for kind in {*found} - {"time"}:
+        # A shell puts them into a command as they are.
+        found[kind] = [name for name in found[kind] if re.fullmatch(r"[\w.:@/+-]+", str(name))]
     path = place("cache") / FILE
     kept: Any = {}
     with suppress(OSError, ValueError):

@@ -119,7 +119,7 @@ def _head(board: Board, paint: Paint, columns: int, seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     fun = board.fun if isinstance(board.fun, str) else "command"
     text = f"{fun}  {done} of {len(board.minions)} minions  {minutes}:{rest:02d}"
-    jid = board.jids[-1] if board.jids else ""
+    jid = clean(board.jids[-1]) if board.jids else ""
     space = columns - width_of(text) - width_of(jid)
     return paint("bold", cut(text, columns)) + (
         f"{' ' * space}{paint('dim', jid)}" if jid and space >= 2 else ""

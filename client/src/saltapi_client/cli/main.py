@@ -14,6 +14,8 @@ from saltapi_client.cli import status
 def main(argv: Sequence[str] | None = None) -> int:
     """Run `saltctl` with a command line; return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does
     if words[:1] == ["__complete"]:
         from saltapi_client.cli import completion
 
@@ -30,7 +32,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         found: int = run(args)
         sys.stdout.flush()
     except errors.Error as error:
-        print(f"saltctl: {error}", file=sys.stderr)  # noqa: T201
+        from saltapi_client.cli.terminal import clean
+
+        sys.stderr.write(f"saltctl: {clean(str(error))}\n")
+        is_rejected = isinstance(error, errors.AuthenticationFailed) and error.status
+        if is_rejected and command.name != "login":
+            sys.stderr.write("saltctl: log in again: saltctl login\n")
         return status.of_error(error)
     except KeyboardInterrupt:
         return status.STOPPED

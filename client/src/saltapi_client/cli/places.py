@@ -32,8 +32,10 @@ def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, as a whole or not at all."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     new = path.with_name(f".{path.name}.{os.getpid()}")
+    with suppress(FileNotFoundError):
+        new.unlink()  # of a process that was killed, or a link that somebody has laid
     try:
-        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(text)
         os.replace(new, path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from saltapi_client.cli.places import place, write_private
+from saltapi_client.errors import ServerError
 from saltapi_client.sessions import Session, TokenStore, session_from
 
 SERVICE = "saltctl"
@@ -24,8 +25,9 @@ class FileStore:
 
     def get(self, name: str) -> Session | None:
         """Return the session that is kept under *name*."""
-        found = self._read().get(name)
-        return session_from(found) if isinstance(found, dict) and found.get("token") else None
+        with suppress(ServerError):  # somebody has changed the file
+            return session_from(self._read().get(name))
+        return None
 
     def put(self, name: str, session: Session) -> None:
         """Keep *session* under *name*."""
@@ -60,7 +62,7 @@ class KeyringStore:
             text = self._keyring.get_password(SERVICE, name)
         if not text:
             return self._fallback.get(name)
-        with suppress(ValueError, TypeError):
+        with suppress(ValueError, ServerError):
             return session_from(json.loads(text))
         return None
 

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from saltapi_client import errors
 from saltapi_client.cli import status
 from saltapi_client.cli.progress import Board
-from saltapi_client.cli.terminal import is_terminal
+from saltapi_client.cli.terminal import clean, is_terminal
 from saltapi_client.client import Client
 from saltapi_client.records import Record
 from saltapi_client.runs import Run
@@ -120,5 +120,5 @@ def _interrupted(client: Client, run: Run) -> bool:
 
 def say(text: str) -> None:
     """Write a message, where it is not taken for a result."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{clean(text)}\n")
     sys.stderr.flush()

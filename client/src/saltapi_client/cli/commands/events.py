@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import shlex
 import sys
 from typing import Any
@@ -13,8 +12,8 @@ from saltapi_client.cli import status
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.cursors import Cursor
 from saltapi_client.cli.output.documents import document
-from saltapi_client.cli.output.printers import write
-from saltapi_client.cli.terminal import is_terminal, paint_of
+from saltapi_client.cli.output.printers import in_json, show, write
+from saltapi_client.cli.terminal import clean, is_terminal, paint_of
 from saltapi_client.cli.watching import say
 from saltapi_client.records import Event, Gap
 
@@ -51,17 +50,16 @@ def shown(args: argparse.Namespace, event: Event) -> None:
         from saltapi_client.cli.output import nested
 
         paint = paint_of(args)
-        write(f"{paint('bold', event.tag)}\n{nested.text(event.data, paint, indent=4)}")
+        write(f"{paint('bold', clean(event.tag))}\n{nested.text(event.data, paint, indent=4)}")
     elif layout == "quiet":
         return
     elif layout == "yaml":
-        from saltapi_client.cli.yaml_values import dump
-
-        write("---\n" + dump(value).rstrip("\n"))
+        write("---")
+        show(value, "yaml", paint_of(args))
     elif layout == "raw":
         write(repr(value))
     else:
-        write(json.dumps(value, ensure_ascii=False))
+        write(in_json(value))
 
 
 def hook(args: argparse.Namespace) -> int:

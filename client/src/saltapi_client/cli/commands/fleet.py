@@ -10,7 +10,7 @@ from saltapi_client.cli import status
 from saltapi_client.cli.commands.jobs import agreed
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.output.documents import document, listing
-from saltapi_client.cli.output.printers import write
+from saltapi_client.cli.output.printers import tell
 from saltapi_client.cli.terminal import is_terminal
 from saltapi_client.cli.watching import say
 from saltapi_client.client import Client
@@ -43,12 +43,12 @@ def why(args: argparse.Namespace) -> int:
     if args.out or not is_terminal():
         document(args, dict(found.raw))
         return status.OK
-    write(found.sentence)
+    tell(found.sentence)
     for fact in found.facts:
         what = fact if isinstance(fact, dict) else {"what": fact}
-        write(f"  {what.get('time') or '':24}  {what.get('what', '')}")
+        tell(f"  {what.get('time') or ''!s:24}  {what.get('what', '')}")
     if found.next:
-        write(f"Next: {found.next}")
+        tell(f"Next: {found.next}")
     return status.OK
 
 
@@ -80,7 +80,7 @@ def changed(args: argparse.Namespace, client: Client) -> int:
     client.change_key(args.minion, args.action, fingerprint)
     said = {"accept": "accepted", "reject": "rejected", "delete": "deleted"}[args.action]
     if is_terminal() and not args.out:
-        write(f"{args.minion}: {said}")
+        tell(f"{args.minion}: {said}")
     else:
         document(args, {args.minion: said})
     return status.OK
@@ -94,7 +94,7 @@ def docs(args: argparse.Namespace) -> int:
         raise errors.NotFound(f"There is no documentation of {args.function}.", status=404)
     if is_terminal() and not args.out:
         for name, text in sorted(found.items()):
-            write(f"{name}:\n\n{text}\n")
+            tell(f"{name}:\n\n{text}\n")
     else:
         document(args, found)
     return status.OK
@@ -107,7 +107,7 @@ def documentation(client: Client, args: argparse.Namespace) -> dict[str, Any]:
         listed = client.functions(
             minion=args.minion, client=args.client, fun=f"{wanted}*", docs=True
         )
-        found = {name: each["doc"] for name, each in listed.items() if each.get("doc")}
+        found = {name: str(each["doc"]) for name, each in listed.items() if each.get("doc")}
         if found:
             return {wanted: found[wanted]} if wanted in found else found
     except (errors.NotSupported, errors.BadRequest):

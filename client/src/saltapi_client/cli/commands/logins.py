@@ -10,7 +10,7 @@ from saltapi_client import errors
 from saltapi_client.cli import profiles, status
 from saltapi_client.cli.connecting import DEFAULT_EAUTH, asked_password, connect, first_line
 from saltapi_client.cli.output.documents import document
-from saltapi_client.cli.output.printers import write
+from saltapi_client.cli.output.printers import tell
 
 
 def login(args: argparse.Namespace) -> int:
@@ -27,11 +27,11 @@ def login(args: argparse.Namespace) -> int:
         v1 = client.has_v1
     until = time.strftime("%Y-%m-%d %H:%M", time.localtime(session.expire))
     eauth = chosen.get("eauth") or DEFAULT_EAUTH
-    write(f"Logged in to {url} as {session.user or user} ({session.eauth or eauth}) until {until}.")
+    tell(f"Logged in to {url} as {session.user or user} ({session.eauth or eauth}) until {until}.")
     if not v1:
-        write("It is no saltapi with /v1: what needs that is not there (docs/saltctl.md).")
+        tell("It is no saltapi with /v1: what needs that is not there (docs/saltctl.md).")
     if not args.no_save:
-        write(f"Saved as the profile {chosen.profile} in {profiles.save(chosen)}.")
+        tell(f"Saved as the profile {chosen.profile} in {profiles.save(chosen)}.")
     return status.OK
 
 

@@ -103,7 +103,8 @@ def states_text(returns: Mapping[str, Mapping[str, Any]], paint: Paint, width: i
         colour = {"failed": "bad", "would": "would", "changed": "changed"}[kind]
         sign = {"failed": "✗", "would": "~", "changed": "±"}[kind]
         name = f" ({clean(key[2])})" if key[2] != key[1] else ""
-        lines.append(f"{paint(colour, f'{sign} {clean(key[1])}{name}')}  {paint('dim', state.fun)}")
+        fun = paint("dim", clean(state.fun))
+        lines.append(f"{paint(colour, f'{sign} {clean(key[1])}{name}')}  {fun}")
         lines.append("    " + cut(_who(each), width - 4))
         comment = str(state.comment).strip()
         lines += [f"    {clean(line)}" for line in comment.splitlines()] if comment else []

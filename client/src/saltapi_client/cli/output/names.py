@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from saltapi_client.cli.terminal import clean
+
 NUMBERED = re.compile(r"(.*?)(\d+)(\D*)")
 
 
 def folded(names: Iterable[str]) -> str:
-    """Return names in order, those that differ in their last number as one."""
+    """Return names in order, those that differ in their last number as one; safe to show."""
     groups: dict[tuple[str, str, int], list[int]] = {}
     order: dict[tuple[str, str, int] | str, None] = {}
     for name in sorted(set(names)):
@@ -22,9 +24,10 @@ def folded(names: Iterable[str]) -> str:
         key = (found[1], found[3], width)
         groups.setdefault(key, []).append(int(digits))
         order[key] = None
-    return ", ".join(
+    found_names = [
         each if isinstance(each, str) else _group(each, sorted(groups[each])) for each in order
-    )
+    ]
+    return clean(", ".join(found_names))
 
 
 def _group(key: tuple[str, str, int], numbers: list[int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
+import re
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -30,10 +31,28 @@ def printer_of(args: argparse.Namespace) -> Printer:
     return AtTheEnd(out, paint)
 
 
+UNSHOWN = re.compile(
+    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
+    "\ufeff\ufff9-\ufffb]"
+)
+"""What moves the cursor, turns text round or cannot be written, and JSON leaves as it is."""
+
+
 def write(text: str) -> None:
-    """Write a text as lines, at once."""
+    """Write a text as lines, at once: one that was made here, or is clean."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
+
+
+def tell(text: str) -> None:
+    """Write a text that somebody else has made, without what would move the cursor."""
+    write(clean(text))
+
+
+def in_json(value: Any, indent: int | None = None) -> str:
+    """Return a value as JSON that is safe on a terminal, and the same to a program."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
+    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Quiet:
@@ -71,7 +90,7 @@ class Lines(Quiet):
 
     def record(self, record: Record, _board: Board) -> None:
         """Write the record as the server has sent it."""
-        write(json.dumps(record_document(record), ensure_ascii=False))
+        write(in_json(record_document(record)))
 
     def end(self, _board: Board) -> None:
         """Do nothing: the records have said it."""
@@ -168,7 +187,7 @@ class Folded(Quiet):
         """Write the results."""
         self._live.clear()
         if not board.waited_for:
-            write("\n".join(f"Started. To see it: saltctl follow {jid}" for jid in board.jids))
+            tell("\n".join(f"Started. To see it: saltctl follow {jid}" for jid in board.jids))
             return
         if board.returns and board.minions:
             write(folding.text(board.returns, board.failed, self._paint, size()[0]))
@@ -203,15 +222,16 @@ def show(value: Any, layout: str, paint: Paint) -> None:
     if layout == "yaml":
         from saltapi_client.cli.yaml_values import dump
 
-        write(dump(value).rstrip("\n"))
+        text = dump(value).rstrip("\n")
+        write(clean(text) if is_terminal() else text)
     elif layout == "json":
-        write(json.dumps(value, indent=4, ensure_ascii=False, default=str))
+        write(in_json(value, 4))
     elif layout == "ndjson":
         for each in value if isinstance(value, list) else [value]:
-            write(json.dumps(each, ensure_ascii=False, default=str))
+            write(in_json(each))
     elif layout == "raw":
         write(repr(value))
     elif isinstance(value, str):
-        write(clean(value))
+        tell(value)
     else:
         write(nested.text(value, paint))

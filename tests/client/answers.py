@@ -1,0 +1,82 @@
+"""A server that answers what a test wants it to, and notes what it was asked."""
+
+import json
+import threading
+from collections.abc import Mapping
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+LOGIN = {"return": [{"token": "a" * 40, "user": "u", "eauth": "pam", "expire": 4e9, "perms": []}]}
+PATHS = [
+    "/v1/run", "/v1/minions", "/v1/minions/{minion}/why", "/v1/keys", "/v1/functions", "/v1/jobs",
+]  # fmt: skip
+
+
+class Answers:
+    """
+    Answers on loopback: to `/login`, `/v1/whoami` and `/openapi.json` as a server does.
+
+    Attributes:
+        asked: Of each request its method, path and headers.
+        body: The answer to everything else: a value sent as JSON, or bytes.
+        status: The status of that.
+        headers: More of its headers.
+        by_path: Answers to some paths, in place of `body`.
+    """
+
+    def __init__(self, body: Any = None, status: int = 200, **headers: str) -> None:
+        self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.body, self.status = body, status
+        self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
+        self.by_path: dict[str, Any] = {
+            "/login": LOGIN,
+            "/logout": {"return": "bye"},
+            "/v1/whoami": {"user": "u"},
+            "/openapi.json": {"paths": {path: {} for path in PATHS}},
+        }
+        answers = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            wbufsize = -1  # head and body in one packet
+
+            def answer(self) -> None:
+                answers.answer(self)
+
+            do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - as the library calls them
+
+            def log_message(self, *_args: Any) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def answer(self, request: BaseHTTPRequestHandler) -> None:
+        """Answer one request."""
+        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        path = request.path.partition("?")[0]
+        self.asked.append((request.command, path, dict(request.headers)))
+        known = self.by_path.get(path)
+        body = self.body if known is None else known
+        sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+        more: Mapping[str, str] = self.headers if known is None else {}
+        request.send_response(self.status if known is None else 200)
+        for name, value in {**more, "Content-Length": str(len(sent))}.items():
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(sent)
