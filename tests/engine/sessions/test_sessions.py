@@ -10,7 +10,12 @@ import pytest
 from saltapi.bridge.requests import turns
 from saltapi.engine.sessions import sessions
 from saltapi.engine.sessions.sessions import Sessions, is_token, permissions
-from saltapi.errors import AuthenticationFailed, MalformedAnswer, MasterUnavailable
+from saltapi.errors import (
+    AuthenticationFailed,
+    MalformedAnswer,
+    MasterUnavailable,
+    TokenStoreUnavailable,
+)
 from saltapi.types import Credentials, Session
 from tests.waiting import async_eventually, scaled
 
@@ -303,6 +308,32 @@ async def test_a_command_is_its_users_turn(master: FakeMaster) -> None:
     turns.caller.set("")
     async with sessions.for_command(Credentials(token=session.token, session=session)):
         assert "fred pam" == turns.caller.get()
+
+
+@pytest.mark.parametrize(
+    ("eauth", "is_known", "error"),
+    [
+        ("pam", True, TokenStoreUnavailable),
+        ("pam", False, AuthenticationFailed),
+        ("ldap", True, AuthenticationFailed),  # the master takes no tokens of that system now
+    ],
+)
+async def test_a_good_token_that_the_master_refuses(
+    master: FakeMaster, eauth: str, is_known: bool, error: type[Exception]
+) -> None:
+    """A master whose store fails calls a good token unknown; nobody is told to log in again."""
+    opts: Any = {"external_auth": {eauth: {}}}
+    sessions = Sessions(opts, master, master.store, cache_seconds=60.0)  # type: ignore[arg-type]
+    token = (await log_in(sessions)).token
+
+    async def command() -> None:
+        async with sessions.for_command(Credentials(token=token)):
+            if not is_known:
+                del master.store.tokens[token]
+            raise AuthenticationFailed("as the master says it")
+
+    with pytest.raises(error):
+        await command()
 
 
 async def test_a_password_is_exchanged_for_a_token(master: FakeMaster) -> None:

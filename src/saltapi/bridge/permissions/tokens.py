@@ -104,9 +104,10 @@ def _found(auth: Any, token: Token) -> dict[str, Any]:
     data = auth.get_tok(token)
     if isinstance(data, dict) and data:
         return data
-    if _has_cache(auth):  # Salt says the same of a store that fails; this raises then
-        auth.cache.fetch("tokens", token)
-    return {}
+    if not _has_cache(auth):
+        return {}
+    # Salt says the same of a store that fails. This raises then, or finds what has come back.
+    return auth.get_tok(token) or {} if auth.cache.fetch("tokens", token) else {}
 
 
 def _copied(auth: Any, opts: Opts, token: Token, seconds: float) -> Token | None:

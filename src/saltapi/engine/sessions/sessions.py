@@ -21,7 +21,12 @@ from typing import Any, TypeAlias
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.bridge.requests.master import Master
 from saltapi.bridge.requests.turns import call_as
-from saltapi.errors import AuthenticationFailed, MalformedAnswer, SaltApiError
+from saltapi.errors import (
+    AuthenticationFailed,
+    MalformedAnswer,
+    SaltApiError,
+    TokenStoreUnavailable,
+)
 from saltapi.trace import note_user
 from saltapi.types import Credentials, Opts, Session, Token
 
@@ -177,6 +182,7 @@ class Sessions:
 
         Raises:
             AuthenticationFailed, MasterUnavailable
+            TokenStoreUnavailable: The master could not look up the token, and so refused it.
         """
         if credentials.token is not None:
             # What is known may have been looked up in another context: whose turn, says this one.
@@ -184,7 +190,8 @@ class Sessions:
                 await self.check(credentials.token)
             else:
                 _note(credentials.session.name, credentials.session.eauth)
-            yield credentials
+            async with self._not_mistaken(credentials.token):
+                yield credentials
             return
         call_as(str(credentials.username), str(credentials.eauth))
         if not self._store.readable:
@@ -194,7 +201,8 @@ class Sessions:
         login.users += 1
         try:
             session = await asyncio.shield(login.ready)
-            yield Credentials(token=session.token, session=session)
+            async with self._not_mistaken(session.token):
+                yield Credentials(token=session.token, session=session)
         finally:
             login.users -= 1
             if not login.users:
@@ -205,6 +213,25 @@ class Sessions:
     async def close(self) -> None:
         """Wait until the tokens made for commands are revoked; idempotent."""
         await asyncio.gather(*self._closing, return_exceptions=True)
+
+    @asynccontextmanager
+    async def _not_mistaken(self, token: Token) -> AsyncIterator[None]:
+        """Look again where a command with *token* is refused: Salt says so of a failing store."""
+        try:
+            yield
+        except AuthenticationFailed:
+            if await self._is_good(token):
+                raise TokenStoreUnavailable(
+                    "The Salt master could not look up the token, which is good. Try again."
+                ) from None
+            raise
+
+    async def _is_good(self, token: Token) -> bool:
+        try:
+            session = await self.check(token, fresh=True)
+        except AuthenticationFailed:
+            return False
+        return session.eauth in (self._opts.get("external_auth") or {})
 
     def _login_for(self, credentials: Credentials, attempt: Attempt) -> tuple[bytes, _Login]:
         load = credentials.as_load()
