@@ -1,10 +1,12 @@
 """Real servers that Salt keeps things in, for tests to stop: redis and PostgreSQL."""
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -39,13 +41,11 @@ class Server:
 
     def freeze(self) -> None:
         """Stop all of its processes."""
-        for process in self._processes():
-            process.suspend()
+        self._each(psutil.Process.suspend)
 
     def thaw(self) -> None:
         """Let them go on."""
-        for process in self._processes():
-            process.resume()
+        self._each(psutil.Process.resume)
 
     def remove(self) -> None:
         """End it, and remove all that it has kept."""
@@ -60,10 +60,12 @@ class Server:
             self._process.wait()
             self._process = None
 
-    def _processes(self) -> list[psutil.Process]:
+    def _each(self, do: Callable[[psutil.Process], None]) -> None:
         assert self._process is not None
         top = psutil.Process(self._process.pid)
-        return [top, *top.children(recursive=True)]
+        for process in (top, *top.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):  # it has one for each client
+                do(process)
 
 
 def redis(directory: Path) -> tuple[Server, dict[str, object]]:

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from saltapi.demo import PrivateMaster
-from tests.apis import OURS, ApiServer
+from tests.apis import ApiServer
 from tests.faults import servers
-from tests.faults.conftest import Tell, facts, problem
+from tests.faults.conftest import Tell, facts, problem, served
 from tests.faults.servers import Server
 from tests.waiting import eventually, scaled
 from tests.wire import Answer
@@ -45,7 +45,9 @@ class Place:
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+def place(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Place]:
     redis, tokens = servers.redis(tmp_path_factory.mktemp("redis"))
     redis.start()
     postgres = None
@@ -54,7 +56,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         options: dict[str, Any] = {**tokens, **jobs, "api_session_cache_seconds": 0}
         with PrivateMaster(options=options) as master:
             master.wait_ready(timeout=scaled(60))
-            with ApiServer(master, OURS, module="rest_asgi") as api:
+            with served(request, master) as api:
                 yield Place(api, redis, postgres, api.login())
     finally:
         redis.stop()

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from saltapi.demo import PrivateMaster
-from tests.apis import OURS, ApiServer
-from tests.faults.conftest import Tell, facts, frozen, problem
+from tests.apis import ApiServer
+from tests.faults.conftest import Tell, facts, frozen, problem, served
 from tests.waiting import eventually
 from tests.wire import Answer
 
@@ -19,9 +19,8 @@ ONE = "minion-1"
 
 
 @pytest.fixture
-def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    options = {"publish_timeout": PUBLISH_SECONDS}
-    with ApiServer(master, OURS, module="rest_asgi", options=options) as api:
+def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+    with served(request, master, options={"publish_timeout": PUBLISH_SECONDS}) as api:
         yield api
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.faults.conftest import Tell, facts, problem
+from tests.faults.conftest import Tell, facts, problem, served
 from tests.wire import Answer
 
 
@@ -23,8 +23,8 @@ def truncated(path: Path) -> None:
 
 
 @pytest.fixture
-def api(master: PrivateMaster, tmp_path: Path) -> Iterator[ApiServer]:
-    with ApiServer(master, OURS, {"workers": 2}, module="rest_asgi") as api:
+def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+    with served(request, master, workers=2) as api:
         yield api
 
 
