@@ -16,7 +16,8 @@ from tests.waiting import eventually
 
 README = ROOT / "README.md"
 CHERRYPY, WSGI = ROOT / "docs" / "rest_cherrypy.md", ROOT / "docs" / "rest_wsgi.md"
-RUN_HERE = {README, CHERRYPY, WSGI}
+STAGES = ROOT / "docs" / "stages.md"
+RUN_HERE = {README, CHERRYPY, WSGI, STAGES}
 """The pages whose commands a test of this module runs."""
 RUN_ELSEWHERE = {
     *(ROOT / "docs" / "rest_asgi").glob("*.md"),
@@ -52,6 +53,13 @@ def test_readme(master: PrivateMaster, tmp_path: Path) -> None:
     with ApiServer(master, OURS, module="rest_asgi", options=options) as server:
         facts = demo_facts(master, server.url, f"http://{HOST}:{port}")
         check(run(to_run(README), facts, tmp_path), facts)
+
+
+def test_stages(master: PrivateMaster, tmp_path: Path) -> None:
+    """The commands on the page of changes in stages work, and answer as it shows."""
+    with ApiServer(master, OURS, module="rest_asgi") as server:
+        facts = demo_facts(master, server.url, "")
+        check(run(to_run(STAGES), facts, tmp_path), facts)
 
 
 def test_rest_cherrypy(master: PrivateMaster, tmp_path: Path) -> None:

@@ -62,6 +62,7 @@ class ServiceSection(AccessSection):
     idempotency_seconds: Seconds = 86_400
     job_book_jobs: int = Field(default=2000, ge=1)
     job_book_bytes: int = Field(default=64 * MIB, ge=1 * MIB)
+    batches_at_once: int = Field(default=100, ge=0)
     audit_log: AbsolutePath = ""
     audit_required: bool = False
     audit_arguments: Literal["none", "redacted", "all"] = "redacted"

@@ -9,9 +9,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Generic, TypeVar
 
+from saltapi import trace
 from saltapi.bridge.fleet.keys import KeyStore
 from saltapi.config import EngineConfig, ProtectionSection, ServiceSection
 from saltapi.engine.audit.audit_log import AuditLog
+from saltapi.engine.batches.batches import Batches
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.fleet.fleet import Fleet
@@ -33,7 +35,7 @@ from saltapi.engine.sessions.user_names import UserNames
 from saltapi.engine.store.idempotency import Idempotency
 from saltapi.engine.store.sqlite import Store
 from saltapi.engine.webhooks.secrets import HookSecrets
-from saltapi.types import Opts
+from saltapi.types import Jid, Opts
 
 SectionT = TypeVar("SectionT", bound=ServiceSection)
 
@@ -99,9 +101,11 @@ class Engine(Generic[SectionT]):
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
         self.health = Health(self.client, self.idempotency)
+        self._batch_store = Store(directory / "batches.sqlite")
+        self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
         if watches_jobs:
-            _ = self.jobs, self.minions
+            _ = self.jobs, self.minions, self.batches
 
     @property
     def config(self) -> EngineConfig:
@@ -123,6 +127,16 @@ class Engine(Generic[SectionT]):
             jobs=self.section.job_book_jobs,
             limit_bytes=self.section.job_book_bytes,
             administrators=self.administrators,
+        )
+
+    @cached_property
+    def batches(self) -> Batches:
+        """Changes in stages, of all modules of the master on this machine."""
+        return Batches(
+            self.jobs,
+            self._batch_store,
+            limit=self.section.batches_at_once,
+            begin_audit=self._begin_audit,
         )
 
     @cached_property
@@ -150,7 +164,7 @@ class Engine(Generic[SectionT]):
     @cached_property
     def runs(self) -> Runs:
         """Lowstates that are seen through, whether their client stays or not."""
-        return Runs(self.api, self.jobs)
+        return Runs(self.api, self.jobs, self.batches)
 
     @cached_property
     def replays(self) -> Replays:
@@ -165,6 +179,8 @@ class Engine(Generic[SectionT]):
             await self.client.start()
             if "jobs" in self.__dict__:
                 self.jobs.start()
+            if "batches" in self.__dict__ or self._batch_store.path.exists():
+                self.batches.open()
             if self.section.monitoring_urls:
                 await self.shared_metrics.start()
 
@@ -191,7 +207,7 @@ class Engine(Generic[SectionT]):
         self.end_streams()
         self.health.close()
         await self.shared_metrics.close()
-        for name in ("runs", "replays", "functions", "jobs"):
+        for name in ("batches", "runs", "replays", "functions", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()
         if "minions" in self.__dict__:
@@ -202,7 +218,14 @@ class Engine(Generic[SectionT]):
         if self.event_acl is not None:
             self.event_acl.close()
         await self.store.close()
+        await self._batch_store.close()
         await self.audit.close()
+
+    def _begin_audit(self, jid: Jid) -> None:
+        """Let this task write into the audit log what it does for a change that it took over."""
+        current = trace.Trace()
+        trace.current.set(current)
+        self.audit.record(current, module=self.name, address="", method="", path=f"/v1/jobs/{jid}")
 
     def _event_acl(self) -> EventAcl | None:
         """Return who sees which events; None where everybody sees all of them, as in Salt."""

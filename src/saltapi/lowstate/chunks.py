@@ -28,6 +28,7 @@ from saltapi.lowstate.functions import (
     local_function,
     master_function,
 )
+from saltapi.lowstate.stages import PING, StagePlan, stage_plan
 from saltapi.lowstate.targets import target_of
 from saltapi.lowstate.values import (
     flag,
@@ -85,7 +86,8 @@ class Command:
     `fun` is a list only for compound local commands; `args` are positional and `kwargs` keyword
     arguments of the function. `timeout_seconds` is None where the chunk does not set it.
     `extra` is what the master takes from a local chunk beside these (`MASTER_KEYS`). `lends` is set
-    where the job must not be published when its sender has given up.
+    where the job must not be published when its sender has given up, `stages` where a `batch` of
+    `local` or `local_async` asks for a change in stages.
     """
 
     client: str
@@ -108,11 +110,30 @@ class Command:
     extra: tuple[tuple[str, Any], ...] = ()
     chunk: Mapping[str, Any] | None = field(default=None, repr=False)
     lends: bool = False
+    stages: StagePlan | None = None
 
     @property
     def interface(self) -> Interface:
         """The client interface that it goes through."""
         return INTERFACES[self.client]
+
+    @property
+    def asks_first(self) -> str | None:
+        """What is run on the whole target before minions are chosen or divided."""
+        return self.interface.asks_first if self.stages is None else PING
+
+    def check_at_once(self) -> None:
+        """
+        Return if it may be published to all of its minions at once.
+
+        Raises:
+            InvalidChunk: It must go in stages, which this door does not do.
+        """
+        if self.stages is not None and self.stages.own:
+            raise InvalidChunk(
+                "Stages are for POST /v1/run, and elsewhere for local_async; nothing was run.",
+                key="batch",
+            )
 
 
 def chunks_from(value: Any) -> Lowstate:
@@ -208,7 +229,8 @@ def _target_command(client: str, chunk: Chunk, credentials: Credentials) -> Comm
             raise InvalidChunk(f"{key!r} cannot be used here; leave it out.", key=key)
     if client != "local_batch" and not by_ssh and "raw" in chunk:
         raise InvalidChunk("'raw' is for local_batch only; leave it out.", key="raw")
-    batch = chunk.get("batch")
+    stages = stage_plan(client, chunk)
+    batch = None if stages is not None else chunk.get("batch")
     return Command(
         client=client,
         fun=fun,
@@ -229,6 +251,7 @@ def _target_command(client: str, chunk: Chunk, credentials: Credentials) -> Comm
         subset=_subset(chunk),
         extra=_extra(chunk),
         chunk=chunk,
+        stages=stages,
     )
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.job_starts import Source, epoch_of
 from saltapi.bridge.jobs import job_events
+from saltapi.bridge.jobs.batches import Batch
 from saltapi.bridge.jobs.progress import JobProgress
 from saltapi.bridge.jobs.state_results import Counts, StateResult, counts_of
 from saltapi.bridge.jobs.states import JobState, MinionState
@@ -105,6 +106,12 @@ class RegisteredJob:
         """What ended a runner or wheel function, or the whole job."""
         self.progress = JobProgress()
         """How far the minions are with their states."""
+        self.batch: Batch | None = None
+        """The facts of a change in stages; its minions return to the jobs of these."""
+        self.whole: RegisteredJob | None = None
+        """The change of which this is a stage, which learns what happens here."""
+        self.parent: Jid = ""
+        """The job that has started this one; "" where nobody knows of one."""
         self.size_bytes = JOB_OVERHEAD_BYTES
         self._limit_bytes = limit_bytes
         self._pulse: asyncio.Event | None = None
@@ -207,6 +214,8 @@ class RegisteredJob:
         if found.arrived_at is not None and len(self.returns) >= len(self.minions):
             self.ended_at = found.arrived_at
         self.changed()
+        if self.whole is not None:
+            self.whole.take(found, size_bytes)
 
     def tell(self, minion: MinionId, of: int | None, state: StateResult, event: Event) -> None:
         """Note that one of the job's minions has told of a state."""
@@ -214,6 +223,8 @@ class RegisteredJob:
             room_bytes = self._limit_bytes - self.size_bytes
             self._add_bytes(self.progress.happened(minion, of, state, event, room_bytes))
             self.changed()
+            if self.whole is not None:
+                self.whole.tell(minion, of, state, event)
 
     def answered(self, minion: MinionId, *, running: bool) -> None:
         """Note what *minion* said when it was asked for the job."""
@@ -221,6 +232,8 @@ class RegisteredJob:
             self.answers[minion] = MinionState.RUNNING if running else MinionState.NO_ANSWER
             self.questions += 1
             self.changed()
+            if self.whole is not None:
+                self.whole.answered(minion, running=running)
 
     def asked(self, minions: Iterable[MinionId]) -> None:
         """Note that *minions* are asked whether they run the job."""

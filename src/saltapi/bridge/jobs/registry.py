@@ -137,6 +137,8 @@ class JobRegistry:
     def _begin(self, jid: Jid, kind: str, event: Event, minions: Iterable[MinionId]) -> None:
         """Register the job that *event* announces; the first that is known of a job counts."""
         known, believed = self._jobs.get(jid), self._starts.believes(event)
+        if known is not None and known.batch is not None:  # it is published in stages alone
+            return
         if known is not None and known.fun:
             if not believed:
                 known.contradict(event.data)
@@ -155,16 +157,16 @@ class JobRegistry:
                 job.answered(found.minion, running=job_events.says_running(found.data))
             return
         job = self._jobs.get(found.jid)
-        if job is not None and "return" in found.data:
-            before = job.size_bytes
+        if job is not None and job.batch is None and "return" in found.data:
+            before = _size_bytes(job)
             self._take(job, found.minion, event)
             self._grown(job, before)
 
     def _state(self, event: Event) -> None:
         job = self._jobs.get(str(event.parts.jid))
-        found = state_results.read(event) if job is not None else None
+        found = state_results.read(event) if job is not None and job.batch is None else None
         if job is not None and found is not None:
-            before = job.size_bytes
+            before = _size_bytes(job)
             job.tell(*found, event)
             self._grown(job, before)
 
@@ -186,5 +188,10 @@ class JobRegistry:
         job.take(replace(found, event=kept, value=None), kept.size_bytes)
 
     def _grown(self, job: RegisteredJob, before: int) -> None:
-        self._size_bytes += job.size_bytes - before
+        self._size_bytes += _size_bytes(job) - before
         self._forget_oldest(job)
+
+
+def _size_bytes(job: RegisteredJob) -> int:
+    """Return how much *job* takes, with what it adds to the change that it is a stage of."""
+    return job.size_bytes + (0 if job.whole is None else job.whole.size_bytes)

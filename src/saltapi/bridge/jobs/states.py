@@ -35,5 +35,7 @@ class MinionState(enum.StrEnum):
     """The master knows no minion of this name."""
     NOT_RUN = "not_run"
     """A batch has ended before it was this minion's turn."""
+    OUTCOME_UNKNOWN = "outcome_unknown"
+    """It is not known whether the stage of a change that it was in was published."""
     TERMINATED = "terminated"
     KILLED = "killed"

@@ -28,6 +28,8 @@ T = TypeVar("T")
 NO_TOKEN = "0" * 64
 """Of the form of a token, and nobody's."""
 LENT_MARGIN_SECONDS = 1.0
+COPIED_SECONDS = 7 * 86_400.0
+"""A copy of a token is good for so long at most."""
 
 
 class TokenStore:
@@ -91,6 +93,13 @@ class TokenStore:
                 await self.remove(token)
             except TokenStoreUnavailable:
                 log.info("A token for one publication is left to expire.")
+
+    async def copied(self, token: Token) -> Token:
+        """Return a new token that is as good as *token*; that one where none can be made."""
+        if not self.readable:
+            return token
+        made = await self._call(lambda auth: _copied(auth, self._opts, token, COPIED_SECONDS))
+        return made or token
 
     def close(self) -> None:
         """Give the thread back; idempotent."""

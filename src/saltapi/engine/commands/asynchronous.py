@@ -24,7 +24,6 @@ from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.permissions.tokens import TokenStore
-from saltapi.bridge.requests.arguments import as_published
 from saltapi.bridge.requests.calls import MasterCalls
 from saltapi.bridge.requests.channels import Channels
 from saltapi.bridge.requests.master import Master
@@ -33,6 +32,7 @@ from saltapi.bridge.workers.functions import FunctionLane, LaneFull
 from saltapi.bridge.workers.ssh import SshLane
 from saltapi.config import EngineConfig
 from saltapi.engine.commands.batch import delimiter_of, run_batch
+from saltapi.engine.commands.job_requests import job_request
 from saltapi.engine.commands.shapes import shape, wheel_shape
 from saltapi.engine.sessions.logins import LoginThrottle
 from saltapi.engine.sessions.sessions import Sessions
@@ -433,20 +433,3 @@ class AsyncAPIClient:
         task = asyncio.ensure_future(self.channels.reset())
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-
-
-def job_request(command: Command, credentials: Credentials) -> JobRequest:
-    """Return what is to be published for a local *command*."""
-    return JobRequest(
-        tgt=command.tgt,
-        tgt_type=command.tgt_type,
-        fun=command.fun,
-        arg=as_published(command.args, command.kwargs),
-        credentials=credentials,
-        ret=command.ret,
-        jid=command.jid,
-        timeout_seconds=command.timeout_seconds,
-        gather_job_timeout_seconds=command.gather_job_timeout_seconds,
-        extra=command.extra,
-        lends=command.lends,
-    )

@@ -15,7 +15,7 @@ from typing import Any
 
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import JobState
-from saltapi.engine.jobs import cursors, parts
+from saltapi.engine.jobs import cursors, parts, stage_records
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.state_records import Progress, StateTeller, running_states
 from saltapi.engine.jobs.times import time_text
@@ -119,6 +119,10 @@ async def document(
     found = {**head(job), "arg": arg, "expected": sorted(job.minions), **facts(job)}
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()
+    if job.parent:
+        found["parent"] = job.parent
+    if job.batch is not None:
+        found["batch"] = stage_records.shown(job.batch)
     if at := running_states(job, masked=values.masked):
         found["progress"] = at
     if minion is not None:
@@ -189,6 +193,7 @@ async def _records(
     yield [{"type": "job", "id": maker.cursor(), **head(job), **published}]
     loop = asyncio.get_running_loop()
     told, told_at, questions = 0, loop.time(), job.questions
+    stages = stage_records.StageTeller(job, seen.minions)
     while True:
         pulse = job.pulse()
         while some := teller.news():
@@ -200,6 +205,7 @@ async def _records(
             if found.minion in seen.minions:
                 continue
             shown = await values.shown(found)
+            some += [{"id": maker.cursor(), **each} for each in stages.before(found.minion)]
             some += teller.rest(found.minion, shown["return"])
             maker.saw(found.minion)
             named = {"jid": job.jid or None, "minion": found.minion}
@@ -211,6 +217,8 @@ async def _records(
             yield teller.identified(some)
         if told < len(job.returns):
             continue
+        if some := stages.news():
+            yield [{"id": maker.cursor(), **each} for each in some]
         if job.state is not JobState.RUNNING:
             break
         if job_service.stopping:
@@ -240,6 +248,8 @@ def _summary(job: RegisteredJob, cursor: str, values: Values) -> Record:
     del found["waiting"]
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()
+    if job.batch is not None:
+        found["batch"] = stage_records.brief(job.batch)
     return found
 
 

@@ -36,6 +36,8 @@ def chunk_for(job: RegisteredJob, choice: Choice) -> Chunk:
     if not job.fun or job.arg is None:
         raise Conflict("What this job has run is not known any more; send the command itself.")
     chunk: Chunk = {"client": "local", "fun": job.fun, **_arguments(job)}
+    if job.batch is not None:
+        chunk["batch"] = dict(job.batch.plan)
     if choice == "all" and job.tgt is not None:
         delimiter = {} if job.delimiter is None else {"delimiter": job.delimiter}
         return {**chunk, "tgt": job.tgt, "tgt_type": job.tgt_type or "glob", **delimiter}

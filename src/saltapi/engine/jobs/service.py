@@ -15,8 +15,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
 
 from saltapi.bridge.bus.job_starts import Source, time_of
 from saltapi.bridge.jobs.jobs import Job, JobRequest
@@ -51,6 +51,11 @@ log = logging.getLogger(__name__)
 
 SEES_ALL_SECONDS = 5.0
 SEES_ALL_SESSIONS = 1_000
+FindWhole: TypeAlias = Callable[[Session, Jid], Awaitable[RegisteredJob | None]]
+
+
+async def _nothing(_session: Session, _jid: Jid) -> RegisteredJob | None:
+    return None
 
 
 class JobService:
@@ -94,6 +99,8 @@ class JobService:
         self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
         self._loading: dict[Jid, asyncio.Task[RegisteredJob | None]] = {}
         self._sees_all: dict[str, tuple[float, bool]] = {}
+        self.find_whole: FindWhole = _nothing
+        """Finds what is a change in stages, and no job that the master knows."""
 
     @property
     def is_partial(self) -> bool:
@@ -130,7 +137,7 @@ class JobService:
             JobCacheUnavailable: It is none of late, and Salt's job cache does not answer.
             OutcomeUnknown: The master may still publish it.
         """
-        job = await self._known(session, checked_jid(jid))
+        job = await self.known(session, checked_jid(jid))
         if job is None and await self._doubts.has(session, jid):
             raise OutcomeUnknown(
                 f"It is not known yet whether the master has published the job {jid}; ask again.",
@@ -267,6 +274,8 @@ class JobService:
             published: What follows it, where this process has published it just now.
         """
         waits = job.kind == "local" and job.state is JobState.RUNNING and job.jid
+        if job.batch is not None:  # of which the stages are followed
+            return
         if (not waits and published is None) or job in self._followers:
             if published is not None:
                 published.close()
@@ -298,8 +307,10 @@ class JobService:
     async def values(self, session: Session, job: RegisteredJob) -> dict[MinionId, Any]:
         """Return the values that the job cache has; for those that the registry left out."""
         found: dict[str, Any] = {}
+        stages = [] if job.batch is None else job.batch.stages
         with contextlib.suppress(JobCacheUnavailable):  # they are shown as left out
-            found = await self._cached_returns(session, job.jid)
+            for jid in [job.jid] if job.batch is None else [s.jid for s in stages if s.jid]:
+                found |= await self._cached_returns(session, jid)
         return {m: data.get("return") for m, data in found.items() if isinstance(data, Mapping)}
 
     async def search(self, session: Session, wanted: Search, before: Jid | None) -> Part:
@@ -315,9 +326,8 @@ class JobService:
         job = self.registry.new(jid, "local")
         job.source = Source.READ
         self._describe(job, info)
-        job.vouched = (
-            job.kind == "local"
-        )  # what a function returned is in its load: see is_of_master
+        # What a function returned is in its load: see `is_of_master`.
+        job.vouched = job.kind == "local"
         return job
 
     def _let_go(self, job: RegisteredJob, done: asyncio.Task[None]) -> None:
@@ -352,14 +362,16 @@ class JobService:
                 self._take_cached(job, await self._cached_returns(session, job.jid))
         job.settle({m: job.silent.get(m, why) for m, why in silent.items()})
 
-    async def _known(self, session: Session, jid: Jid) -> RegisteredJob | None:
-        loading = self._loading.get(jid)
-        if loading is None:
-            job = self.registry.get(jid)
+    async def known(self, session: Session, jid: Jid) -> RegisteredJob | None:
+        """Return a job, whosever it is; None if there is none that *session* can find."""
+        if jid not in self._loading:
+            job = self.registry.get(jid) or await self.find_whole(session, jid)
             if job is not None:
                 return job
             if not self.cache.readable:  # with this user's token: nobody else may share it
                 return await self._load(session, jid)
+        loading = self._loading.get(jid)
+        if loading is None:
             loading = asyncio.create_task(self._load(session, jid))
             self._loading[jid] = loading
             loading.add_done_callback(lambda _: self._loading.pop(jid, None))

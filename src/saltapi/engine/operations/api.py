@@ -76,6 +76,8 @@ class Api(SessionOperations):
         self._administrators = administrators
         self._event_acl = event_acl
         self._hook_secrets = hook_secrets
+        self.start_batch: Callable[[Command], Awaitable[dict[str, Any]]] | None = None
+        """Begins what `local_async` is to run in stages."""
 
     def clients(self) -> list[str]:
         """Return the names of the client interfaces that are enabled."""
@@ -402,6 +404,8 @@ class Api(SessionOperations):
     async def _run_one(self, command: Command, peer: str) -> Any:
         attempt = await self._attempt(command.credentials, peer)
         async with acting(**facts_of(command)), attempt():
+            if command.stages and not command.interface.waits and self.start_batch:
+                return await self.start_batch(command)
             result = await self._client.run_command(command)
             if isinstance(result, AsyncIterator):
                 return [element async for element in result]

@@ -16,8 +16,9 @@ from saltapi.bridge.jobs.registered import RegisteredJob, returned
 from saltapi.bridge.jobs.states import MinionState
 from saltapi.bridge.requests import targets
 from saltapi.engine.audit import activity
-from saltapi.engine.commands.asynchronous import job_request
+from saltapi.engine.batches.batches import Batches
 from saltapi.engine.commands.batch import batch_returns, up
+from saltapi.engine.commands.job_requests import job_request
 from saltapi.engine.jobs.records import Record, as_error, brief, document, records
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.state_records import Progress
@@ -163,13 +164,15 @@ class Run:
 class Runs:
     """Starts runs, and sees them through."""
 
-    def __init__(self, api: Api, job_service: JobService) -> None:
+    def __init__(self, api: Api, job_service: JobService, batches: Batches) -> None:
         """
         Args:
             api: Checks what is to be run.
             job_service: Where the jobs are registered.
+            batches: Sees to changes in stages.
         """
         self._api = api
+        self._batches = batches
         self._job_service = job_service
         self._client = job_service.client
         self._driving: dict[asyncio.Task[None], Run] = {}
@@ -275,6 +278,10 @@ class Runs:
         interface = command.interface
         if interface.kind is Kind.SSH:
             await self._ssh(run, part, command)
+        elif command.stages is not None:
+            self._begin(run, part, job := await self._batches.start(command))
+            if not part.only_started:
+                await _ended(job)
         elif interface.kind in FUNCTION_KINDS:
             await (self._function if interface.waits else self._function_async)(run, part, command)
         else:

@@ -6,7 +6,8 @@ from typing import Any
 
 from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.bridge.workers.ssh_options import ssh_low
-from saltapi.engine.commands.asynchronous import AsyncAPIClient, job_request
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.commands.job_requests import job_request
 from saltapi.errors import AuthorizationFailed, SaltApiError
 from saltapi.interfaces import Kind
 from saltapi.lowstate import Command
@@ -50,7 +51,7 @@ async def verdict_on(client: AsyncAPIClient, session: Session, command: Command)
         fun, _, kwargs = await client.function_call("wheel", command)
         return await client.permissions.wheel(session, fun, kwargs)
     found = await _on_minions(client, session, command)
-    asks_first = command.interface.asks_first
+    asks_first = command.asks_first
     if asks_first is None:
         return found
     question = replace(command, fun=asks_first, args=(), kwargs=None)
@@ -65,7 +66,7 @@ async def verdict_on(client: AsyncAPIClient, session: Session, command: Command)
 
 
 async def _on_minions(client: AsyncAPIClient, session: Session, command: Command) -> Verdict:
-    request = job_request(command, command.credentials)
+    request = job_request(replace(command, stages=None), command.credentials)
     extra: dict[str, Any] = dict(request.extra)
     found = await client.permissions.local(
         session,

@@ -210,6 +210,11 @@ class Sessions:
                     del self._logins[key]
                 self._background(self._revoke_login(login))
 
+    def is_lent(self, token: Token) -> bool:
+        """Return whether *token* was made for commands with a name and a password."""
+        made = [login.ready for login in self._logins.values() if login.ready.done()]
+        return any(not ready.exception() and ready.result().token == token for ready in made)
+
     async def close(self) -> None:
         """Wait until the tokens made for commands are revoked; idempotent."""
         await asyncio.gather(*self._closing, return_exceptions=True)

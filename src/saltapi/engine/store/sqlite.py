@@ -125,6 +125,17 @@ class Store:
         """Return the value; None if there is none, or it has expired."""
         return await self._call(lambda database: _find(database, kind, key))
 
+    async def items(self, kind: str) -> dict[str, bytes]:
+        """Return the values of a kind that have not expired, by key."""
+
+        def read(database: sqlite3.Connection) -> dict[str, bytes]:
+            rows = database.execute(
+                "SELECT key, value FROM entries WHERE kind = ? AND expire > ?", (kind, time.time())
+            )
+            return {str(key): bytes(value) for key, value in rows}
+
+        return await self._call(read)
+
     async def put(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
     ) -> None:

@@ -4,6 +4,7 @@ from fastapi import APIRouter
 
 from saltapi.netapi.rest_asgi.v1 import (
     audit,
+    batches,
     check,
     events,
     functions,
@@ -17,6 +18,7 @@ from saltapi.netapi.rest_asgi.v1 import (
 ROUTERS: list[APIRouter] = [
     run.router,
     jobs.router,
+    batches.router,
     events.router,
     whoami.router,
     check.router,

@@ -10,7 +10,13 @@ from saltapi.netapi.rest_asgi.route import Model, SaltValue, stream_content
 State = Literal["running", "complete", "incomplete"]
 ListedState = Literal["running", "complete", "incomplete", "unknown"]
 Reason = Literal[
-    "not_connected", "no_response", "unknown_minion", "not_run", "terminated", "killed"
+    "not_connected",
+    "no_response",
+    "unknown_minion",
+    "not_run",
+    "outcome_unknown",
+    "terminated",
+    "killed",
 ]
 Waiting = Literal["waiting", "running", "no_answer"]
 OutcomeName = Literal[
@@ -171,6 +177,53 @@ class Comparison(Model):
     only_after: list[str] = Field(description="Minions that returned for this job alone.")
 
 
+BatchName = Literal["asking", "running", "paused", "stopping", "complete", "halted", "stopped"]
+StageName = Literal[
+    "pending", "starting", "running", "complete", "failed", "outcome_unknown", "not_run"
+]
+
+
+class BatchHead(Model):
+    """How far a change in stages is."""
+
+    state: BatchName
+    reason: str | None = Field(
+        description="Why it does not go on: `asked`, `max_failed`, `no_minions`, `not_permitted`,"
+        " `outcome_unknown`, `session_expired`, `too_late`, or the code of an error."
+    )
+    failures: int = Field(description="On how many minions it has failed, or nobody knows.")
+    next: str | None = Field(description="When the next stage may begin.")
+    not_run: list[str] = Field(description="Whose turn has not come, once it has ended.")
+
+
+class StageHead(Model):
+    """One stage of a change."""
+
+    number: int = Field(ge=1)
+    of: int = Field(description="How many there are.")
+    state: StageName
+    url: str | None
+    minions: list[str]
+    failed: list[str]
+    missing: dict[str, Reason]
+    start: str | None
+    end: str | None
+
+
+class Stage(StageHead):
+    """One stage of a change, with its job."""
+
+    jid: str | None = Field(description="The id of its job; null before it begins.")
+
+
+class Batch(BatchHead):
+    """A change in stages."""
+
+    max_failed: int | str | None = Field(description="How many may fail; null for any number.")
+    wait_seconds: float = Field(description="How long it is waited before each stage.")
+    stages: list[Stage]
+
+
 class Job(JobHead):
     """All that is known of a job."""
 
@@ -201,6 +254,8 @@ class Job(JobHead):
         default=None, description="With `fold`: results of states, by state."
     )
     diff: Comparison | None = Field(default=None, description="With `diff`.")
+    batch: Batch | None = Field(default=None, description="Of a change in stages.")
+    parent: str | None = Field(default=None, description="The job that has started this one.")
 
 
 class JobParts(Job):
@@ -289,6 +344,46 @@ EXAMPLE_JOB: dict[str, Any] = {
     },
 }
 EXAMPLE_RUN: dict[str, Any] = {"complete": False, "results": [{"chunk": 0, **EXAMPLE_JOB}]}
+EXAMPLE_BATCH: dict[str, Any] = {
+    **EXAMPLE_JOB,
+    "missing": {"minion-2": "not_run"},
+    "failed": ["minion-1"],
+    "batch": {
+        "state": "halted",
+        "reason": "max_failed",
+        "max_failed": 0,
+        "wait_seconds": 5.0,
+        "failures": 1,
+        "next": None,
+        "not_run": ["minion-2"],
+        "stages": [
+            {
+                "number": 1,
+                "of": 2,
+                "state": "failed",
+                "jid": "20261123180812345679",
+                "url": "/v1/jobs/20261123180812345679",
+                "minions": ["minion-1"],
+                "failed": ["minion-1"],
+                "missing": {},
+                "start": "2026-11-23T18:08:12.345Z",
+                "end": "2026-11-23T18:08:13.012Z",
+            },
+            {
+                "number": 2,
+                "of": 2,
+                "state": "not_run",
+                "jid": None,
+                "url": None,
+                "minions": ["minion-2"],
+                "failed": [],
+                "missing": {},
+                "start": None,
+                "end": None,
+            },
+        ],
+    },
+}
 EXAMPLE_LIST: dict[str, Any] = {
     "jobs": [{**EXAMPLE_HEAD, "state": "complete", "expected": 2, "returned": 2, "failed": 0}],
     "cursor": None,

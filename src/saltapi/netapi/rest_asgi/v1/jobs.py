@@ -260,10 +260,13 @@ async def end_job(request: Request, engine: TheEngine, session: TheSession, jid:
     Let the minions that have not returned end the job.
 
     `saltutil.term_job` on all of them, and `saltutil.kill_job` where the job still runs after
-    two seconds; you need permission for both.
+    two seconds; you need permission for both. Of a change in stages no stage begins any more.
     """
     job = await engine.jobs.get(session, jid)
-    outcomes = await termination.end(engine.jobs, session, job)
+    if job.batch is not None:
+        job, outcomes = await engine.batches.end(session, job)
+    else:
+        outcomes = await termination.end(engine.jobs, session, job)
     found = {"jid": jid, "state": str(job.state), "outcomes": outcomes}
     return await document(request, found)
 

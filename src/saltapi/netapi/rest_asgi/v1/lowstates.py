@@ -8,9 +8,41 @@ from pydantic import WithJsonSchema
 from saltapi import formats
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import TARGET_TYPES
+from saltapi.lowstate.stages import LISTED_LIMIT, WAIT_LIMIT_SECONDS
 from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE
 
 # Defaults are told in words: generators take what has one for required.
+AMOUNT: dict[str, Any] = {
+    "description": "A number of minions, or a part of all, like `10%`.",
+    "anyOf": [{"type": "integer", "minimum": 0}, {"type": "string", "examples": ["10%"]}],
+}
+BATCH_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "title": "BatchPlan",
+    "description": "How a change goes through its minions; either `size` or `stages`.",
+    "properties": {
+        "size": AMOUNT,
+        "stages": {
+            "type": "array",
+            "items": AMOUNT,
+            "minItems": 1,
+            "maxItems": LISTED_LIMIT,
+            "description": "Each larger than the one before; the last one is `100%`.",
+        },
+        "max_failed": {
+            "description": "How many minions may fail, or not return, in all; 0 by default, null"
+            " for any number. Of more, what is left is not run.",
+            "anyOf": [*AMOUNT["anyOf"], {"type": "null"}],
+        },
+        "wait": {
+            "type": "number",
+            "minimum": 0,
+            "maximum": WAIT_LIMIT_SECONDS,
+            "description": "Seconds before each stage but the first; 0 by default.",
+        },
+    },
+    "additionalProperties": False,
+}
 CHUNK_SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "Chunk",
@@ -42,6 +74,12 @@ CHUNK_SCHEMA: dict[str, Any] = {
             "minimum": 0,
             "description": "After so many seconds silent minions are asked.",
         },
+        "batch": {
+            "description": "Of `local` and `local_async`: run in stages. `size` is how many minions"
+            " each stage has; `stages` say how many are done at the end of each, in all. A text or"
+            " number alone is a `size`, as in Salt; `local_batch` knows only that.",
+            "anyOf": [{"$ref": SCHEMA_REFERENCE.format(model="BatchPlan")}, AMOUNT],
+        },
         "jid": {
             "type": "string",
             "pattern": "^[0-9]{20}(_[0-9]{1,10})?$",
@@ -62,6 +100,15 @@ EXAMPLES: dict[str, Any] = {
         "summary": "One command",
         "value": {"tgt": "*", "fun": "test.ping"},
     },
+    "stages": {
+        "summary": "One minion first, then more",
+        "value": {
+            "tgt": "web*",
+            "fun": "state.apply",
+            "arg": ["nginx"],
+            "batch": {"stages": [1, "10%", "50%", "100%"], "max_failed": 0, "wait": 5},
+        },
+    },
     "many": {
         "summary": "Several, one after the other",
         "value": [
@@ -77,7 +124,7 @@ LowstateBody = Annotated[Any, WithJsonSchema(LOWSTATE_SCHEMA), Body(openapi_exam
 
 def schemas() -> dict[str, Any]:
     """Return the schemas of lowstates, by name."""
-    return {"Chunk": CHUNK_SCHEMA, "Lowstate": LOWSTATE_SCHEMA}
+    return {"Chunk": CHUNK_SCHEMA, "Lowstate": LOWSTATE_SCHEMA, "BatchPlan": BATCH_SCHEMA}
 
 
 def describe(operation: dict[str, Any]) -> None:

@@ -6,11 +6,13 @@ from pydantic import Field, TypeAdapter
 
 from saltapi.netapi.rest_asgi.route import SCHEMA_REFERENCE, Model, SaltValue
 from saltapi.netapi.rest_asgi.v1.job_models import (
+    BatchHead,
     FoldedState,
     Group,
     JobHead,
     MinionReturn,
     Reason,
+    StageHead,
     State,
     StateCounts,
     Waiting,
@@ -121,6 +123,26 @@ class SummaryRecord(Model):
         default=None, description="With `fold`: results of states, by state."
     )
     result: SaltValue = Field(default=None, description="Of a runner or wheel function.")
+    batch: BatchHead | None = Field(default=None, description="Of a change in stages.")
+
+
+class StageRecord(StageHead):
+    """A stage of a change has begun, or ended."""
+
+    type: Literal["stage"]
+    chunk: Chunk = None
+    id: Cursor = None
+    jid: str = Field(description="The job of the whole change.")
+    stage_jid: str | None = Field(description="The job of the stage.")
+
+
+class BatchRecord(BatchHead):
+    """A change in stages is paused, goes on, or begins no more stages."""
+
+    type: Literal["batch"]
+    chunk: Chunk = None
+    id: Cursor = None
+    jid: str
 
 
 class StartedRecord(JobHead):
@@ -188,6 +210,8 @@ RunRecord = (
     | StateRecord
     | CountsRecord
     | ReturnRecord
+    | StageRecord
+    | BatchRecord
     | ProgressRecord
     | SummaryRecord
     | StartedRecord
