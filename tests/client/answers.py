@@ -19,14 +19,19 @@ class Answers:
 
     Attributes:
         asked: Of each request its method, path and headers.
+        bodies: What was sent to `/v1/run`.
         body: The answer to everything else: a value sent as JSON, or bytes.
         status: The status of that.
         headers: More of its headers.
         by_path: Answers to some paths, in place of `body`.
+        held: Paths whose answers do not end.
     """
 
     def __init__(self, body: Any = None, status: int = 200, **headers: str) -> None:
         self.asked: list[tuple[str, str, dict[str, str]]] = []
+        self.held: set[str] = set()
+        self._ended = threading.Event()
+        self.bodies: list[bytes] = []
         self.body, self.status = body, status
         self.headers = {name.replace("_", "-"): value for name, value in headers.items()}
         self.by_path: dict[str, Any] = {
@@ -63,20 +68,28 @@ class Answers:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self._ended.set()
         self._server.shutdown()
         self._server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request."""
-        request.rfile.read(int(request.headers.get("Content-Length") or 0))
+        sent_body = request.rfile.read(int(request.headers.get("Content-Length") or 0))
         path = request.path.partition("?")[0]
+        if path == "/v1/run":
+            self.bodies.append(sent_body)
         self.asked.append((request.command, path, dict(request.headers)))
         known = self.by_path.get(path)
         body = self.body if known is None else known
         sent = body if isinstance(body, bytes) else json.dumps(body).encode()
         more: Mapping[str, str] = self.headers if known is None else {}
         request.send_response(self.status if known is None else 200)
-        for name, value in {**more, "Content-Length": str(len(sent))}.items():
+        length = {} if path in self.held else {"Content-Length": str(len(sent))}
+        for name, value in {**more, **length}.items():
             request.send_header(name, value)
         request.end_headers()
         request.wfile.write(sent)
+        if path in self.held:
+            request.wfile.flush()
+            request.close_connection = True
+            self._ended.wait()

@@ -1,5 +1,6 @@
 """The servers that the client talks to, and the command as a program."""
 
+import io
 import os
 import subprocess
 import sys
@@ -10,7 +11,10 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from saltapi_client import Client
+from saltapi_client.cli.main import main
 from tests.apis import OURS, SALTS, ApiServer
+from tests.client.answers import Answers
+from tests.client.inside import Run, Terminal
 from tests.waiting import scaled
 
 CLIENT = Path(__file__).parents[2] / "client"
@@ -102,5 +106,34 @@ def ctl(api: ApiServer, tmp_path: Path) -> Ctl:
         *args: str, username: str | None = None, stdin: str = ""
     ) -> subprocess.CompletedProcess[str]:
         return saltctl(environment(tmp_path, api, username), *args, stdin=stdin)
+
+    return run
+
+
+@pytest.fixture
+def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the files and variables of whoever runs the tests alone."""
+    for name in [name for name in os.environ if name.startswith(("SALT", "PEPPER"))]:
+        monkeypatch.delenv(name)
+    values = {"SALTCTL_HOME": str(tmp_path), "SALTCTL_KEYRING": "no", "TERM": "xterm"}
+    for name, value in {**values, "SALTAPI_USER": "u", "SALTAPI_PASS": "p"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr("saltapi_client.listening.SILENCE_SECONDS", 1.0)
+    monkeypatch.setattr("saltapi_client.runs.PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr("saltapi_client.runs.FIRST_PAUSE_SECONDS", 0.005)
+    for name in ("LISTEN_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
+        monkeypatch.setattr(f"saltapi_client.classic.{name}", 0.05)
+
+
+@pytest.fixture
+def run(alone: None, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Run the command in this process; return its status, and all that it has written."""
+
+    def run(server: Answers, *args: str, terminal: bool = False) -> tuple[int, str]:
+        out = Terminal() if terminal else io.StringIO()
+        monkeypatch.setenv("SALTAPI_URL", server.url)
+        monkeypatch.setattr("sys.stdout", out)
+        monkeypatch.setattr("sys.stderr", out)
+        return main(args), out.getvalue()
 
     return run

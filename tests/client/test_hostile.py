@@ -1,82 +1,22 @@
 """Servers that answer what no server should, and what comes of it on a terminal."""
 
-import io
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from saltapi_client import Client, errors
-from saltapi_client.cli.main import main
 from saltapi_client.cli.options import OUTPUTS
 from saltapi_client.cli.output.printers import in_json
 from saltapi_client.cli.places import write_private
 from tests.client.answers import Answers
+from tests.client.inside import COMMANDS, Run
 
 EVIL = "a\x1b]0;x\x07\x9b2J\u202eb\x7f\rc\ud800"
-COMMANDS = {
-    "whoami": ["whoami"],
-    "salt": ["*", "test.ping"],
-    "run": ["run", "jobs.active"],
-    "wheel": ["wheel", "key.list_all"],
-    "jobs": ["jobs"],
-    "job": ["job", "1"],
-    "diff": ["job", "1", "--diff", "2"],
-    "follow": ["follow", "1"],
-    "rerun": ["rerun", "1"],
-    "stop": ["stop", "1"],
-    "events": ["events", "--count", "1"],
-    "minions": ["minions"],
-    "why": ["why", "m"],
-    "keys": ["keys"],
-    "accept": ["keys", "accept", "a", "--yes"],
-    "check": ["check", "*", "test.ping"],
-    "hook": ["hook", "x"],
-    "api": ["api", "GET", "/v1/x"],
-    "docs": ["docs", "x"],
-}
-Run = Callable[..., tuple[int, str]]
-
-
-class Terminal(io.StringIO):
-    """Standard output that says it is a terminal."""
-
-    def isatty(self) -> bool:
-        """Return that it is one."""
-        return True
-
-
-@pytest.fixture(autouse=True)
-def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Leave the files and variables of whoever runs the tests alone."""
-    for name in [name for name in os.environ if name.startswith(("SALT", "PEPPER"))]:
-        monkeypatch.delenv(name)
-    values = {"SALTCTL_HOME": str(tmp_path), "SALTCTL_KEYRING": "no", "TERM": "xterm"}
-    for name, value in {**values, "SALTAPI_USER": "u", "SALTAPI_PASS": "p"}.items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setattr("saltapi_client.listening.SILENCE_SECONDS", 1.0)
-    monkeypatch.setattr("saltapi_client.runs.PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr("saltapi_client.runs.FIRST_PAUSE_SECONDS", 0.005)
-    for name in ("LISTEN_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(f"saltapi_client.classic.{name}", 0.05)
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Run:
-    """Run the command in this process; return its status, and all that it has written."""
-
-    def run(server: Answers, *args: str, terminal: bool = False) -> tuple[int, str]:
-        out = Terminal() if terminal else io.StringIO()
-        monkeypatch.setenv("SALTAPI_URL", server.url)
-        monkeypatch.setattr("sys.stdout", out)
-        monkeypatch.setattr("sys.stderr", out)
-        return main(args), out.getvalue()
-
-    return run
 
 
 @pytest.fixture
@@ -259,6 +199,27 @@ def test_paths(run: Run) -> None:
     with Answers({}) as server:
         assert 0 == run(server, "api", "GET", "/v1/jobs/é x%20y?a=b&c=[d]")[0]
         assert "/v1/jobs/%C3%A9%20x%20y" == server.asked[-1][1]
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--batch", "10%"], {"batch": "10%"}),
+        (["--batch", "5", "--batch-wait", "2"], {"batch": "5", "batch_wait": 2.0}),
+        (["--batch", "5", "--max-failed", "1"], {"batch": {"size": 5, "max_failed": 1}}),
+        (["--stages", "1,50%,100%"], {"batch": {"stages": [1, "50%", "100%"]}}),
+        (["--stages", "1,100%", "--async"], {"client": "local_async"}),
+    ],
+)
+def test_stages(run: Run, words: list[str], expected: dict[str, Any]) -> None:
+    """Where the server runs changes in stages it is asked to; elsewhere it is not done silently."""
+    with Answers(b'{"type": "summary", "state": "complete"}\n') as server:
+        run(server, *words, "*", "test.ping")
+        assert all(json.loads(body)[0]["client"] == "local_batch" for body in server.bodies)
+        server.by_path["/openapi.json"]["paths"]["/v1/jobs/{jid}/pause"] = {}
+        assert 0 == run(server, *words, "*", "test.ping")[0]
+        (sent,) = json.loads(server.bodies[-1])
+    assert {"client": "local", **expected}.items() <= sent.items()
 
 
 def test_waits(monkeypatch: pytest.MonkeyPatch) -> None:

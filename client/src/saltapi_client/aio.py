@@ -155,6 +155,14 @@ class AsyncClient:
         """As `Client.stop`."""
         return await self._call(self.client.stop, jid)
 
+    async def pause(self, jid: str) -> Job:
+        """As `Client.pause`."""
+        return await self._call(self.client.pause, jid)
+
+    async def resume(self, jid: str) -> Job:
+        """As `Client.resume`."""
+        return await self._call(self.client.resume, jid)
+
     def events(self, tags: Sequence[str] = (), *, since: str | None = None) -> Stream[Event | Gap]:
         """As `Client.events`."""
         return self._stream(self.client.events, tags, since=since)

@@ -20,6 +20,8 @@ from saltapi_client.shapes import malformed, part
 WAIT_SECONDS = 60
 """The longest that one request waits for a job."""
 PAGE = 200
+STAGES_PATH = "/v1/jobs/{jid}/pause"
+"""Servers that have this run changes in stages."""
 URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 """What a URL that somebody typed keeps; the rest is quoted."""
 
@@ -168,10 +170,8 @@ class Client:
             chunk["kwarg"] = dict(kwarg)
         if timeout is not None:
             chunk["timeout"] = timeout
-        if isinstance(batch, str):
-            chunk |= {"client": "local_batch", "batch": batch}
-        elif batch is not None:
-            chunk["batch"] = dict(batch)
+        if batch is not None:
+            chunk["batch"] = batch if isinstance(batch, str) else dict(batch)
         return self.run_lowstate(chunk, progress=progress, dry_run=dry_run, key=key)
 
     def runner(
@@ -195,7 +195,7 @@ class Client:
         key: str | None = None,
     ) -> Run:
         """Run chunks, one after the other; the arguments are those of `run`."""
-        chunks = chunks_of(lowstate)
+        chunks = [self._batched(chunk) for chunk in chunks_of(lowstate)]
         if self.has_v1:
             query = {"progress": progress, "dry_run": dry_run or None}
             return V1Run(
@@ -204,6 +204,18 @@ class Client:
         if dry_run:
             chunks = [as_dry_run(chunk) for chunk in chunks]
         return classic.ClassicRun(self.api, chunks)
+
+    def _batched(self, chunk: dict[str, Any]) -> dict[str, Any]:
+        """Return a chunk with a batch as this server takes it: many ignore one of `local`."""
+        batch, client = chunk.get("batch"), chunk.get("client", "local")
+        if batch is None or client not in {"local", "local_async"} or self._has(STAGES_PATH):
+            return chunk
+        if client == "local_async" or isinstance(batch, Mapping):
+            raise errors.NotSupported(
+                "This server does not run in stages; a batch that is waited for works, with a size"
+                " and nothing else."
+            )
+        return {**chunk, "client": "local_batch"}
 
     # Jobs
 
@@ -275,6 +287,19 @@ class Client:
         chunk = {"client": "local", "tgt": waiting, "tgt_type": "list", "arg": [jid]}
         found = classic.posted(self.api, {**chunk, "fun": "saltutil.term_job"}) if waiting else {}
         return dict.fromkeys(found or {}, "terminated")
+
+    def pause(self, jid: str) -> Job:
+        """Let no stage of a change begin for now; what runs goes on."""
+        return self._ordered(jid, "pause")
+
+    def resume(self, jid: str) -> Job:
+        """Let a change in stages go on, with this session."""
+        return self._ordered(jid, "resume")
+
+    def _ordered(self, jid: str, order: str) -> Job:
+        self._need(STAGES_PATH, order)
+        path = f"/v1/jobs/{quote(jid, safe='')}/{order}"
+        return made_from(Job, self.api.ask("POST", path, repeatable=False))
 
     # Events and hooks
 

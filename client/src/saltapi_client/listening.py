@@ -6,6 +6,7 @@ import collections
 import fnmatch
 import threading
 from collections.abc import Iterator, Sequence
+from typing import Callable
 
 from saltapi_client import errors
 from saltapi_client.api import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, NDJSON_TYPE, Api
@@ -19,6 +20,7 @@ CLASSIC_SILENCE_SECONDS = 86400.0
 """Salt's own `/events` gives no sign of life; the connection's keep-alive has to tell."""
 REMEMBERED_EVENTS = 20_000
 """Of how many events it is known that they were there, when a gap sends some again."""
+PLACES = frozenset({"start", "heartbeat"})
 FINAL_CODES = frozenset({"session"})
 
 
@@ -46,6 +48,8 @@ class Events:
         self.cursor = since
         self.listens = threading.Event()
         """Set when what happens from now on is seen."""
+        self.on_place: Callable[[str], None] | None = None
+        """Called with the cursor where it has moved without an event, between two of them."""
 
     def __iter__(self) -> Iterator[Event | Gap]:
         return self
@@ -89,6 +93,8 @@ class Events:
                         yield Event(str(raw.get("tag")), raw.get("data"), cursor)
                     elif kind == "gap":
                         yield Gap(str(raw.get("reason")), cursor)
+                    elif kind in PLACES and isinstance(cursor, str) and self.on_place:
+                        self.on_place(cursor)
                     self.cursor = cursor or self.cursor
             except (errors.NotReachable, errors.Unavailable):
                 if not self._api.reached:
@@ -130,6 +136,8 @@ class Events:
                     pause = FIRST_PAUSE_SECONDS
                     self.cursor = found.id or self.cursor
                     if not found.data:
+                        if found.id and self.on_place:
+                            self.on_place(found.id)
                         continue
                     value = decoded(found.data)
                     if not isinstance(value, dict):

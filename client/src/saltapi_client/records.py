@@ -103,6 +103,29 @@ class Step(_Record):
 
 
 @dataclass(frozen=True)
+class Stage(_Record):
+    """Stage `number` of `of` of a change has begun, or ended, as `state` says."""
+
+    type: ClassVar[str] = "stage"
+    number: int = 0
+    of: int = 0
+    state: str = ""
+    stage_jid: str | None = None
+    minions: list[str] = field(default_factory=list)
+    failed: list[str] = field(default_factory=list)
+    missing: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class BatchState(_Record):
+    """A change in stages is paused, goes on, or begins no more stages; `reason` says why."""
+
+    type: ClassVar[str] = "batch"
+    state: str = ""
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
 class Progress(_Record):
     """Some minions are silent; `waiting` says what is known of them."""
 
@@ -121,7 +144,7 @@ class Summary(_Record):
     returned: list[str] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
     missing: dict[str, str] = field(default_factory=dict)
-    not_run: Any = None
+    batch: dict[str, Any] = field(default_factory=dict)
     duration_seconds: float | None = None
     result: Any = None
 
@@ -147,6 +170,8 @@ Record = Union[
     StateResult,
     StateCounts,
     Step,
+    Stage,
+    BatchState,
     Progress,
     Summary,
     Failure,
@@ -161,6 +186,8 @@ _KINDS: dict[str, type[Any]] = {
         StateResult,
         StateCounts,
         Step,
+        Stage,
+        BatchState,
         Progress,
         Summary,
         Failure,

@@ -17,6 +17,7 @@ from saltapi_client.records import (
     JobStarted,
     MinionReturn,
     Record,
+    Stage,
     StateResult,
     Summary,
     record_from,
@@ -222,6 +223,8 @@ class V1Run(Records):
             identity = ("return", record.chunk, record.jid, record.minion)
         elif isinstance(record, Summary):
             identity = ("summary", record.chunk)
+        elif isinstance(record, Stage):
+            identity = ("stage", record.chunk, record.number, record.state)
         else:
             return True
         if identity in self._seen:

@@ -73,6 +73,7 @@ class Cursor:
         if child == 0:
             code = CANNOT_RUN
             try:
+                os.setsid()  # so that Ctrl-C ends saltctl, and not what is half done
                 code = run(command, event)
                 self.write(event.id)
             finally:

@@ -166,6 +166,29 @@ COMMANDS = (
         ),
     ),
     Command(
+        "pause",
+        "let no stage of a change begin for now",
+        "commands.jobs:pause",
+        (JID,),
+        (
+            "saltctl pause 20261123180812345678",
+            "saltctl pause 20261123180812345678 --out json",
+            "saltctl pause 20261123180812345678 --profile prod",
+        ),
+        "What runs goes on. saltctl resume goes on with the next stage, saltctl stop ends it.",
+    ),
+    Command(
+        "resume",
+        "go on with a change in stages",
+        "commands.jobs:resume",
+        (JID,),
+        (
+            "saltctl resume 20261123180812345678",
+            "saltctl resume 20261123180812345678 --out json",
+            "saltctl resume 20261123180812345678 --profile prod",
+        ),
+    ),
+    Command(
         "events",
         "show the master's events as they come, each once",
         "commands.events:events",

@@ -119,6 +119,10 @@ def _head(board: Board, paint: Paint, columns: int, seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     fun = board.fun if isinstance(board.fun, str) else "command"
     text = f"{fun}  {done} of {len(board.minions)} minions  {minutes}:{rest:02d}"
+    if board.stage is not None:
+        text += f"  stage {board.stage.number} of {board.stage.of}"
+    if board.batch.get("state") == "paused":
+        text += "  paused"
     jid = clean(board.jids[-1]) if board.jids else ""
     space = columns - width_of(text) - width_of(jid)
     return paint("bold", cut(text, columns)) + (

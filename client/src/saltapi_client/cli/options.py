@@ -114,11 +114,22 @@ SALT = Command(
         option("-b", "--batch", help="so many at once: 5, or 10%%", metavar="SIZE"),
         option(
             "--stages",
-            help="one stage after the other, as 1,10%%,50%%,100%%; a failure stops the rest",
+            help="how many are done after each stage, as 1,10%%,50%%,100%%; a failure stops the"
+            " rest",
             metavar="SIZES",
         ),
-        option("--max-failed", help="how many may fail in a stage (0)", type=int, metavar="N"),
-        option("--batch-wait", help="seconds between two batches", type=float, metavar="SECONDS"),
+        option(
+            "--max-failed",
+            help="how many may fail in all, before the rest is left out (0 with --stages)",
+            type=int,
+            metavar="N",
+        ),
+        option(
+            "--batch-wait",
+            help="seconds between two batches or stages",
+            type=float,
+            metavar="SECONDS",
+        ),
         option("--dry-run", help="states only say what they would change", action="store_true"),
         option("words", help="target, function, arguments", nargs="*", metavar="TARGET FUN ARG"),
     ),

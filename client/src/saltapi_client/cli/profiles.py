@@ -60,16 +60,18 @@ def settings(args: argparse.Namespace, *, is_new: bool = False) -> Settings:
     """
     saved = read(place("config") / FILE)
     default = saved.get("saltctl", "default", fallback=DEFAULT)
-    name = args.profile or os.environ.get("SALTCTL_PROFILE") or default
-    found: dict[str, str] = pepper()
-    if saved.has_section(name) and name != "saltctl":
-        found.update(saved[name])
-    elif args.profile and not is_new:
+    named = args.profile or os.environ.get("SALTCTL_PROFILE")
+    name = named or default
+    # A password is for the server that stands beside it: of two files only one counts.
+    found = dict(saved[name]) if saved.has_section(name) and name != "saltctl" else pepper(named)
+    if not found and args.profile and not is_new:
         known = ", ".join(s for s in saved.sections() if s != "saltctl") or "none"
         raise errors.Usage(f"There is no profile {name}; there is: {known}")
+    elsewhere = bool(named and found.get("url")) and bool(os.environ.get("SALTAPI_URL"))
     for key, variable in _VARIABLES.items():
         # Who names a profile means it; what the environment says is for commands that do not.
-        if os.environ.get(variable) and not (args.profile and key in found):
+        kept = (named and key in found) or (elsewhere and key == "password")
+        if os.environ.get(variable) and not kept:
             found[key] = os.environ[variable]
     for key in SAVED:
         value = getattr(args, key, None)
@@ -91,10 +93,10 @@ def save(chosen: Settings) -> Path:
     return path
 
 
-def pepper() -> dict[str, str]:
-    """Return what pepper's file says, by our names; nothing if there is none."""
+def pepper(named: str | None = None) -> dict[str, str]:
+    """Return what a section of pepper's file says, by our names; nothing if there is none."""
     path = Path(os.environ.get("PEPPERRC") or Path.home() / ".pepperrc")
-    section = os.environ.get("PEPPERPROFILE", DEFAULT)
+    section = named or os.environ.get("PEPPERPROFILE", DEFAULT)
     file = read(path)
     if not file.has_section(section):
         return {}

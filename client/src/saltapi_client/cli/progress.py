@@ -7,11 +7,13 @@ from typing import Any
 
 from saltapi_client.cli import status
 from saltapi_client.records import (
+    BatchState,
     Failure,
     JobStarted,
     MinionReturn,
     Progress,
     Record,
+    Stage,
     StateCounts,
     StateResult,
     Step,
@@ -47,6 +49,8 @@ class Board:
         results: What runner and wheel functions have returned.
         errors: Problem documents of commands that broke off.
         steps: What an orchestration is at.
+        stage: The last stage of a change in stages that is known.
+        batch: How such a change is: its `state`, and the `reason` if it does not go on.
     """
 
     fun: Any = None
@@ -58,6 +62,8 @@ class Board:
     results: list[Any] = field(default_factory=list)
     errors: list[dict[str, Any]] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
+    stage: Stage | None = None
+    batch: dict[str, Any] = field(default_factory=dict)
     last_id: str | None = None
     waited_for: bool = True
     of_master: bool = False
@@ -88,6 +94,10 @@ class Board:
                     self._set(minion, kinds.get(what, minion.kind))
         elif isinstance(record, Step):
             self.steps.append(record)
+        elif isinstance(record, Stage):
+            self.stage = record
+        elif isinstance(record, BatchState):
+            self.batch = {"state": record.state, "reason": record.reason}
         elif isinstance(record, Summary):
             self._summary(record)
         elif isinstance(record, Failure):
@@ -163,10 +173,7 @@ class Board:
                 if name in self.minions:
                     self._set(self.minions[name], "failed")
         missing = dict(record.missing)
-        if isinstance(record.not_run, dict):
-            missing.update(dict.fromkeys(record.not_run, "not_run"))
-        elif isinstance(record.not_run, list):
-            missing.update(dict.fromkeys(map(str, record.not_run), "not_run"))
+        self.batch = record.batch or self.batch
         for name, why in missing.items():
             minion = self._minion(name)
             minion.note = str(why)

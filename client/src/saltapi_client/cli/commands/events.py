@@ -26,6 +26,7 @@ def events(args: argparse.Namespace) -> int:
     count, failed = 0, False
     with connect(args) as client, Cursor(args.cursor) as cursor:
         stream = client.events(args.tag or (), since=args.since or cursor.read())
+        stream.on_place = cursor.write
         for found in stream:
             if isinstance(found, Gap):
                 say(f"saltctl: events are missing here: {found.reason}")

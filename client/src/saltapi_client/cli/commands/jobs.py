@@ -118,6 +118,28 @@ def agreed() -> bool:
     return sys.stdin.readline().strip().lower() in {"y", "yes"}
 
 
+def pause(args: argparse.Namespace) -> int:
+    """Let no stage of a change begin for now."""
+    with connect(args) as client:
+        document(args, change(client.pause(args.jid)))
+    return status.OK
+
+
+def resume(args: argparse.Namespace) -> int:
+    """Go on with a change in stages."""
+    with connect(args) as client:
+        document(args, change(client.resume(args.jid)))
+    return status.OK
+
+
+def change(found: Job) -> dict[str, Any]:
+    """Return how a change in stages is."""
+    batch = found.raw.get("batch")
+    known = batch if isinstance(batch, dict) else {}
+    head = {name: known.get(name) for name in ("state", "reason")}
+    return {"jid": found.jid, **head}
+
+
 def stop(args: argparse.Namespace) -> int:
     """End a job on its minions."""
     with connect(args) as client:

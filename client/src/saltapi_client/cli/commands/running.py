@@ -24,16 +24,17 @@ def salt(args: argparse.Namespace) -> int:
     chunk = minion_chunk(args)
     if args.batch and args.stages:
         raise errors.Usage("--batch and --stages are two ways to do it; take one.")
-    if args.stages:
-        limits = {"max_failed": args.max_failed, "wait": args.batch_wait}
-        chunk["batch"] = {
-            "stages": [sized(size) for size in args.stages.split(",")],
-            **{name: value for name, value in limits.items() if value is not None},
-        }
-    elif args.batch:
-        chunk |= {"client": "local_batch", "batch": str(args.batch)}
+    if args.stages or (args.batch and args.max_failed is not None):
+        sizes = [sized(size) for size in str(args.stages).split(",")]
+        asked = {"max_failed": args.max_failed, "wait": args.batch_wait}
+        chunk["batch"] = {"stages": sizes} if args.stages else {"size": sized(args.batch)}
+        chunk["batch"] |= {name: value for name, value in asked.items() if value is not None}
+    elif args.batch:  # as in Salt: whoever fails, it goes on
+        chunk["batch"] = str(args.batch)
         if args.batch_wait is not None:
             chunk["batch_wait"] = args.batch_wait
+    elif args.max_failed is not None or args.batch_wait is not None:
+        raise errors.Usage("--max-failed and --batch-wait are for --batch and --stages.")
     # Nobody reads a record for each state in a document at the end.
     wants_states = chunk["fun"] in STATE_FUNCTIONS and (args.out in {None, "auto", "ndjson"})
     return started(args, chunk, progress="states" if wants_states else None, dry_run=args.dry_run)
@@ -64,8 +65,6 @@ def started(args: argparse.Namespace, chunk: dict[str, Any], **how: Any) -> int:
     if args.timeout is not None:
         chunk["timeout"] = args.timeout
     if args.asynchronous:
-        if chunk["client"] not in COUNTED_CHUNKS:
-            raise errors.Usage("--async and --batch do not go together.")
         chunk["client"] = COUNTED_CHUNKS[chunk["client"]]
     with connect(args) as client:
         run = client.run_lowstate(chunk, key=args.key, **how)

@@ -82,7 +82,11 @@ def complain(board: Board) -> None:
     for why, minions in by_reason.items():
         from saltapi_client.cli.output.names import folded
 
-        say(f"missing, {why.replace('_', ' ')}: {folded(minions)}")
+        said = "not run" if why == "not_run" else f"missing, {why.replace('_', ' ')}"
+        say(f"{said}: {folded(minions)}")
+    if board.batch.get("reason"):
+        state, reason = (str(board.batch.get(name)) for name in ("state", "reason"))
+        say(f"The change is {state}: {reason.replace('_', ' ')}.")
 
 
 class Lines(Quiet):
