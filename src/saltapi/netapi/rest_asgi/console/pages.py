@@ -29,6 +29,7 @@ TYPES = {
     ".svg": "image/svg+xml",
 }
 """What is served, by the end of its name."""
+SCRIPTS = {".js", ".mjs"}
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -90,6 +91,10 @@ async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = No
 @functools.cache
 def _page(base: str, files: str) -> PackagedFile:
     text = resources.files(PACKAGE).joinpath("static", "index.html").read_text()
+    # All at once: else the browser learns of a script only when it has the one that imports it.
+    scripts = sorted(name for name in _names() if _suffix(name) in SCRIPTS)
+    preloads = "\n".join(f'<link rel="modulepreload" href="{{files}}/{name}">' for name in scripts)
+    text = text.replace("{preloads}", preloads)
     text = text.replace("{base}", html.escape(base)).replace("{files}", html.escape(files))
     return PackagedFile(text.encode())
 

@@ -20,9 +20,11 @@ export function App() {
   const key = place.value.path.join("/");
   return html`
     <${Frame} current=${name}>
-      ${view
-        ? html`<${view.component} key=${key} path=${rest} />`
-        : html`<${Nothing}>There is no view “${name}”.<//>`}
+      ${
+        view
+          ? html`<${view.component} key=${key} path=${rest} />`
+          : html`<${Nothing}>There is no view “${name}”.<//>`
+      }
     <//>
   `;
 }

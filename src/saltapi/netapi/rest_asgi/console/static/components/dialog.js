@@ -3,26 +3,34 @@
 import { html, useEffect, useRef } from "../lib/ui.js";
 
 /**
- * A dialog; without `close` it cannot be left but by what it asks for.
+ * A dialog, with a button to close it if there is `close`; Escape does that too, or `cancel`. Without
+ * both it cannot be left but by what it asks for.
  *
- * @param {{ title: string, close?: () => void, children?: any }} props
+ * @param {{ title: string, close?: () => void, cancel?: () => void, children?: any }} props
  */
-export function Dialog({ title, close, children }) {
+export function Dialog({ title, close, cancel = close, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
   useEffect(() => {
-    dialog.current?.showModal();
+    const before = /** @type {HTMLElement | null} */ (document.activeElement);
+    const element = /** @type {HTMLDialogElement} */ (dialog.current);
+    element.showModal();
+    return () => {
+      element.close();
+      before?.focus();
+    };
   }, []);
   /** @param {Event} event */
   const cancelled = (event) => {
     event.preventDefault();
-    close?.();
+    cancel?.();
   };
+  // Browsers close it at the second Escape, whatever the page says.
+  const closed = () => cancel ?? dialog.current?.showModal();
   return html`
-    <dialog ref=${dialog} onCancel=${cancelled} aria-labelledby="dialog-title">
+    <dialog ref=${dialog} onCancel=${cancelled} onClose=${closed} aria-labelledby="dialog-title">
       <h2 id="dialog-title">${title}</h2>
       ${children}
-      ${close &&
-      html`<div class="row"><button class="end" onClick=${close}>Close</button></div>`}
+      ${close && html`<div class="row"><button class="end" onClick=${close}>Close</button></div>`}
     </dialog>
   `;
 }
@@ -35,7 +43,7 @@ export function Dialog({ title, close, children }) {
  */
 export function Confirm({ title, action, danger, disabled, yes, no, children }) {
   return html`
-    <${Dialog} title=${title} close=${undefined}>
+    <${Dialog} title=${title} cancel=${no}>
       ${children}
       <div class="row">
         <button class="end" onClick=${no}>Cancel</button>

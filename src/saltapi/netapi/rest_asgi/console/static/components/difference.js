@@ -25,7 +25,9 @@ export function Difference({ jid }) {
 
 /** @param {{ jid: string, other: string }} props */
 function Found({ jid, other }) {
-  const found = useDocument(`/v1/jobs/${encodeURIComponent(jid)}?fields=diff&diff=${encodeURIComponent(other)}`);
+  const found = useDocument(
+    `/v1/jobs/${encodeURIComponent(jid)}?fields=diff&diff=${encodeURIComponent(other)}`,
+  );
   const { data, error } = found;
   if (error.value) return html`<${Problem} error=${error.value} />`;
   if (!data.value) return html`<p class="soft">Loading…</p>`;

@@ -15,29 +15,40 @@ const PAUSE_MS = 250;
  */
 export function Filter({ label, value, change, placeholder, main, options }) {
   const timer = useRef(0);
+  const input = useRef(/** @type {HTMLInputElement | null} */ (null));
   useEffect(() => () => clearTimeout(timer.current), []);
+  useEffect(() => {
+    // What somebody types goes before what comes from elsewhere.
+    if (input.current && input.current !== document.activeElement) input.current.value = value;
+  }, [value]);
   const list = options && `options-${label.replaceAll(" ", "-")}`;
   /** @param {Event} event */
   const typed = (event) => {
     const text = /** @type {HTMLInputElement} */ (event.target).value;
     clearTimeout(timer.current);
-    timer.current = setTimeout(() => change(text), PAUSE_MS);
+    if (event.type === "change")
+      change(text); // somebody has left it, perhaps for a button
+    else timer.current = setTimeout(() => change(text), PAUSE_MS);
   };
   return html`
     <label class="field grow">
       ${label}
       <input
+        ref=${input}
         type="search"
         defaultValue=${value}
         placeholder=${placeholder}
         onInput=${typed}
+        onChange=${typed}
         list=${list}
         data-search=${main}
         spellcheck=${false}
         autocapitalize="off"
       />
-      ${options &&
-      html`<datalist id=${list}>${options.map((name) => html`<option value=${name} />`)}</datalist>`}
+      ${
+        options &&
+        html`<datalist id=${list}>${options.map((name) => html`<option value=${name} />`)}</datalist>`
+      }
     </label>
   `;
 }

@@ -11,6 +11,8 @@ import { Dialog } from "./dialog.js";
 import { LogIn } from "./login.js";
 import { useKeys } from "./keyboard.js";
 
+const ICON = new URL("../icon.svg", import.meta.url).href;
+
 /** @param {{ current: string, children?: any }} props */
 export function Frame({ current, children }) {
   const main = useRef(/** @type {HTMLElement | null} */ (null));
@@ -27,11 +29,13 @@ export function Frame({ current, children }) {
         ${children}
       </main>
     </div>
-    ${expired.value &&
-    html`<${Dialog} title="Your session has expired">
+    ${
+      expired.value &&
+      html`<${Dialog} title="Your session has expired">
       <p>Nothing is lost: log in, and what waits goes on.</p>
       <${LogIn} user=${me.value?.user} eauth=${me.value?.eauth} />
-    <//>`}
+    <//>`
+    }
     ${helps.value && html`<${Help} close=${() => (helps.value = false)} />`}
   `;
 }
@@ -41,7 +45,7 @@ function Menu({ current, help }) {
   const next = { system: "light", light: "dark", dark: "system" };
   return html`
     <nav class="side" aria-label="Views">
-      <div class="brand">Salt</div>
+      <div class="brand"><img src=${ICON} alt="" width="24" height="24" />Salt</div>
       <ul>
         ${VIEWS.filter((view) => view.offered?.() ?? true).map(
           (view) => html`
@@ -75,7 +79,11 @@ function Menu({ current, help }) {
   `;
 }
 
-const WORDS = { waiting: ["idle", "… connecting"], connected: ["good", "● live"], lost: ["bad", "○ not live"] };
+const WORDS = {
+  waiting: ["idle", "… connecting"],
+  connected: ["good", "● live"],
+  lost: ["bad", "○ not live"],
+};
 
 function Connection() {
   const [kind, text] = WORDS[connection.value];
@@ -85,17 +93,21 @@ function Connection() {
 function Banners() {
   return html`
     <div aria-live="polite">
-      ${(trouble.value || connection.value === "lost") &&
-      html`<div class="banner bad">
+      ${
+        (trouble.value || connection.value === "lost") &&
+        html`<div class="banner bad">
         ${trouble.value ?? "The stream of events is lost."} It is tried again by itself; what is shown may be
         old.
-      </div>`}
-      ${gap.value &&
-      html`<div class="banner">
+      </div>`
+      }
+      ${
+        gap.value &&
+        html`<div class="banner">
         <span>Events are missing: ${gap.value.reason} What is shown may be stale.</span>
         <button onClick=${() => location.reload()}>Reload</button>
         <button class="link" onClick=${() => (gap.value = null)}>Dismiss</button>
-      </div>`}
+      </div>`
+      }
     </div>
   `;
 }

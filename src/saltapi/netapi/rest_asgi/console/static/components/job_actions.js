@@ -53,12 +53,16 @@ export function JobActions({ jid, job }) {
       ${isLocal && html`<button onClick=${() => (asked.value = again("all", minions.length))}>Rerun all</button>`}
     </div>
     <${Problem} error=${error.value} />
-    ${asked.value &&
-    html`<${Confirm} ...${asked.value} yes=${yes} no=${() => (asked.value = null)}>
-      ${asked.value.command &&
-      html`<p>It was not started here. Exactly this would run:</p>
-        <pre>${JSON.stringify(asked.value.command, null, 2)}</pre>`}
-    <//>`}
+    ${
+      asked.value &&
+      html`<${Confirm} ...${asked.value} yes=${yes} no=${() => (asked.value = null)}>
+      ${
+        asked.value.command &&
+        html`<p>It was not started here. Exactly this would run:</p>
+        <pre>${JSON.stringify(asked.value.command, null, 2)}</pre>`
+      }
+    <//>`
+    }
   `;
 }
 

@@ -36,10 +36,12 @@ export function List({ items, height = 40, head, row, keyOf, more, label }) {
   return html`
     <div class="list" ref=${box} onScroll=${scrolled} role="table" aria-label=${label} tabindex="0"
       aria-rowcount=${items.length}>
-      ${head &&
-      html`<div class="list-head" role="rowgroup">
+      ${
+        head &&
+        html`<div class="list-head" role="rowgroup">
         <div class="list-row" role="row" style=${{ position: "static", height: `${height}px` }}>${head}</div>
-      </div>`}
+      </div>`
+      }
       <div class="list-space" role="rowgroup" style=${{ height: `${items.length * height}px` }}>
         ${items.slice(first, last).map(
           (item, index) => html`

@@ -1,13 +1,23 @@
 // The password, at the beginning and when a session has expired.
 
-import { html, useSignal } from "../lib/ui.js";
-import { logIn } from "../lib/session.js";
+import { html, useEffect, useSignal, useWork } from "../lib/ui.js";
+import { expectSession, goOn, logIn, singleSignOn } from "../lib/session.js";
 import { Problem } from "./pieces.js";
 
 /** @param {{ user?: string, eauth?: string }} props */
 export function LogIn({ user = "", eauth = "" }) {
   const busy = useSignal(false);
   const error = useSignal(/** @type {Error | null} */ (null));
+  const elsewhere = useSignal(/** @type {string | null} */ (null));
+  useWork(async () => {
+    elsewhere.value = await singleSignOn();
+  }, []);
+  useEffect(() => {
+    if (!user) return undefined;
+    const back = () => goOn().catch((failed) => (error.value = failed));
+    addEventListener("focus", back);
+    return () => removeEventListener("focus", back);
+  }, []);
   /** @param {SubmitEvent} event */
   const submit = async (event) => {
     event.preventDefault();
@@ -48,6 +58,10 @@ export function LogIn({ user = "", eauth = "" }) {
       </label>
       <${Problem} error=${error.value} />
       <button class="primary" disabled=${busy.value}>Log in</button>
+      ${
+        elsewhere.value &&
+        html`<a class="button" href=${elsewhere.value} target=${user && "_blank"} onClick=${expectSession}>Single sign-on</a>`
+      }
     </form>
   `;
 }

@@ -9,8 +9,10 @@ export function Problem({ error }) {
   return html`
     <div class="banner bad" role="alert">
       <span>${error.message}</span>
-      ${error.problem?.request_id &&
-      html`<span class="mono" title="The log has it under this id">${error.problem.request_id}</span>`}
+      ${
+        error.problem?.request_id &&
+        html`<span class="mono" title="The log has it under this id">${error.problem.request_id}</span>`
+      }
     </div>
   `;
 }
@@ -22,8 +24,8 @@ export function Nothing({ children = /** @type {any} */ (undefined) }) {
 
 /** @param {{ at: string | number | null | undefined }} props a time, as ISO 8601 or in epoch seconds */
 export function Time({ at }) {
-  if (at === null || at === undefined) return html`<span class="soft">–</span>`;
-  const time = new Date(typeof at === "number" ? at * 1000 : at);
+  const time = new Date(typeof at === "number" ? at * 1000 : (at ?? NaN));
+  if (Number.isNaN(time.getTime())) return html`<span class="soft">–</span>`;
   return html`<time datetime=${time.toISOString()} title=${clock(time)}>${age(time)}</time>`;
 }
 
@@ -46,7 +48,14 @@ const KINDS = {
   rejected: ["bad", "✕"],
   denied: ["bad", "✕"],
   missing: ["bad", "!"],
+  halted: ["bad", "!"],
+  stopped: ["bad", "!"],
+  "outcome unknown": ["bad", "?"],
+  paused: ["change", "‖"],
   running: ["busy", "▸"],
+  starting: ["busy", "▸"],
+  asking: ["busy", "…"],
+  stopping: ["busy", "…"],
   waiting: ["busy", "…"],
 };
 

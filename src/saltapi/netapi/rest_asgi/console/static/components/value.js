@@ -1,6 +1,6 @@
 // A value that somebody returned: text and nothing else, short at first.
 
-import { html, useSignal } from "../lib/ui.js";
+import { html, useMemo, useSignal } from "../lib/ui.js";
 import { many, text } from "../lib/format.js";
 
 const FIRST_CHARACTERS = 2000;
@@ -12,7 +12,7 @@ const MOST_CHARACTERS = 200000;
  */
 export function Value({ value, search = "" }) {
   const whole = useSignal(false);
-  const full = text(value);
+  const full = useMemo(() => text(value), [value]);
   const found = search ? linesWith(full, search) : full;
   const limit = whole.value ? MOST_CHARACTERS : FIRST_CHARACTERS;
   let shown = found.slice(0, limit);
@@ -20,14 +20,18 @@ export function Value({ value, search = "" }) {
   const rest = found.length - shown.length;
   return html`
     <pre class="value">${shown}</pre>
-    ${rest > 0 &&
-    html`<div class="row">
-      ${!whole.value &&
-      html`<button class="link" onClick=${() => (whole.value = true)}>
+    ${
+      rest > 0 &&
+      html`<div class="row">
+      ${
+        !whole.value &&
+        html`<button class="link" onClick=${() => (whole.value = true)}>
         Show ${many(Math.min(rest, MOST_CHARACTERS), "more character")}
-      </button>`}
+      </button>`
+      }
       <button class="link" onClick=${() => save(full)}>Save all of it as a file</button>
-    </div>`}
+    </div>`
+    }
   `;
 }
 

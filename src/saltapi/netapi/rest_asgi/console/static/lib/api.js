@@ -63,6 +63,7 @@ export function onExpired(ask) {
  */
 export async function send(path, options = {}) {
   const { method = "GET", body, headers = {}, signal: aborted, anonymous = false } = options;
+  /** @type {{ method: string, headers: Record<string, string>, body?: string, signal?: AbortSignal }} */
   const request = {
     method,
     headers: { Accept: "application/json", ...headers },

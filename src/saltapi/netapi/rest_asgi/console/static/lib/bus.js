@@ -35,6 +35,7 @@ export function start() {
   const controller = new AbortController();
   running = controller;
   channel.onmessage = ({ data }) => receive(data);
+  channel.postMessage({ type: "hello" });
   const lead = () => forward(controller.signal);
   if (!navigator.locks) {
     lead(); // no secure context: every tab for itself
@@ -73,6 +74,11 @@ function publish(record) {
 
 /** @param {BusRecord} record */
 function receive(record) {
+  if (record.type === "hello") {
+    // A tab that has just come; who does not lead says the same as who does.
+    if (connection.value !== "waiting") channel.postMessage({ type: connection.value });
+    return;
+  }
   last = record.id ?? last;
   if (record.type === "connected" || record.type === "lost") {
     connection.value = record.type;

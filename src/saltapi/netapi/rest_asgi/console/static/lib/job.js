@@ -13,8 +13,9 @@ const DRAW_MS = 100;
  * @property {boolean} silent whether it has not returned
  * @property {any} [value]
  * @property {{ number: number, of: number | null, name: string }} [at] the state that it is at
- * @property {string} [group]
  */
+
+/** @typedef {{ number: number, value: any, failed: boolean, minions: string[] }} Group */
 
 export class Job {
   constructor() {
@@ -28,18 +29,22 @@ export class Job {
     this.error = null;
     /** @type {Map<string, JobMinion>} */
     this.minions = new Map();
-    /** @type {Map<string, { key: string, value: any, failed: boolean, minions: string[] }>} */
+    /** @type {Map<string, Group>} by what is equal in them */
     this.groups = new Map();
     /** @type {Map<string, import("./states.js").FoldedState>} */
     this.states = new Map();
     /** @type {any[]} */
     this.steps = [];
+    /** @type {Map<number, any>} the stages of a change, by number */
+    this.stages = new Map();
+    /** @type {any} how far a change in stages is */
+    this.batch = null;
     this.drawing = false;
   }
 
   /** @param {any} record */
   take(record) {
-    this[/** @type {"job"} */ (`on_${record.type}`)]?.(record);
+    this[/** @type {"on_job"} */ (`on_${record.type}`)]?.(record);
     if (this.drawing) return;
     this.drawing = true;
     setTimeout(() => {
@@ -77,10 +82,9 @@ export class Job {
       return;
     }
     const key = JSON.stringify([failed, value]);
-    const group = this.groups.get(key) ?? { key, value, failed, minions: [] };
+    const group = this.groups.get(key) ?? { number: this.groups.size, value, failed, minions: [] };
     group.minions.push(minion.id);
     this.groups.set(key, group);
-    minion.group = key;
   }
 
   /** @param {any} record */
@@ -97,8 +101,20 @@ export class Job {
   }
 
   /** @param {any} record */
+  on_stage(record) {
+    this.stages.set(record.number, { ...record, jid: record.stage_jid });
+    for (const id of record.minions) this.minion(id);
+  }
+
+  /** @param {any} record */
+  on_batch(record) {
+    this.batch = record;
+  }
+
+  /** @param {any} record */
   on_summary(record) {
     this.summary = record;
+    this.batch = record.batch ?? this.batch;
     for (const [id, reason] of Object.entries(record.missing ?? {})) {
       this.minion(id).state = String(reason).replaceAll("_", " ");
     }

@@ -11,9 +11,8 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10000];
  * @param {Response} response
  */
 export async function* recordsOf(response) {
-  const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body)
-    .pipeThrough(new TextDecoderStream())
-    .getReader();
+  const body = /** @type {ReadableStream<BufferSource>} */ (response.body);
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   try {
     for (;;) {
@@ -52,7 +51,7 @@ export async function follow(path, take, { signal, isLast, since, onConnection }
       onConnection?.(true);
       for await (const record of recordsOf(response)) {
         failures = 0;
-        last = record.id ?? last;
+        last = cursorOf(record) ?? last;
         take(record);
         if (isLast(record)) return;
       }
@@ -64,6 +63,11 @@ export async function follow(path, take, { signal, isLast, since, onConnection }
     onConnection?.(false);
     await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)], signal);
   }
+}
+
+/** @param {any} record where it is in the stream; the `id` of a `state` is the state's own */
+function cursorOf(record) {
+  return record.type === "state" ? record.cursor : record.id;
 }
 
 /** @param {unknown} error */

@@ -7,6 +7,9 @@
  * @property {string} args as on Salt's command line
  * @property {string} tgt
  * @property {string} tgt_type
+ * @property {string} batch how many at once, or one after the other: `5`, `10%`, `1,10%,100%`
+ * @property {string} max_failed how many may fail before the rest is left out
+ * @property {string} wait seconds between two of them
  */
 
 /** Return a new idempotency key; also where the page came without TLS. */
@@ -57,33 +60,32 @@ export function words(line) {
  * @param {Wanted} wanted
  * @returns {Record<string, any>}
  */
-export function chunkOf({ client, fun, args, tgt, tgt_type: type }) {
+export function chunkOf(wanted) {
+  const { client, fun, args, tgt, tgt_type: type } = wanted;
   const arg = words(args);
   const chunk = { client, fun: fun.trim(), ...(arg.length ? { arg } : {}) };
   if (client !== "local") return chunk;
-  const target = type === "list" ? tgt.split(/[\s,]+/).filter(Boolean) : tgt;
+  const batch = batchOf(wanted);
   return {
     ...chunk,
-    tgt: target,
+    tgt: type === "list" ? listOf(tgt) : tgt,
     ...(type === "glob" ? {} : { tgt_type: type }),
+    ...(batch ? { batch } : {}),
   };
 }
 
-/** @param {string} text for a shell */
-function quoted(text) {
-  return /^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
+/** @param {Wanted} wanted @returns {Record<string, any> | null} */
+function batchOf({ batch, max_failed: most, wait }) {
+  const sizes = listOf(batch).map((size) => (/^\d+$/.test(size) ? Number(size) : size));
+  if (!sizes.length) return null;
+  return {
+    ...(sizes.length > 1 ? { stages: sizes } : { size: sizes[0] }),
+    ...(most ? { max_failed: /^\d+$/.test(most) ? Number(most) : most } : {}),
+    ...(wait ? { wait: Number(wait) } : {}),
+  };
 }
 
-/**
- * Return the same as a command of a shell.
- *
- * @param {Wanted} wanted
- * @param {string} address of the module
- */
-export function asCurl(wanted, address) {
-  const body = JSON.stringify(chunkOf(wanted));
-  return (
-    `curl -sS ${quoted(`${address}/v1/run`)} -H "X-Auth-Token: $TOKEN" \\\n` +
-    `  -H 'Content-Type: application/json' -d ${quoted(body)}`
-  );
+/** @param {string} text names or sizes, parted by commas or spaces */
+function listOf(text) {
+  return text.split(/[\s,]+/).filter(Boolean);
 }

@@ -1,7 +1,7 @@
 // Who has logged in. A session that ends is made again in place, and what waits for it goes on.
 
-import { ApiError, api, onExpired, send } from "./api.js";
-import { learn } from "./offers.js";
+import { ApiError, api, base, onExpired, send } from "./api.js";
+import { learn, offers } from "./offers.js";
 import { place } from "./router.js";
 import { signal } from "./ui.js";
 import * as bus from "./bus.js";
@@ -27,6 +27,7 @@ onExpired(() => {
 
 /** What remembers that there was a session: the cookie itself cannot be seen. */
 const KNOWN = "session";
+const SINGLE_SIGN_ON = "/v1/login/oidc";
 
 /** Find out whose session the cookie is. */
 export async function resume() {
@@ -57,16 +58,43 @@ export async function logIn(username, password, eauth) {
   await send("/login", { method: "POST", body: { username, password, eauth }, anonymous: true });
   localStorage.setItem("eauth", eauth);
   localStorage.setItem(KNOWN, "yes");
+  await goOn();
+}
+
+/** Go on where the session had expired, if there is one again: made here, or in another tab. */
+export async function goOn() {
   const before = me.value;
-  await resume();
-  if (before && me.value && before.user !== me.value.user) {
+  const now = await api("/v1/whoami", { anonymous: true }).catch(ignoreRefusal);
+  if (!now) return;
+  if (before && before.user !== now.user) {
     location.reload(); // what is on the screen was somebody else's
     return;
   }
+  await resume();
   expired.value = false;
   const all = waiting;
   waiting = [];
   for (const go of all) go();
+}
+
+/** @param {Error} error @returns {null} */
+function ignoreRefusal(error) {
+  if (!(error instanceof ApiError && error.status === 401)) throw error;
+  return null;
+}
+
+/**
+ * Return where the provider of single sign-on is asked who that is, if there is one; it leads back
+ * here, with the cookie set.
+ */
+export async function singleSignOn() {
+  await learn();
+  return offers(SINGLE_SIGN_ON) ? `${base}${SINGLE_SIGN_ON}` : null;
+}
+
+/** Remember that a session may come from elsewhere. */
+export function expectSession() {
+  localStorage.setItem(KNOWN, "yes");
 }
 
 /** End the session everywhere. */

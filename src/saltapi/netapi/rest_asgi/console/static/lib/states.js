@@ -58,7 +58,7 @@ export function fold(folded, minion, value) {
     const variant = JSON.stringify([outcome, result.comment, result.changes]);
     const found = state.variants.get(variant);
     if (found) {
-      if (!found.minions.includes(minion)) found.minions.push(minion);
+      found.minions.push(minion);
     } else {
       const { comment, changes } = result;
       state.variants.set(variant, { outcome, comment, changes, minions: [minion] });

@@ -7,6 +7,13 @@ import { useDocument } from "../lib/load.js";
 import { me } from "../lib/session.js";
 import { Badge, Problem, Time } from "../components/pieces.js";
 
+/** @param {any} check what it has found, in a line */
+function details(check) {
+  return Object.entries(check.details ?? {})
+    .map(([name, value]) => `${name.replaceAll("_", " ")}: ${text(value)}`)
+    .join(", ");
+}
+
 /** The page about this master and this session. */
 export function About() {
   const ready = useDocument("/readyz");
@@ -36,10 +43,12 @@ export function About() {
         <h2>Health</h2>
         <${Problem} error=${ready.error.value} />
         <dl class="facts">
-          ${Object.entries(ready.data.value?.checks ?? ready.error.value?.problem?.checks ?? {}).map(
+          ${Object.entries(
+            ready.data.value?.checks ?? /** @type {any} */ (ready.error.value)?.problem?.checks ?? {},
+          ).map(
             ([name, check]) => html`
-              <dt>${name}</dt>
-              <dd><${Badge} state=${/** @type {any} */ (check).ok ? "ok" : "failed"} /> <span class="soft">${text(/** @type {any} */ (check).details ?? {})}</span></dd>
+              <dt>${name.replaceAll("_", " ")}</dt>
+              <dd><${Badge} state=${/** @type {any} */ (check).ok ? "ok" : "failed"} /> <span class="soft">${details(check)}</span></dd>
             `,
           )}
         </dl>

@@ -10,18 +10,21 @@ import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
 /** The newest lines of the audit log. */
 export function Audit() {
   const search = place.value.params.get("search") ?? "";
-  const pages = usePages((cursor) => `/v1/audit${query({ search, limit: 100, cursor })}`, "entries", [search]);
+  const pages = usePages((cursor) => `/v1/audit${query({ search, limit: 100, cursor })}`, "entries", [
+    search,
+  ]);
   return html`
     <div class="head"><h1>Audit</h1><button onClick=${pages.reload}>Reload</button></div>
     <div class="filters">
       <${Filter} label="Search" value=${search} main=${true} change=${(/** @type {string} */ value) => setParams({ search: value })} />
     </div>
     <${Problem} error=${pages.error.value} />
-    ${pages.items.value.length > 0
-      ? html`<section class="panel scroll" aria-label="Audit log">
-          <table>
+    ${
+      pages.items.value.length > 0
+        ? html`<section class="panel scroll" aria-label="Audit log">
+          <table class="stack">
             <thead>
-              <tr><th>When</th><th>What</th><th>Outcome</th><th>Who</th><th>From</th><th>On</th></tr>
+              <tr>${["When", "What", "Outcome", "Who", "From", "On"].map((name) => html`<th scope="col">${name}</th>`)}</tr>
             </thead>
             <tbody>
               ${pages.items.value.map(
@@ -32,7 +35,7 @@ export function Audit() {
                     <td><${Badge} state=${entry.outcome} /> <bdi class="soft">${entry.code ?? ""}</bdi></td>
                     <td><bdi>${entry.user ?? ""}</bdi> <span class="soft">${entry.eauth ?? ""}</span></td>
                     <td><bdi>${entry.address ?? ""}</bdi></td>
-                    <td><bdi>${typeof entry.target === "string" ? entry.target : JSON.stringify(entry.target ?? "")}</bdi></td>
+                    <td><bdi>${typeof entry.target === "string" ? entry.target : JSON.stringify(entry.target)}</bdi></td>
                   </tr>
                 `,
               )}
@@ -40,6 +43,7 @@ export function Audit() {
           </table>
           ${pages.cursor.value && html`<button onClick=${pages.more}>More</button>`}
         </section>`
-      : html`<${Nothing}>${pages.loading.value ? "Loading…" : ""}<//>`}
+        : html`<${Nothing}>${pages.loading.value ? "Loading…" : ""}<//>`
+    }
   `;
 }

@@ -57,8 +57,9 @@ export function Events() {
         change=${(/** @type {string} */ value) => setParams({ tag: value })} />
     </div>
     ${opened.value && html`<${Opened} record=${opened.value} close=${() => (opened.value = null)} />`}
-    ${shown.value.length
-      ? html`<${List} label="Events" height=${36} items=${shown.value}
+    ${
+      shown.value.length
+        ? html`<${List} label="Events" height=${36} items=${shown.value}
           keyOf=${(/** @type {any} */ record) => record.id}
           row=${(/** @type {any} */ record) =>
             record.type === "gap"
@@ -68,9 +69,10 @@ export function Events() {
                     <button class="link" data-row onClick=${() => (opened.value = record)}><bdi>${record.tag}</bdi></button>
                   </span>
                   <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line(record.data)}</bdi></span>
-                  <span class="cell" role="cell"><${Time} at=${stamp(record)} /></span>
+                  <span class="cell narrow" role="cell"><${Time} at=${stamp(record)} /></span>
                 `} />`
-      : html`<${Nothing}>Nothing has happened since you came.<//>`}
+        : html`<${Nothing}>Nothing has happened since you came.<//>`
+    }
   `;
 }
 
@@ -93,16 +95,20 @@ function line(data) {
   return JSON.stringify(data)?.slice(0, 200) ?? "";
 }
 
-/** @param {any} record when the master fired it: Salt's stamp is in UTC and does not say so */
+/** @param {any} record when the master fired it: Salt's stamp is in UTC and need not say so */
 function stamp(record) {
   const text = record.data?._stamp;
-  return typeof text === "string" && !Number.isNaN(Date.parse(text)) ? `${text.replace(/Z$/, "")}Z` : null;
+  if (typeof text !== "string") return null;
+  return /(Z|[+-]\d\d:?\d\d)$/.test(text) ? text : `${text}Z`;
 }
 
 /** @param {string} glob @returns {(tag: string) => boolean} */
 function matcher(glob) {
   if (!glob) return () => true;
-  const escaped = glob.replace(/[.+^${}()|\\]/g, "\\$&").replace(/\*/g, ".*").replace(/\?/g, ".");
+  const escaped = glob
+    .replace(/[.+^${}()|\\]/g, "\\$&")
+    .replace(/\*/g, ".*")
+    .replace(/\?/g, ".");
   try {
     const pattern = new RegExp(`^${escaped}$`, "s");
     return (tag) => pattern.test(tag) || tag.includes(glob);

@@ -8,11 +8,13 @@ import { useDocument } from "../lib/load.js";
 import { offers } from "../lib/offers.js";
 import { follow } from "../lib/records.js";
 import { place, setParams, url } from "../lib/router.js";
+import { fold, isStates } from "../lib/states.js";
 import { Filter } from "../components/filter.js";
 import { Cells } from "../components/cells.js";
 import { Groups, StateGroups } from "../components/groups.js";
 import { JobActions } from "../components/job_actions.js";
 import { Badge, Names, Nothing, Problem, Time } from "../components/pieces.js";
+import { Stages } from "../components/stages.js";
 import { Tree } from "../components/tree.js";
 import { Value } from "../components/value.js";
 import { Difference } from "../components/difference.js";
@@ -30,10 +32,14 @@ function Job({ jid }) {
   const document_ = useDocument(`/v1/jobs/${encodeURIComponent(jid)}?returns=false`, job.summary);
   useWork(async (aborted) => {
     try {
-      await follow(`/v1/jobs/${encodeURIComponent(jid)}/events?progress=states`, (record) => job.take(record), {
-        signal: aborted,
-        isLast: (record) => record.type === "summary" || record.type === "error",
-      });
+      await follow(
+        `/v1/jobs/${encodeURIComponent(jid)}/events?progress=states`,
+        (record) => job.take(record),
+        {
+          signal: aborted,
+          isLast: (record) => record.type === "summary" || record.type === "error",
+        },
+      );
     } catch (failed) {
       if (!(failed instanceof ApiError)) throw failed;
       error.value = failed;
@@ -47,10 +53,13 @@ function Job({ jid }) {
   if (!job.head) return html`<${Nothing}>Loading…<//>`;
   return html`
     <${Head} job=${job} known=${known} jid=${jid} drawn=${drawn} />
+    <${Stages} job=${job} known=${known} jid=${jid} drawn=${drawn} />
     <${Problem} error=${error.value ?? (job.error && { message: job.error.detail, problem: job.error })} />
-    ${job.head.client === "runner" || job.head.client === "wheel"
-      ? html`<${Tree} job=${job} known=${known} drawn=${drawn} /><${Result} job=${job} drawn=${drawn} />`
-      : html`<${Minions} job=${job} drawn=${drawn} jid=${jid} />`}
+    ${
+      job.head.client === "runner" || job.head.client === "wheel"
+        ? html`<${Tree} job=${job} known=${known} drawn=${drawn} /><${Result} job=${job} drawn=${drawn} />`
+        : html`<${Minions} job=${job} drawn=${drawn} jid=${jid} />`
+    }
   `;
 }
 
@@ -63,6 +72,7 @@ function Head({ job, known, jid, drawn }) {
     typeof arg === "string" ? arg : JSON.stringify(arg),
   );
   const state = summary ? summary.state : "running";
+  const isFine = state !== "complete" || !counts.failed; // else the count of failures says enough
   return html`
     <div class="head">
       <h1><bdi>${functionOf(head)}</bdi> <span class="soft mono"><bdi>${args.join(" ")}</bdi></span></h1>
@@ -70,20 +80,21 @@ function Head({ job, known, jid, drawn }) {
     </div>
     <div class="panel">
       <div class="row">
-        <${Badge} state=${state} />
+        ${isFine && html`<${Badge} state=${state} />`}
         ${Object.entries(counts).map(([name, count]) => html`<${Badge} key=${name} state=${name} count=${count} />`)}
         <span class="soft">
           on <bdi>${targetOf(head)}</bdi>, by <bdi>${head.user}</bdi>, started <${Time} at=${head.start} />
           ${summary && html`, took ${duration(summary.duration_seconds)}`}, <span class="mono">${jid}</span>
-          ${known?.parent &&
-          html`, part of <a href=${url(["jobs", known.parent])}>${known.parent}</a>`}
+          ${known?.parent && html`, part of <a href=${url(["jobs", known.parent])}>${known.parent}</a>`}
         </span>
       </div>
-      ${job.minions.size > 0 &&
-      html`<p>
+      ${
+        job.minions.size > 0 &&
+        html`<p>
         <progress value=${returned} max=${job.minions.size} aria-label="Minions that have returned"></progress>
         <span class="soft">${returned.toLocaleString()} of ${many(job.minions.size, "minion")} returned</span>
-      </p>`}
+      </p>`
+      }
     </div>
   `;
 }
@@ -124,12 +135,23 @@ function One({ minion, jid }) {
         <strong><bdi>${minion.id}</bdi></strong>
         ${offers("/v1/minions/{mid}") && html`<a href=${url(["minions", minion.id], { jid })}>About it</a>`}
         <${Badge} state=${minion.state} />
-        ${minion.silent && minion.at &&
-        html`<span class="soft">at state ${minion.at.number} of ${minion.at.of ?? "?"}: <bdi>${minion.at.name}</bdi></span>`}
+        ${
+          minion.silent &&
+          minion.at &&
+          html`<span class="soft">at state ${minion.at.number} of ${minion.at.of ?? "?"}: <bdi>${minion.at.name}</bdi></span>`
+        }
       </header>
-      <div>${minion.silent ? html`<${Why} id=${minion.id} jid=${jid} />` : html`<${Value} value=${minion.value} />`}</div>
+      <div>${minion.silent ? html`<${Why} id=${minion.id} jid=${jid} />` : html`<${Returned} minion=${minion} />`}</div>
     </section>
   `;
+}
+
+/** @param {{ minion: any }} props states as a table, those that failed first */
+function Returned({ minion: { id, value } }) {
+  if (!isStates(value)) return html`<${Value} value=${value} />`;
+  const states = new Map();
+  fold(states, id, value);
+  return html`<${StateGroups} states=${states} search="" alone=${true} />`;
 }
 
 /** @param {{ id: string, jid: string }} props why a minion says nothing */

@@ -56,8 +56,9 @@ export function Jobs() {
       />
     </div>
     <${Problem} error=${pages.error.value} />
-    ${pages.items.value.length
-      ? html`<${List}
+    ${
+      pages.items.value.length
+        ? html`<${List}
           label="Jobs"
           items=${pages.items.value}
           keyOf=${(/** @type {any} */ job) => job.jid}
@@ -72,7 +73,8 @@ export function Jobs() {
           `}
           row=${jobCells}
         />`
-      : html`<${Nothing}>${pages.loading.value ? "Loading…" : "No job is like that."}<//>`}
+        : html`<${Nothing}>${pages.loading.value ? "Loading…" : "No job is like that."}<//>`
+    }
   `;
 }
 

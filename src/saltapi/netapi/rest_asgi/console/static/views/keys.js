@@ -10,9 +10,10 @@ import { Choice, Filter } from "../components/filter.js";
 import { Confirm } from "../components/dialog.js";
 import { Badge, Nothing, Problem } from "../components/pieces.js";
 
-const STATES = /** @type {[string, string][]} */ (
-  [["", "any"], ...["pending", "accepted", "rejected", "denied"].map((name) => [name, name])]
-);
+const STATES = /** @type {[string, string][]} */ ([
+  ["", "any"],
+  ...["pending", "accepted", "rejected", "denied"].map((name) => [name, name]),
+]);
 const ORDER = ["pending", "denied", "rejected", "accepted"];
 
 /** The keys. */
@@ -29,9 +30,10 @@ export function Keys() {
   const asked = useSignal(/** @type {any} */ (null));
   const outcome = useSignal(/** @type {any} */ (null));
   useEffect(
-    () => listen(({ tag }) => {
-      if (tag === "salt/key" || tag === "salt/auth") pages.reload();
-    }),
+    () =>
+      listen(({ tag }) => {
+        if (tag === "salt/key" || tag === "salt/auth") pages.reload();
+      }),
     [],
   );
   const found = pages.items.value.toSorted(
@@ -61,8 +63,9 @@ export function Keys() {
     <${Problem} error=${pages.error.value} />
     <${Outcome} outcome=${outcome.value} />
     <section class="panel scroll" aria-label="Keys">
-      ${found.length
-        ? html`<table>
+      ${
+        found.length
+          ? html`<table class="stack">
             <thead>
               <tr>
                 <th scope="col"><span class="hidden-text">Chosen</span></th>
@@ -84,11 +87,13 @@ export function Keys() {
               )}
             </tbody>
           </table>`
-        : html`<${Nothing}>${pages.loading.value ? "Loading…" : "No key is like that."}<//>`}
+          : html`<${Nothing}>${pages.loading.value ? "Loading…" : "No key is like that."}<//>`
+      }
       ${pages.cursor.value && html`<button onClick=${pages.more}>More</button>`}
     </section>
-    ${asked.value &&
-    html`<${Ask}
+    ${
+      asked.value &&
+      html`<${Ask}
       ...${asked.value}
       no=${() => (asked.value = null)}
       done=${(/** @type {any} */ value) => {
@@ -97,7 +102,8 @@ export function Keys() {
         outcome.value = value;
         pages.reload();
       }}
-    />`}
+    />`
+    }
   `;
 }
 
@@ -133,11 +139,13 @@ function Ask({ action, keys, no, done }) {
           </tbody>
         </table>
       </div>
-      ${action === "accept" &&
-      html`<label class="row">
+      ${
+        action === "accept" &&
+        html`<label class="row">
         <input type="checkbox" checked=${compared.value} onChange=${() => (compared.value = !compared.value)} />
         The minions show these fingerprints (salt-call --local key.finger).
-      </label>`}
+      </label>`
+      }
       <${Problem} error=${error.value} />
     <//>
   `;

@@ -23,8 +23,9 @@ export function Minion({ id }) {
       </div>
     </div>
     <${Problem} error=${found.error.value} />
-    ${minion
-      ? html`
+    ${
+      minion
+        ? html`
           <div class="columns">
             <section class="panel" aria-label="State">
               <div class="row">
@@ -44,15 +45,20 @@ export function Minion({ id }) {
             ${offers("/v1/minions/{mid}/why") && html`<${Why} id=${id} />`}
           </div>
         `
-      : found.loading.value && html`<${Nothing}>Loading…<//>`}
+        : found.loading.value && html`<${Nothing}>Loading…<//>`
+    }
     <${LastJobs} id=${id} />
-    ${minion?.grains &&
-    html`<details class="panel" open>
+    ${
+      minion?.grains &&
+      html`<details class="panel" open>
       <summary>Grains</summary>
       <${Value} value=${minion.grains} />
-    </details>`}
-    ${minion?.pillar &&
-    html`<details class="panel"><summary>Pillar</summary><${Value} value=${minion.pillar} /></details>`}
+    </details>`
+    }
+    ${
+      minion?.pillar &&
+      html`<details class="panel"><summary>Pillar</summary><${Value} value=${minion.pillar} /></details>`
+    }
   `;
 }
 
@@ -65,8 +71,9 @@ function Why({ id }) {
     <section class="panel" aria-label="Why">
       <h2>${jid ? html`Why did it not answer <a href=${url(["jobs", jid])}>${jid}</a>?` : "Does it answer?"}</h2>
       <${Problem} error=${why.error.value} />
-      ${found &&
-      html`
+      ${
+        found &&
+        html`
         <p><strong>${found.sentence}</strong></p>
         ${found.next && html`<p>${found.next}</p>`}
         <dl class="facts">
@@ -74,7 +81,8 @@ function Why({ id }) {
             (/** @type {any} */ fact) => html`<dt><${Time} at=${fact.time} /></dt><dd>${fact.what}</dd>`,
           )}
         </dl>
-      `}
+      `
+      }
     </section>
   `;
 }

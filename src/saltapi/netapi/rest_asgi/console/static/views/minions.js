@@ -11,13 +11,19 @@ import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
 import { Minion } from "./minion.js";
 
 const NAMES = ["id", "tgt", "tgt_type", "key", "connected", "highstate", "grain", "sort"];
-const KEYS = /** @type {[string, string][]} */ (
-  [["", "any"], ...["accepted", "pending", "rejected", "denied"].map((name) => [name, name])]
-);
-const CONNECTED = /** @type {[string, string][]} */ ([["", "any"], ["true", "up"], ["false", "silent"]]);
-const HIGHSTATES = /** @type {[string, string][]} */ (
-  [["", "any"], ...["failed", "changed", "succeeded", "never"].map((name) => [name, name])]
-);
+const KEYS = /** @type {[string, string][]} */ ([
+  ["", "any"],
+  ...["accepted", "pending", "rejected", "denied"].map((name) => [name, name]),
+]);
+const CONNECTED = /** @type {[string, string][]} */ ([
+  ["", "any"],
+  ["true", "up"],
+  ["false", "silent"],
+]);
+const HIGHSTATES = /** @type {[string, string][]} */ ([
+  ["", "any"],
+  ...["failed", "changed", "succeeded", "never"].map((name) => [name, name]),
+]);
 const TYPES = /** @type {[string, string][]} */ (
   ["glob", "grain", "compound", "list", "pcre", "nodegroup"].map((name) => [name, name])
 );
@@ -37,22 +43,36 @@ function Minions() {
   const asked = {
     ...wanted,
     tgt_type: tgt ? type : "",
-    fields: grains.length ? ["id", "key", "connected", "last_seen", "last_highstate", ...COLUMNS, ...grains.map((name) => `grains.${name}`)].join(",") : "",
+    fields: grains.length
+      ? [
+          "id",
+          "key",
+          "connected",
+          "last_seen",
+          "last_highstate",
+          ...COLUMNS,
+          ...grains.map((name) => `grains.${name}`),
+        ].join(",")
+      : "",
     limit: 200,
   };
-  const pages = usePages((cursor) => `/v1/minions${query({ ...asked, cursor })}`, "minions", [JSON.stringify(asked)]);
+  const pages = usePages((cursor) => `/v1/minions${query({ ...asked, cursor })}`, "minions", [
+    JSON.stringify(asked),
+  ]);
   const chosen = useSignal(/** @type {string[]} */ ([]));
   const columns = [...COLUMNS, ...grains];
   return html`
     <div class="head">
       <h1>Minions</h1>
       <div class="row">
-        ${chosen.value.length > 0 &&
-        html`
+        ${
+          chosen.value.length > 0 &&
+          html`
           <span role="status">${many(chosen.value.length, "minion")} chosen</span>
           <button class="primary" onClick=${() => go(["run"], { tgt: chosen.value.join(","), tgt_type: "list" })}>Run on them</button>
           <button onClick=${() => (chosen.value = [])}>Choose none</button>
-        `}
+        `
+        }
         ${tgt && !chosen.value.length && html`<button onClick=${() => go(["run"], { tgt, tgt_type: type })}>Run on this target</button>`}
       </div>
     </div>
@@ -64,11 +84,18 @@ function Minions() {
       <${Choice} label="Connection" value=${wanted.connected} options=${CONNECTED} change=${(/** @type {string} */ value) => setParams({ connected: value })} />
       <${Choice} label="Last highstate" value=${wanted.highstate} options=${HIGHSTATES} change=${(/** @type {string} */ value) => setParams({ highstate: value })} />
       <${Filter} label="Columns of grains" value=${grains.join(" ")} placeholder="kernel mem_total"
-        change=${(/** @type {string} */ value) => setParams({ columns: value.trim().split(/[\s,]+/).join(",") })} />
+        change=${(/** @type {string} */ value) =>
+          setParams({
+            columns: value
+              .trim()
+              .split(/[\s,]+/)
+              .join(","),
+          })} />
     </div>
     <${Problem} error=${pages.error.value} />
-    ${pages.items.value.length
-      ? html`<${List} label="Minions" items=${pages.items.value} more=${pages.more} height=${42}
+    ${
+      pages.items.value.length
+        ? html`<${List} label="Minions" items=${pages.items.value} more=${pages.more} height=${42}
           keyOf=${(/** @type {any} */ minion) => minion.id}
           head=${html`
             <span class="pick" role="columnheader"><span class="hidden-text">Chosen</span></span>
@@ -80,7 +107,8 @@ function Minions() {
             ${columns.map((name) => html`<span class="cell optional" role="columnheader"><bdi>${name}</bdi></span>`)}
           `}
           row=${(/** @type {any} */ minion) => cells(minion, columns, chosen)} />`
-      : html`<${Nothing}>${pages.loading.value ? "Loading…" : pages.error.value ? "" : "No minion is like that."}<//>`}
+        : html`<${Nothing}>${pages.loading.value ? "Loading…" : pages.error.value ? "" : "No minion is like that."}<//>`
+    }
   `;
 }
 
@@ -117,7 +145,14 @@ export function timeOf(seen) {
 /** @param {{ of: any }} props the last highstate of a minion */
 export function Highstate({ of }) {
   if (!of) return html`<span class="soft">never</span>`;
-  const state = of.result === false || of.result === "failed" ? "failed" : of.counts?.changed ? "changed" : typeof of.result === "string" ? of.result : "succeeded";
+  const state =
+    of.result === false || of.result === "failed"
+      ? "failed"
+      : of.counts?.changed
+        ? "changed"
+        : typeof of.result === "string"
+          ? of.result
+          : "succeeded";
   return html`<span><${Badge} state=${state} /> <${Time} at=${timeOf(of)} /></span>`;
 }
 

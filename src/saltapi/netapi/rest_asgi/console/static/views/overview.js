@@ -80,8 +80,9 @@ function JobPanel({ title, tick, params, none, keep = () => true }) {
     <section class="panel scroll" aria-label=${title}>
       <h2>${title}</h2>
       <${Problem} error=${found.error.value} />
-      ${jobs.length
-        ? html`<table>
+      ${
+        jobs.length
+          ? html`<table>
             <tbody>
               ${jobs.map(
                 (/** @type {any} */ job) => html`
@@ -98,7 +99,8 @@ function JobPanel({ title, tick, params, none, keep = () => true }) {
               )}
             </tbody>
           </table>`
-        : html`<${Nothing}>${found.data.value ? none : "Loading…"}<//>`}
+          : html`<${Nothing}>${found.data.value ? none : "Loading…"}<//>`
+      }
     </section>
   `;
 }

@@ -1,15 +1,17 @@
 // A command: what, with what, on whom; whom that is, and whether it may, before it runs.
 
 import { html, useSignal, useWork } from "../lib/ui.js";
-import { api, base, query, send } from "../lib/api.js";
+import { api, query, send } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
-import { offers } from "../lib/offers.js";
+import { offers, takes } from "../lib/offers.js";
 import { recordsOf } from "../lib/records.js";
 import { go, place, setParams } from "../lib/router.js";
-import { chunkOf, asCurl, newKey } from "../lib/run.js";
+import { chunkOf, newKey } from "../lib/run.js";
 import { many } from "../lib/format.js";
-import { Choice, Filter } from "../components/filter.js";
+import { Copies } from "../components/copies.js";
 import { Confirm } from "../components/dialog.js";
+import { Choice, Filter } from "../components/filter.js";
+import { Documentation, Fields } from "../components/function.js";
 import { Badge, Names, Problem } from "../components/pieces.js";
 
 const CLIENTS = /** @type {[string, string][]} */ ([
@@ -33,45 +35,67 @@ export function Run() {
     args: get("args"),
     tgt: get("tgt", "*"),
     tgt_type: get("tgt_type", "glob"),
+    batch: takes("batch") ? get("batch") : "",
+    max_failed: get("max_failed"),
+    wait: get("wait"),
   };
+  const { client } = wanted;
   const set = (/** @type {string} */ name) => (/** @type {string} */ value) => setParams({ [name]: value });
-  const isLocal = wanted.client === "local";
-  const functions = useDocument(
-    offers("/v1/functions") ? `/v1/functions${query({ client: isLocal ? "" : wanted.client })}` : null,
-  );
-  const known = listed(functions.data.value);
+  const known = listed(useDocument(offers("/v1/functions") ? `/v1/functions${query({ client })}` : null));
   const about = known.find((found) => found.name === wanted.fun);
   return html`
     <div class="head"><h1>Run</h1></div>
-    <form class="panel form" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
-      <${Choice} label="Where" value=${wanted.client} options=${CLIENTS} change=${set("client")} />
+    <form class="panel form command" onSubmit=${(/** @type {Event} */ event) => event.preventDefault()}>
+      <${Choice} label="Where" value=${client} options=${CLIENTS} change=${set("client")} />
       <${Filter} label="Function" value=${wanted.fun} change=${set("fun")} main=${true} placeholder="state.apply"
-        options=${known.map(({ name }) => name)} />
+        options=${known.filter(({ allowed }) => allowed !== "no").map(({ name }) => name)} />
       <${Filter} label="Arguments, as in a shell" value=${wanted.args} change=${set("args")}
         placeholder="nginx pillar='{a: 1}'" />
-      ${isLocal &&
-      html`
-        <${Filter} label="Target" value=${wanted.tgt} change=${set("tgt")} placeholder="web*" />
-        <${Choice} label="Target type" value=${wanted.tgt_type} options=${TYPES} change=${set("tgt_type")} />
-      `}
+      ${about && html`<${Fields} about=${about} line=${wanted.args} change=${set("args")} />`}
+      ${client === "local" && html`<${Target} wanted=${wanted} set=${set} />`}
       <div class="wide"><${Go} wanted=${wanted} /></div>
     </form>
-    ${about && html`<${About} about=${about} />`}
-    <${Elsewhere} wanted=${wanted} />
+    ${about && html`<${Documentation} key=${`${client} ${about.name}`} about=${about} client=${client} />`}
+    <${Copies} wanted=${wanted} />
   `;
 }
 
-/** @param {any} document the functions of `/v1/functions` @returns {any[]} */
-function listed(document) {
-  const found = document?.functions ?? [];
-  return Array.isArray(found)
-    ? found
-    : Object.entries(found).map(([name, about]) => ({ name, .../** @type {any} */ (about) }));
+/**
+ * @param {object} props
+ * @param {import("../lib/run.js").Wanted} props.wanted
+ * @param {(name: string) => (value: string) => void} props.set
+ */
+function Target({ wanted, set }) {
+  return html`
+    <${Choice} label="Target type" value=${wanted.tgt_type} options=${TYPES} change=${set("tgt_type")} />
+    <${Filter} label="Target" value=${wanted.tgt} change=${set("tgt")} placeholder="web*" />
+    ${
+      takes("batch") &&
+      html`
+      <${Filter} label="So many at once, or in stages" value=${wanted.batch} change=${set("batch")}
+        placeholder="10%, or 1,10%,100%" />
+      ${
+        wanted.batch &&
+        html`
+        <${Filter} label="How many may fail in a stage" value=${wanted.max_failed} change=${set("max_failed")} placeholder="0" />
+        <${Filter} label="Seconds between two" value=${wanted.wait} change=${set("wait")} placeholder="0" />
+      `
+      }
+    `
+    }
+  `;
+}
+
+/** @param {{ data: { value: any } }} found the functions of `/v1/functions`, each with its name */
+function listed({ data }) {
+  const functions = /** @type {Record<string, any>} */ (data.value?.functions ?? {});
+  return Object.entries(functions).map(([name, about]) => ({ ...about, name }));
 }
 
 /** @param {{ wanted: import("../lib/run.js").Wanted }} props whom it would be, whether it may, and the buttons */
 function Go({ wanted }) {
-  const verdict = useSignal(/** @type {any} */ (null));
+  const key = JSON.stringify(wanted);
+  const verdict = useSignal(/** @type {{ of: string, found: any } | null} */ (null));
   const error = useSignal(/** @type {Error | null} */ (null));
   const asked = useSignal(false);
   const busy = useSignal(false);
@@ -85,12 +109,12 @@ function Go({ wanted }) {
       try {
         const body = chunkOf(wanted);
         const found = await api("/v1/check", { method: "POST", body, signal: aborted });
-        [verdict.value] = found.checks;
+        verdict.value = { of: key, found: found.checks[0] };
       } catch (failed) {
         if (!aborted.aborted) error.value = /** @type {Error} */ (failed);
       }
     },
-    [JSON.stringify(wanted)],
+    [key],
   );
   const run = async (/** @type {boolean} */ dry) => {
     busy.value = true;
@@ -103,40 +127,48 @@ function Go({ wanted }) {
     }
     busy.value = false;
   };
-  const found = verdict.value;
-  const refused = found && !found.allowed && !found.unknown;
+  // Of what is filled in now, and not of what was before the last key: nothing runs on others.
+  const found = verdict.value?.of === key ? verdict.value.found : null;
+  const ready = !busy.value && found && (found.allowed || found.unknown);
   const count = found?.minions?.length ?? 0;
+  const asks = wanted.client === "local" && (count !== 1 || found.unknown);
+  const minions = found?.unknown && !count ? `what ${wanted.tgt} matches` : many(count, "minion");
   return html`
     <div aria-live="polite">
       <${Problem} error=${error.value} />
-      ${found &&
-      html`<p>
+      ${
+        found &&
+        html`<p>
         <${Badge} state=${found.allowed ? "allowed" : found.unknown ? "depends" : "refused"} />${" "}
         ${found.reason}
-        ${wanted.client === "local" &&
-        html`${" "}${many(count, "minion")}: <${Names} names=${found.minions ?? []} />`}
-      </p>`}
+        ${
+          wanted.client === "local" &&
+          html`${" "}${many(count, "minion")}: <${Names} names=${found.minions ?? []} />`
+        }
+      </p>`
+      }
     </div>
     <div class="row">
-      ${DRY.test(wanted.fun) &&
-      html`<button disabled=${busy.value || refused || !wanted.fun} onClick=${() => run(true)}>Dry run</button>`}
+      ${DRY.test(wanted.fun) && html`<button disabled=${!ready} onClick=${() => run(true)}>Dry run</button>`}
       <button
         class="primary"
-        disabled=${busy.value || refused || !wanted.fun}
-        onClick=${() => (wanted.client === "local" && count > 1 ? (asked.value = true) : run(false))}
+        disabled=${!ready}
+        onClick=${() => (asks ? (asked.value = true) : run(false))}
       >
         Run
       </button>
     </div>
-    ${asked.value &&
-    html`<${Confirm}
-      title=${`Run ${wanted.fun} on ${many(count, "minion")}?`}
+    ${
+      asked.value &&
+      html`<${Confirm}
+      title=${`Run ${wanted.fun} on ${minions}?`}
       action="Run"
       yes=${() => run(false)}
       no=${() => (asked.value = false)}
     >
       <p><${Names} names=${found?.minions ?? []} /></p>
-    <//>`}
+    <//>`
+    }
   `;
 }
 
@@ -147,44 +179,19 @@ function Go({ wanted }) {
  * @param {boolean} dry
  */
 async function started(chunk, dry) {
-  const params = query({ dry_run: dry || undefined, progress: chunk.client === "local" ? "states" : undefined });
+  const params = query({
+    dry_run: dry || undefined,
+    progress: chunk.client === "local" ? "states" : undefined,
+  });
   const response = await send(`/v1/run${params}`, {
     method: "POST",
     body: chunk,
     headers: { Accept: "application/x-ndjson", "Idempotency-Key": newKey() },
   });
   for await (const record of recordsOf(response)) {
-    if (record.type === "error") throw Object.assign(new Error(record.error.detail), { problem: record.error });
+    if (record.type === "error")
+      throw Object.assign(new Error(record.error.detail), { problem: record.error });
     if (record.jid) return record.jid;
   }
   throw new Error("The command has ended and has no job.");
-}
-
-/** @param {{ about: any }} props a function's arguments and documentation */
-function About({ about }) {
-  const args = (about.args ?? []).map((/** @type {any} */ arg) => (typeof arg === "string" ? arg : arg.name));
-  return html`
-    <section class="panel" aria-label="Documentation">
-      <h2 class="mono">${about.name}(${args.join(", ")})</h2>
-      <p>${about.summary}</p>
-    </section>
-  `;
-}
-
-/** @param {{ wanted: import("../lib/run.js").Wanted }} props */
-function Elsewhere({ wanted }) {
-  if (!wanted.fun) return null;
-  let text = "";
-  try {
-    text = asCurl(wanted, location.origin + base);
-  } catch {
-    return null; // a quote is open: the check says so
-  }
-  return html`
-    <details class="panel">
-      <summary>The same with curl</summary>
-      <pre>${text}</pre>
-      <button onClick=${() => navigator.clipboard?.writeText(text)}>Copy</button>
-    </details>
-  `;
 }
