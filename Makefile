@@ -2,7 +2,7 @@
 # make test            what takes ten minutes; SALT=3007 takes the other line of Salt
 # make long            the tests that `make test` leaves out
 # make faults          faults made for real, and a table of what clients saw
-# make lint            ruff, mypy, and the walls between the rooms
+# make lint            ruff, mypy, the walls between the rooms, and the console's scripts
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
@@ -53,6 +53,7 @@ lint: $(VENV)/.project
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	tests/console/node/lint
 
 # Tests are slower when they are watched. pyproject.toml says what is enough.
 coverage: export SALTAPI_TEST_TIMEOUT_FACTOR ?= 3
@@ -81,7 +82,7 @@ dist: .venv-package/.requirements
 	@.venv-package/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
 
 clean:
-	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules tests/console/node/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }

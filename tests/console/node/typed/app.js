@@ -1,0 +1,1 @@
+../../../../src/saltapi/netapi/rest_asgi/console/static/app.js
