@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import signal
 import sys
 import threading
 from collections.abc import Iterator
@@ -47,26 +48,32 @@ def watch(client: Client, run: Run, printer: Printer) -> int:
     items: queue.Queue[Any] = queue.Queue(WAITING_RECORDS)
     threading.Thread(target=_read, args=(run, items), daemon=True).start()
     ended = False
+    # Ctrl-C waits until a record is taken in, and until a picture is drawn.
+    pressed = threading.Event()
+    default = signal.signal(signal.SIGINT, lambda *_: pressed.set())
     try:
         while not ended:
-            try:
-                for item in _some(items):
-                    if item is None:
-                        ended = True
-                    elif isinstance(item, Exception):
-                        raise item
-                    else:
-                        board.add(item)
-                        printer.record(item, board)
-                printer.tick(board)
-            except KeyboardInterrupt:
+            for item in _some(items):
+                if item is None:
+                    ended = True
+                elif isinstance(item, Exception):
+                    raise item
+                else:
+                    board.add(item)
+                    printer.record(item, board)
+            printer.tick(board)
+            if pressed.is_set():
                 printer.pause()
+                note = signal.signal(signal.SIGINT, default)
                 if _interrupted(client, run):
                     return status.STOPPED
+                pressed.clear()
+                signal.signal(signal.SIGINT, note)
     except errors.Error:
         printer.end(board)
         raise
     finally:
+        signal.signal(signal.SIGINT, default)
         printer.pause()
         run.close()
     printer.end(board)
