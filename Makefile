@@ -6,6 +6,7 @@
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
 # make bench           measure it beside Salt's own modules; ARGS="--quick" takes two minutes
+# make soak            an hour of mixed use, and whether memory grows; ARGS="--minutes 10" is shorter
 # make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
 # make wheels          build what comes as source once, so that the next .venv needs no compiler
 # make generators      what makes clients of the OpenAPI document, for the tests (Node.js too)
@@ -31,7 +32,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels generators long faults lint coverage fuzz bench docs dist clean pins
+.PHONY: demo test test-chroot wheels generators long faults lint coverage fuzz bench soak docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -70,6 +71,9 @@ fuzz: $(VENV)/.project
 
 bench: $(VENV)/.project
 	@$(RUN) -m bench $(ARGS)
+
+soak: $(VENV)/.project
+	@$(RUN) -m bench.soak $(ARGS)
 
 # Warnings are errors: a link that leads nowhere, a page that is in no table of contents.
 docs: .venv-docs/.requirements

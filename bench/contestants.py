@@ -102,6 +102,7 @@ class Daemon:
 
     def __init__(self, contestant: Contestant, master: PrivateMaster) -> None:
         self.contestant = contestant
+        self.name = contestant.name
         (self.port,) = free_ports(1)
         self.ready_seconds = 0.0
         name = f"{contestant.name}-{self.port}"

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -102,9 +102,11 @@ class SimulatedWorld(World):
 
 
 @contextmanager
-def real_world(size: int = GROUP_SIZE) -> Iterator[RealWorld]:
-    """Yield a real master with *size* simulated minions."""
-    with PrivateMaster(minions=0, options=OPTIONS) as master:
+def real_world(
+    size: int = GROUP_SIZE, options: Mapping[str, Any] | None = None
+) -> Iterator[RealWorld]:
+    """Yield a real master with *size* simulated minions, and with *options* beside ours."""
+    with PrivateMaster(minions=0, options={**OPTIONS, **(options or {})}) as master:
         master.wait_ready(timeout=START_SECONDS)
         with Swarm(master, size, prefix=f"{GROUP}-"):
             yield RealWorld(master)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from saltapi.config import EngineConfig
 from saltapi.errors import CannotStart
-from saltapi.process import lifecycle
+from saltapi.process import lifecycle, memory
 from saltapi.process import log as logs
 from saltapi.process.child import EX_CONFIG, Child, State, Tally
 from saltapi.process.loader import Module
@@ -257,6 +257,7 @@ class Supervisor:
     def _run_module(self, module: Module, report_fd: int) -> None:
         """Run *module*, in its own process."""
         lifecycle.die_with_parent(self._pid)
+        memory.keep_less()
         self._forget_supervision()
         lifecycle.attach(
             module.name,
