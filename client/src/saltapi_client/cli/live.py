@@ -21,6 +21,7 @@ FAILURE_LINES = 5
 SIGNS = {
     "waiting": ("·", "dim"),
     "running": ("▸", "special"),
+    "failing": ("✗", "bad"),
     "silent": ("?", "would"),
     "good": ("✓", "good"),
     "changed": ("±", "changed"),
@@ -35,10 +36,12 @@ WORDS = {
     "would": "would change",
     "good": "fine",
     "running": "running",
+    "failing": "failing",
     "silent": "silent",
     "waiting": "waiting",
 }
-ORDER = ("failed", "missing", "running", "silent", "waiting", "would", "changed", "good")
+ORDER = ("failed", "missing", "failing", "running", "silent", "waiting", "would", "changed", "good")
+BAR = ("failed", "missing", "failing", "changed", "would", "good", "running", "silent", "waiting")
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
 """Terminals that know this show what is between them at once; others pass over it."""
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
@@ -105,7 +108,7 @@ def frame(board: Board, paint: Paint, columns: int, lines: int, seconds: float) 
         width = max([width_of(m.name) for m in minions] + [1])
         ranked = sorted(minions, key=lambda m: (ORDER.index(m.kind), m.name))
         return head + [_line(m, paint, columns, min(width, columns // 2)) for m in ranked]
-    failures = [m for m in minions if m.kind in {"failed", "missing"}]
+    failures = [m for m in minions if m.kind in {"failed", "missing", "failing"}]
     shown = failures[:FAILURE_LINES]
     width = max([width_of(m.name) for m in shown] + [1])
     top = [_line(m, paint, columns, min(width, columns // 2)) for m in shown]
@@ -119,6 +122,10 @@ def _head(board: Board, paint: Paint, columns: int, seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     fun = board.fun if isinstance(board.fun, str) else "command"
     text = f"{fun}  {done} of {len(board.minions)} minions  {minutes}:{rest:02d}"
+    states = sum(minion.of or 0 for minion in board.minions.values())
+    if states:
+        percent = 100 * sum(minion.number for minion in board.minions.values()) // states
+        text += f"  states {percent} %"
     if board.stage is not None:
         text += f"  stage {board.stage.number} of {board.stage.of}"
     if board.batch.get("state") == "paused":
@@ -132,7 +139,7 @@ def _head(board: Board, paint: Paint, columns: int, seconds: float) -> str:
 
 def _bar(board: Board, paint: Paint, columns: int) -> str:
     parts, used = [], 0
-    for kind in ("failed", "missing", "changed", "would", "good", "running", "silent", "waiting"):
+    for kind in BAR:
         count = board.counts.get(kind, 0)
         if count:
             sign, colour = SIGNS[kind]

@@ -25,7 +25,7 @@ DONE = frozenset({"good", "changed", "would", "failed", "missing"})
 
 @dataclass
 class MinionProgress:
-    """One minion: `kind` is waiting, running, silent, good, changed, would, failed or missing."""
+    """One minion: `kind` is one of `live.SIGNS`."""
 
     name: str
     kind: str = "waiting"
@@ -89,7 +89,7 @@ class Board:
         elif isinstance(record, Progress):
             for name, what in record.waiting.items():
                 minion = self._minion(name)
-                if minion.kind not in DONE:
+                if minion.kind not in DONE and not minion.failed:
                     kinds = {"running": "running", "no_answer": "silent"}
                     self._set(minion, kinds.get(what, minion.kind))
         elif isinstance(record, Step):
@@ -125,20 +125,23 @@ class Board:
     def _state(self, record: StateResult) -> None:
         minion = self._minion(record.minion)
         minion.number, minion.of = max(minion.number, record.number), record.of
-        minion.note = record.name or record.state_id
+        if not minion.failed:
+            minion.note = record.name or record.state_id
         minion.changed += bool(record.changes)
         if record.result is False:
             minion.failed += 1
             minion.note = f"{record.state_id}: {record.comment}"
-        if minion.kind not in DONE:
-            self._set(minion, "running")
+        self._runs(minion)
 
     def _counts(self, record: StateCounts) -> None:
         minion = self._minion(record.minion)
         minion.number, minion.of = record.number, record.of
         minion.changed, minion.failed = record.changed, record.failed
+        self._runs(minion)
+
+    def _runs(self, minion: MinionProgress) -> None:
         if minion.kind not in DONE:
-            self._set(minion, "running")
+            self._set(minion, "failing" if minion.failed else "running")
 
     def _returned(self, record: MinionReturn) -> None:
         from saltapi_client.cli.output.states import is_states, states_of

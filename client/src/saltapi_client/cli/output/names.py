@@ -20,7 +20,7 @@ def folded(names: Iterable[str]) -> str:
             order[name] = None
             continue
         digits = found[2]
-        width = len(digits) if digits.startswith("0") else 0
+        width = len(digits) if digits.startswith("0") and len(digits) > 1 else 0
         key = (found[1], found[3], width)
         groups.setdefault(key, []).append(int(digits))
         order[key] = None
