@@ -5,7 +5,7 @@ from pathlib import Path
 
 import psutil
 
-from saltapi.demo.processes import Program
+from saltapi.process.programs import Program
 
 KIB = 1024
 RESET_PEAK = "5"

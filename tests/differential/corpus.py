@@ -11,18 +11,24 @@ import itertools
 import json
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlencode
 
-from tests.wire import Headers
+from saltapi.check.against import safe
+from saltapi.check.against.request import (
+    ACCEPTS,
+    COOKIE,
+    FORM,
+    JSON,
+    TOKEN,
+    WRONG_TOKENS,
+    YAML,
+    Request,
+    json_request,
+    request,
+)
 
-JSON = "application/json"
-YAML = "application/x-yaml"
-FORM = "application/x-www-form-urlencoded"
-TOKEN = {"X-Auth-Token": "%TOKEN%"}
-COOKIE = {"Cookie": "session_id=%TOKEN%"}
 CREDENTIALS = {"username": "%USER%", "password": "%PASSWORD%", "eauth": "file"}
 PING = {"client": "local", "tgt": "*", "fun": "test.ping"}
 GHOST = {**PING, "timeout": 2, "gather_job_timeout": 2}
@@ -87,49 +93,8 @@ OTHER_PATHS = [
 ]
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
-ACCEPTS = [
-    None,
-    "",
-    "*/*",
-    JSON,
-    YAML,
-    "application/*",
-    "text/*",
-    "text/html",
-    "text/yaml",
-    "application/yaml",
-    "application/json; charset=utf-8",
-    "application/json;q=0",
-    "application/json;q=0.1, application/x-yaml;q=0.9",
-    "application/x-yaml;q=0.1, application/json;q=0.9",
-    "application/json;q=0.5, application/x-yaml;q=0.5",
-    "application/x-yaml, application/json",
-    "text/html, application/x-yaml;q=0.2",
-    "text/html, */*;q=0.1",
-    "application/x-yaml, */*",
-    "*/*;q=0.1, application/x-yaml",
-    "application/xml, application/x-yaml",
-    "APPLICATION/JSON",
-    "text/event-stream",
-    "nonsense",
-]
-
-WRONG_TOKENS = [
-    "x",
-    "0",
-    "0" * 40,
-    "0" * 64,
-    "f" * 128,
-    "0x" + "0" * 38,
-    "../../../../etc/passwd",
-    "None",
-    "a" * 5000,
-    '"quoted"',
-]
-
 CHUNKS: dict[str, dict[str, Any]] = {
-    "ping": PING,
-    "one": {**PING, "tgt": "minion-1"},
+    **safe.chunks("*", "minion-1"),
     "list": {**PING, "tgt": ["minion-1", "minion-2"], "tgt_type": "list"},
     "list-text": {**PING, "tgt": "minion-1,minion-2", "tgt_type": "list"},
     "list-missing": {**GHOST, "tgt": ["minion-1", "ghost"], "tgt_type": "list"},
@@ -137,41 +102,14 @@ CHUNKS: dict[str, dict[str, Any]] = {
     "grain": {**PING, "tgt": "id:minion-2", "tgt_type": "grain"},
     "compound": {**PING, "tgt": "G@id:minion-2 or minion-1", "tgt_type": "compound"},
     "nodegroup": {**PING, "tgt": "first", "tgt_type": "nodegroup"},
-    "no-nodegroup": {**PING, "tgt": "none", "tgt_type": "nodegroup"},
-    "no-match": {**PING, "tgt": "nobody"},
-    "bad-type": {**PING, "tgt_type": "zodiac"},
     "expr-form": {**PING, "tgt": "minion-[12]", "expr_form": "pcre"},
-    "list-as-glob": {**GHOST, "tgt": ["minion-1"]},
-    "args": {**PING, "fun": "test.arg", "arg": ["a", 1, {"b": [None, 1.5, True]}]},
-    "arg-scalar": {**PING, "fun": "test.echo", "arg": "text"},
-    "arg-kwarg": {**PING, "fun": "test.arg", "arg": ["a=1", "b"], "kwarg": {"c": "d"}},
-    "kwarg": {**PING, "fun": "test.kwarg", "kwarg": {"a": 1, "ü": "é"}},
-    "bad-args": {**PING, "fun": "test.echo", "arg": ["a", "b", "c"]},
-    "raises": {**PING, "fun": "test.exception"},
-    "unknown-fun": {**PING, "fun": "no.such"},
-    "unicode": {**PING, "fun": "test.echo", "arg": ["grüße 😀 \u2028"]},
-    "html": {**PING, "fun": "test.echo", "arg": ["</script><b>&"]},
-    "false": {**PING, "fun": "test.false"},
-    "none": {**PING, "fun": "test.echo", "arg": [None]},
-    "big-number": {**PING, "fun": "test.echo", "arg": [12345678901234567]},
-    "full": {**PING, "full_return": True},
-    "timeout": {**PING, "timeout": 30},
-    "timeout-text": {**PING, "timeout": "30"},
-    "compound-funs": {**PING, "fun": ["test.ping", "test.echo"], "arg": [[], ["x"]]},
-    "metadata": {**PING, "metadata": {"who": "me"}},
-    "extra-key": {**PING, "color": "red"},
     "batch-null": {**PING, "batch": None},
-    "async": {**PING, "client": "local_async"},
-    "async-none": {**PING, "client": "local_async", "tgt": "nobody"},
     "subset": {**PING, "client": "local_subset", "subset": 2},
     "subset-sub": {**PING, "client": "local_subset", "sub": 5},
     "batch": {**PING, "client": "local_batch", "batch": "50%"},
     "batch-int": {**PING, "client": "local_batch", "batch": 2},
     "batch-raw": {**PING, "client": "local_batch", "raw": True},
     "batch-none": {**PING, "client": "local_batch", "tgt": "nobody"},
-    "runner": {"client": "runner", "fun": "test.arg", "arg": ["a", 1], "kwarg": {"k": "v"}},
-    "runner-keys": {"client": "runner", "fun": "test.arg", "k": "v", "n": 1},
-    "runner-text": {"client": "runner", "fun": "test.arg", "arg": ["a", "k=v"]},
     "runner-names": {
         "client": "runner",
         "fun": "test.arg",
@@ -186,10 +124,8 @@ CHUNKS: dict[str, dict[str, Any]] = {
         "cmd": "c",
         "print_event": True,
     },
-    "runner-full": {"client": "runner", "fun": "test.arg", "arg": ["a"], "full_return": True},
     "runner-unknown": {"client": "runner", "fun": "no.such"},
     "runner-raises": {"client": "runner", "fun": "test.raise_exception"},
-    "runner-bad-args": {"client": "runner", "fun": "jobs.list_job"},
     "runner-lookup": {"client": "runner", "fun": "jobs.lookup_jid", "jid": "%JID%"},
     "runner-job": {"client": "runner", "fun": "jobs.list_job", "jid": "%JID%"},
     "runner-find": {
@@ -198,9 +134,6 @@ CHUNKS: dict[str, dict[str, Any]] = {
         "search_function": "test.fib",
     },
     "runner-grains": {"client": "runner", "fun": "cache.grains", "tgt": "minion-1"},
-    "runner-async": {"client": "runner_async", "fun": "test.arg", "arg": ["a"]},
-    "wheel": {"client": "wheel", "fun": "key.list_all"},
-    "wheel-match": {"client": "wheel", "fun": "key.finger", "match": "minion-1"},
     "wheel-arg": {"client": "wheel", "fun": "key.finger", "arg": ["minion-1"]},
     "wheel-empty": {"client": "wheel", "fun": "key.list_all", "arg": []},
     "wheel-empty-kwarg": {"client": "wheel", "fun": "key.list_all", "arg": [], "kwarg": {}},
@@ -208,12 +141,7 @@ CHUNKS: dict[str, dict[str, Any]] = {
     "wheel-bad-args": {"client": "wheel", "fun": "key.finger"},
     "wheel-async": {"client": "wheel_async", "fun": "key.list_all"},
     "ssh": {"client": "ssh", "tgt": "*", "fun": "test.ping"},
-    "no-client": {"tgt": "*", "fun": "test.ping"},
-    "bad-client": {**PING, "client": "carrier-pigeon"},
     "destroy": {**PING, "client": "destroy"},
-    "no-fun": {"client": "local", "tgt": "*"},
-    "no-tgt": {"client": "local", "fun": "test.ping"},
-    "runner-no-fun": {"client": "runner"},
     "wheel-no-fun": {"client": "wheel"},
     "raw-shell": {**PING, "client": "ssh", "raw_shell": True},
     "listen": {**PING, "listen": True},
@@ -335,31 +263,6 @@ RAW: dict[str, bytes] = {
 }
 
 
-@dataclass(frozen=True)
-class Request:
-    """
-    One request of the corpus.
-
-    Attributes:
-        name: What it is, unique in the corpus; `expected.yaml` refers to it.
-        order: Requests with a higher one wait until all others have been answered.
-        raw: All of its bytes, instead of the rest.
-    """
-
-    name: str
-    method: str = "GET"
-    path: str = "/"
-    headers: Headers = ()
-    body: bytes | None = None
-    order: int = 0
-    raw: bytes | None = None
-
-    @property
-    def needs_fresh(self) -> bool:
-        """Tell whether it needs a session of its own."""
-        return any("%FRESH%" in text for pair in self.headers for text in pair)
-
-
 def corpus() -> list[Request]:
     """Return all requests; the same ones each time."""
     groups = (
@@ -378,34 +281,6 @@ def corpus() -> list[Request]:
     twice = [name for name, count in Counter(r.name for r in requests).items() if count > 1]
     assert [] == twice
     return requests
-
-
-def request(
-    name: str,
-    method: str,
-    path: str,
-    headers: Mapping[str, str | None] | None = None,
-    body: str | bytes | None = None,
-    order: int = 0,
-) -> Request:
-    """Return a request with the headers that every client sends beside *headers*."""
-    data = body.encode() if isinstance(body, str) else body
-    sent: dict[str, str | None] = {
-        "Host": "127.0.0.1",
-        "Connection": "close",
-        **({} if data is None else {"Content-Length": "%LENGTH%"}),
-        **(headers or {}),
-    }
-    pairs = tuple((key, value) for key, value in sent.items() if value is not None)
-    return Request(name, method, path, pairs, data, order)
-
-
-def json_request(
-    name: str, path: str, value: Any, headers: Mapping[str, str | None] | None = None
-) -> Request:
-    """Return a POST of *value* as JSON."""
-    headers = {"Content-Type": JSON, **(headers or {})}
-    return request(name, "POST", path, headers, json.dumps(value))
 
 
 def anonymous() -> Iterator[Request]:

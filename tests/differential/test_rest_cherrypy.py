@@ -10,12 +10,15 @@ from urllib.parse import unquote
 
 import pytest
 
+from saltapi.check.against.compare import HERE, expected_differences, unexpected
+from saltapi.check.against.request import FORM, JSON, YAML, Request
+from saltapi.check.against.sides import TRIES, exchange_all
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, SALTS, ApiServer
 from tests.conftest import MINION_OPTIONS, OPTIONS, USERS
-from tests.differential.compare import HERE, documented_ids, expected_differences, unexpected
-from tests.differential.corpus import FORM, JSON, YAML, Request, corpus
-from tests.differential.salt_api import TRIES, Side, command, exchange_all
+from tests.differential.corpus import corpus
+from tests.differential.documented import documented_ids
+from tests.differential.salt_api import Side, command
 from tests.waiting import scaled
 from tests.wire import Answer, encode_request
 

@@ -2,26 +2,31 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
-import yaml
 
+from saltapi.check.against.compare import HERE, expected_differences, problems
+from saltapi.check.against.request import (
+    ACCEPTS,
+    COOKIE,
+    FORM,
+    JSON,
+    TOKEN,
+    YAML,
+    Request,
+    json_request,
+    request,
+)
+from saltapi.check.against.sides import TRIES, exchange_all
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, SALTS, ApiServer
 from tests.conftest import MINION_OPTIONS, OPTIONS, USERS
 from tests.differential import corpus as requests
-from tests.differential.compare import (
-    HERE,
-    body_of,
-    documented_ids,
-    expected_differences,
-    unexpected,
-)
-from tests.differential.corpus import COOKIE, JSON, PING, TOKEN, YAML, Request
-from tests.differential.salt_api import TRIES, Side, command, exchange_all
+from tests.differential.corpus import PING
+from tests.differential.documented import documented_ids
+from tests.differential.salt_api import Side, command
 from tests.waiting import scaled
-from tests.wire import Answer, exchange
+from tests.wire import Answer
 
 SECTION = "rest_tornado"
 EXPECTED = HERE / "expected_tornado.yaml"
@@ -66,27 +71,7 @@ class TornadoSide(Side):
     """One of the two servers; Salt's has no `/token`."""
 
     def __init__(self, name: str, server: ApiServer, jid: str) -> None:
-        self.name = name
-        self.server = server
-        master = server.master
-        self.values = {
-            "SIDE": name,
-            "JID": jid,
-            "USER": master.username,
-            "PASSWORD": master.password,
-            "LOW_PASSWORD": master.credentials("low")["password"],
-            "SCOPED_PASSWORD": master.credentials("scoped")["password"],
-            "TOKEN": server.login(),
-            "LOW_TOKEN": server.login("low"),
-        }
-
-    def answer(self, request: Request) -> Answer:
-        """Same as `Side.answer`, but silence is noticed sooner."""
-        try:
-            data = self._bytes(request, self.values)
-            return exchange(self.server.port, data, timeout=ANSWER_SECONDS[self.name])
-        except Exception as error:  # noqa: BLE001 - whatever it was is the difference to report
-            return Answer(0, (), type(error).__name__.encode())
+        super().__init__(name, server, jid, minted="", seconds=scaled(ANSWER_SECONDS[name]))
 
 
 def corpus() -> list[Request]:
@@ -97,31 +82,31 @@ def corpus() -> list[Request]:
 def commands() -> Iterator[Request]:
     """Chunks and bodies."""
     for name in CHUNKS:
-        yield requests.json_request(f"command {name}", "/", [requests.CHUNKS[name]], TOKEN)
+        yield json_request(f"command {name}", "/", [requests.CHUNKS[name]], TOKEN)
     for name in LOW_CHUNKS:
         low = {"X-Auth-Token": "%LOW_TOKEN%"}
-        yield requests.json_request(f"low {name}", "/", [requests.CHUNKS[name]], low)
+        yield json_request(f"low {name}", "/", [requests.CHUNKS[name]], low)
     for name in ("ping", "async", "no-match"):
         chunk = requests.CHUNKS[name]
-        yield requests.json_request(f"run {name} anonymous", "/run", [chunk])
-        yield requests.json_request(f"run {name} session", "/run", [chunk], TOKEN)
+        yield json_request(f"run {name} anonymous", "/run", [chunk])
+        yield json_request(f"run {name} session", "/run", [chunk], TOKEN)
         own = {**chunk, **requests.CREDENTIALS}
-        yield requests.json_request(f"run {name} credentials", "/run", [own])
-        yield requests.json_request(f"minions {name}", "/minions", chunk, TOKEN)
+        yield json_request(f"run {name} credentials", "/run", [own])
+        yield json_request(f"minions {name}", "/minions", chunk, TOKEN)
     wrong = {**PING, **requests.CREDENTIALS, "password": "wrong"}
-    yield requests.json_request("run wrong password", "/run", [wrong, PING])
-    yield requests.json_request("minions", "/minions", [{"tgt": "*", "fun": "test.ping"}], COOKIE)
+    yield json_request("run wrong password", "/run", [wrong, PING])
+    yield json_request("minions", "/minions", [{"tgt": "*", "fun": "test.ping"}], COOKIE)
     for name in ENCODINGS:
-        headers = {**TOKEN, "Content-Type": requests.FORM}
+        headers = {**TOKEN, "Content-Type": FORM}
         text = requests.FORM_BODIES[name].replace("%%", "%")
-        yield requests.request(f"body {name}", "POST", "/", headers, text)
+        yield request(f"body {name}", "POST", "/", headers, text)
     for name in BODIES:
         media_type, text = requests.OTHER_BODIES[name]
         headers_or_none = {**TOKEN, "Content-Type": media_type}
-        yield requests.request(f"body {name}", "POST", "/", headers_or_none, text)
+        yield request(f"body {name}", "POST", "/", headers_or_none, text)
     for name, body in {"none": None, "scalar": "1", "broken": "{", "no chunk": '["x"]'}.items():
         headers = {**TOKEN, "Content-Type": JSON}
-        yield requests.request(f"body {name}", "POST", "/", headers, body)
+        yield request(f"body {name}", "POST", "/", headers, body)
 
 
 def urls() -> Iterator[Request]:
@@ -130,51 +115,47 @@ def urls() -> Iterator[Request]:
         for method in METHODS:
             # Job cache and events are looked at when no command changes them any more.
             order = 1 if path.startswith("/jobs") else 0
-            yield requests.request(f"anonymous {method} {path}", method, path, order=order)
-            yield requests.request(f"token {method} {path}", method, path, TOKEN, order=order)
+            yield request(f"anonymous {method} {path}", method, path, order=order)
+            yield request(f"token {method} {path}", method, path, TOKEN, order=order)
     for path in ("/jobs/20001122334455667788", "/minions?mid=minion-1", "/events?foo=bar"):
-        yield requests.request(f"token GET {path}", "GET", path, TOKEN, order=1)
+        yield request(f"token GET {path}", "GET", path, TOKEN, order=1)
     for token in ("", "0" * 64, "../../../../etc/passwd"):
         headers = {"X-Auth-Token": token}
         name = f"wrong token {token[:6]!r}"
-        yield requests.request(f"{name} GET", "GET", "/minions", headers)
-        yield requests.json_request(f"{name} POST", "/", [PING], headers)
-        yield requests.json_request(f"{name} in chunk", "/run", [{**PING, "token": token}])
+        yield request(f"{name} GET", "GET", "/minions", headers)
+        yield json_request(f"{name} POST", "/", [PING], headers)
+        yield json_request(f"{name} in chunk", "/run", [{**PING, "token": token}])
     for path in ("/logout", "/token", "/keys", "/stats"):
-        yield requests.request(f"anonymous GET {path}", "GET", path)
+        yield request(f"anonymous GET {path}", "GET", path)
     preflight = {"Origin": "http://other.example", "Access-Control-Request-Headers": "x, y"}
     for path in ("/", "/run", "/hook"):
-        yield requests.request(f"preflight {path}", "OPTIONS", path, preflight)
+        yield request(f"preflight {path}", "OPTIONS", path, preflight)
 
 
 def logins() -> Iterator[Request]:
     """Ways to send credentials."""
     for name in LOGINS:
         media_type, body = requests.LOGINS[name]
-        yield requests.request(
-            f"login {name}", "POST", "/login", {"Content-Type": media_type}, body
-        )
-    yield requests.request("login none", "POST", "/login", {"Content-Type": JSON})
+        yield request(f"login {name}", "POST", "/login", {"Content-Type": media_type}, body)
+    yield request("login none", "POST", "/login", {"Content-Type": JSON})
     headers = {"Accept": YAML, "Content-Type": JSON}
-    yield requests.request(
-        "login yaml answer", "POST", "/login", headers, requests.LOGINS["json"][1]
-    )
+    yield request("login yaml answer", "POST", "/login", headers, requests.LOGINS["json"][1])
 
 
 def formats() -> Iterator[Request]:
     """Every Accept."""
-    for accept in requests.ACCEPTS:
+    for accept in ACCEPTS:
         header = {"Accept": accept}
-        yield requests.request(f"accept {accept} welcome", "GET", "/", header)
-        yield requests.request(f"accept {accept} login", "GET", "/login", header)
-        yield requests.json_request(f"accept {accept} command", "/", [PING], {**TOKEN, **header})
+        yield request(f"accept {accept} welcome", "GET", "/", header)
+        yield request(f"accept {accept} login", "GET", "/login", header)
+        yield json_request(f"accept {accept} command", "/", [PING], {**TOKEN, **header})
 
 
 def hooks() -> Iterator[Request]:
     """Hooks, by form."""
     for path in ("/hook", "/hook/", "/hook/a/b/?q=1"):
-        headers = {**TOKEN, "Content-Type": requests.FORM}
-        yield requests.request(f"hook {path}", "POST", path, headers, "foo=Foo&bar=Bar!")
+        headers = {**TOKEN, "Content-Type": FORM}
+        yield request(f"hook {path}", "POST", path, headers, "foo=Foo&bar=Bar!")
 
 
 class Run:
@@ -199,34 +180,11 @@ class Run:
 
     def _all_problems(self) -> dict[str, list[str]]:
         return {
-            one.name: self._problems(one, self.salts[one.name], self.ours[one.name])
+            one.name: problems(
+                SECTION, one, self.salts[one.name], self.ours[one.name], self.expected
+            )
             for one in self.requests
         }
-
-    def _problems(self, request: Request, salts: Answer, ours: Answer) -> list[str]:
-        found = unexpected(request, salts, ours, self.expected)
-        found = [line for line in found if not line.startswith("the YAML is not")]
-        if lost_returns(body_of(salts), body_of(ours)):
-            found = [line for line in found if not line.startswith("body: ")]
-        if ours.body and ours.media_type == YAML:
-            written = yaml.safe_dump(ours.value(), default_flow_style=None, allow_unicode=True)
-            if written.encode() != ours.body:
-                found.append(f"the YAML is not as Salt writes it: {ours.body[:200]!r}")
-        return found
-
-
-def lost_returns(salts: Any, ours: Any) -> bool:
-    """Tell whether Salt's answer is ours without some minions (`lost-returns`)."""
-    lists: list[Any] = [
-        body.get("return") if isinstance(body, dict) else None for body in (salts, ours)
-    ]
-    if not all(isinstance(results, list) for results in lists) or len(lists[0]) != len(lists[1]):
-        return False
-    return all(
-        theirs == mine
-        or (isinstance(theirs, dict) and isinstance(mine, dict) and theirs.items() <= mine.items())
-        for theirs, mine in zip(*lists, strict=True)
-    )
 
 
 @pytest.fixture(scope="module")

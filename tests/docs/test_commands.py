@@ -23,8 +23,12 @@ RUN_ELSEWHERE = {
     *(ROOT / "docs" / "rest_asgi").glob("*.md"),
     ROOT / "docs" / "rest_asgi.md",
     *(ROOT / "docs" / "tutorials").glob("*.md"),
+    ROOT / "docs" / "migrate.md",
 }
-"""The pages whose commands another test runs: `tests/test_docs.py`, `test_tutorials.py`."""
+"""
+The pages whose commands another test runs: `tests/test_docs.py`, `test_tutorials.py`,
+`test_migrate.py`.
+"""
 PASSWORD = "1374c0d64e7df916eea8cbaa"
 
 

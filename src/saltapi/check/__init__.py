@@ -1,9 +1,9 @@
 """
 What `saltapi check` says: which modules would run, what may be asked, and by whom.
 
-Nothing is started and no port is bound; netapi modules are imported and asked whether they
-run. An error means that something cannot work as the config says, a warning that somebody
-probably did not want this.
+Nothing is started and no port is bound, but for `--against-salt-api`; netapi modules are imported
+and asked whether they run. An error means that something cannot work as the config says, a warning
+that somebody probably did not want this.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from saltapi import config
-from saltapi.check import running, sections, who
+from saltapi.check import against, running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.config.oidc import OPTION
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("-v", "--verbose", action="store_true", help="notes too: what could be, but need not")
     add("--json", action="store_true", help="print one JSON document, notes included")
+    against.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     path = Path(args.config_dir).absolute()
     files = config.ConfigFiles(path / "master" if path.is_dir() else path)
     try:
-        lines = list(_lines(path, files))
+        lines = list(_lines(path, files, args))
     except CannotStart as error:
         if not args.json:
             raise
@@ -61,12 +62,14 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-def _lines(path: Path, files: config.ConfigFiles) -> Iterator[Line]:
+def _lines(path: Path, files: config.ConfigFiles, args: argparse.Namespace) -> Iterator[Line]:
     """Yield what keeps the files in *path* from being read, or all there is to say."""
     config.require_supported_salt()
     mistakes = files.problems() if files.exist else []
     if mistakes:
         yield from (Line("error", mistake) for mistake in mistakes)
+    elif args.against_salt_api:
+        yield from against.lines(config.load(path), args)
     else:
         yield from check(config.load(path))
 

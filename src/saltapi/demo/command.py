@@ -23,8 +23,8 @@ from saltapi.demo.master import (
     log_of,
     merge,
 )
-from saltapi.demo.processes import Program
 from saltapi.errors import CannotStart
+from saltapi.process.programs import Program
 
 READY_SECONDS = 300.0
 """How long everything may take to start; a machine with other things to do needs minutes."""

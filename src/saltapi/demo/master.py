@@ -17,9 +17,9 @@ from typing import Any, Self
 
 import yaml
 
-from saltapi.demo.processes import Program
 from saltapi.errors import CannotStart
 from saltapi.interfaces import INTERFACES, Kind
+from saltapi.process.programs import Program
 from saltapi.types import MinionId
 
 HOST = "127.0.0.1"

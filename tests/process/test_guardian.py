@@ -1,4 +1,4 @@
-"""Nothing survives: the guardian of `saltapi.demo`."""
+"""Nothing survives: the guardian of a program."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from saltapi.demo.processes import Program
+from saltapi.process.programs import Program
 from tests.waiting import eventually
 
 DAEMONIZER = """
@@ -65,7 +65,7 @@ def test_killed_parent_leaves_nothing(tmp_path: Path) -> None:
     """When the process that started a program is killed, the program and its children go."""
     code = (
         "import pathlib, sys, time; sys.path[:0] = sys.argv[2:];"
-        "from tests.demo.test_guardian import program_in;"
+        "from tests.process.test_guardian import program_in;"
         "program_in(pathlib.Path(sys.argv[1])).start(); time.sleep(1000)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code, str(tmp_path), *sys.path])
