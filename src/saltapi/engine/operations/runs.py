@@ -261,7 +261,12 @@ class Runs:
             part.begun = True
             try:
                 assert part.command is not None  # noqa: S101 - only a resumed run has none
-                async with activity.acting(**activity.facts_of(part.command)):
+                async with (
+                    activity.acting(**activity.facts_of(part.command)),
+                    self._client.sessions.looking_again(
+                        part.command.credentials.token or run.session.token
+                    ),
+                ):
                     await self._run_part(run, part, part.command)
             except Exception as error:  # noqa: BLE001 - it is handed to the reader
                 part.error = as_error(error)

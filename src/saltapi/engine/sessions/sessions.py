@@ -190,7 +190,7 @@ class Sessions:
                 await self.check(credentials.token)
             else:
                 _note(credentials.session.name, credentials.session.eauth)
-            async with self._not_mistaken(credentials.token):
+            async with self.looking_again(credentials.token):
                 yield credentials
             return
         call_as(str(credentials.username), str(credentials.eauth))
@@ -201,7 +201,7 @@ class Sessions:
         login.users += 1
         try:
             session = await asyncio.shield(login.ready)
-            async with self._not_mistaken(session.token):
+            async with self.looking_again(session.token):
                 yield Credentials(token=session.token, session=session)
         finally:
             login.users -= 1
@@ -220,8 +220,13 @@ class Sessions:
         await asyncio.gather(*self._closing, return_exceptions=True)
 
     @asynccontextmanager
-    async def _not_mistaken(self, token: Token) -> AsyncIterator[None]:
-        """Look again where a command with *token* is refused: Salt says so of a failing store."""
+    async def looking_again(self, token: Token) -> AsyncIterator[None]:
+        """
+        Look again where the master refuses *token*, as it does while its store fails.
+
+        Raises:
+            TokenStoreUnavailable: The token is good.
+        """
         try:
             yield
         except AuthenticationFailed:
