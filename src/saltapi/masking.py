@@ -36,7 +36,7 @@ _SHELL_WORD = rf"""(?:{_QUOTED}|[^\s"']+)"""
 _SECRET_NAME = re.compile(rf"(?is)[\w.:$-]*?{_WORD}")
 _SUSPECT = re.compile(
     r"(?i)pass|pw|psw|token|secret|session|auth|cookie|credential|key|bearer|basic|://|/events/"
-    r"|/ws/|_events/|\s-(?:p|u|-user)"
+    r"|/ws/|_events/|saltapi_|eyJ|\s-(?:p|u|-user)"
 )
 _PEM = re.compile(
     r"(?s)-----BEGIN [A-Z0-9 ]*PRIVATE KEY(?: BLOCK)?-----"
@@ -68,6 +68,8 @@ _PATTERNS = tuple(
         r"(?i)(?P<before>\b(?:bearer|basic)\s+)(?=[a-z_.~+/-]*[\d=])[\w.~+/=-]{8,}",
         r"(?i)(?P<before>token\W{1,4})[0-9a-f]{32,}",
         r"(?i)(?P<before>/(?:events|ws|all_events|formatted_events|tokens)/)[0-9a-f]{16,}",
+        r"(?P<before>saltapi_[0-9a-f]{16}_)[0-9a-f]{64}",
+        r"(?P<before>\b)eyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{16,}",
         r"(?P<before>://[^/\s:@]*:)[^/\s]+(?=@)",
     )
 )

@@ -89,6 +89,8 @@ class Trace:
     jids: list[Jid] = field(default_factory=list)
     context: TraceContext | None = None
     eauth: str | None = None
+    machine: str = ""
+    """The id of the token for machines that it came with."""
     error: SaltApiError | None = None
     """What the request is answered with, if that is an error."""
     silent: list[str] = field(default_factory=list)
@@ -126,12 +128,13 @@ act_jids: ContextVar[list[Jid] | None] = ContextVar("saltapi_act_jids", default=
 """The jobs of the act that is under way (`saltapi.engine.audit.activity`)."""
 
 
-def note_user(name: str, eauth: str | None = None) -> None:
-    """Say that the current request is *name*'s, who is known to *eauth*."""
+def note_user(name: str, eauth: str | None = None, machine: str = "") -> None:
+    """Say that the current request is *name*'s, of *eauth*, perhaps by a token for a *machine*."""
     trace = current.get()
     if trace is not None:
         trace.user = name
         trace.eauth = eauth
+        trace.machine = machine
 
 
 def note_jid(jid: Jid) -> None:

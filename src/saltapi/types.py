@@ -58,11 +58,24 @@ class Session:
     expire: float
     groups: tuple[str, ...] = ()
     auth_list: tuple[Any, ...] | None = None
+    machine: str = ""
+    """The id of the token, if it is one for machines."""
+    narrowed: tuple[Any, ...] | None = None
+    """To which permissions a token for machines is narrowed; None if it is not."""
+    addresses: tuple[str, ...] | None = None
+    """From where a token for machines may come; None for anywhere."""
+    only: tuple[Any, ...] | None = None
+    """The permissions to go by, whatever `external_auth` says (`saltapi.bridge.permissions`)."""
 
     @property
     def owner(self) -> str:
-        """The text that stands for whose it is: never that of another user."""
-        return json.dumps([self.eauth, self.name])
+        """
+        The text that stands for whose it is: never that of another user.
+
+        What is narrowed is somebody else than its maker: it sees nothing that the maker keeps.
+        """
+        own = [] if self.narrowed is None else [self.machine]
+        return json.dumps([self.eauth, self.name, *own])
 
 
 @dataclass(frozen=True, slots=True)

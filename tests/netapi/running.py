@@ -17,6 +17,7 @@ import yaml
 from saltapi import config
 from saltapi.config import MIB
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.sessions.forms import is_token
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Opts, Session
 from tests.daemons import free_port
@@ -45,6 +46,17 @@ class FakeSessions:
             raise AuthenticationFailed("The token is unknown or has expired; log in again.")
         now = time.time()
         return Session(token=token, name="somebody", eauth="file", start=now, expire=now + 1e6)
+
+    def takes(self, token: Any) -> bool:
+        """Answer as `Sessions.takes`."""
+        return is_token(token)
+
+    def is_foreign(self, _token: Any) -> bool:
+        """Answer as `Sessions.is_foreign`."""
+        return False
+
+    async def used(self, session: Session, peer: str) -> None:
+        """Answer as `Sessions.used`."""
 
     async def ended(self, session: Session) -> str:
         """Answer as `Sessions.ended`."""

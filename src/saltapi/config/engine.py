@@ -57,6 +57,7 @@ class EngineConfig(Section):
     api_listener_queue_bytes: int = Field(default=8 * MIB, ge=64 * KIB)
     api_event_history_bytes: int = Field(default=16 * MIB, ge=0)
     api_session_cache_seconds: float = Field(default=1.0, ge=0, le=60)
+    api_machine_token_max_seconds: Seconds = 7_776_000
     api_login_failures: int = Field(default=20, ge=0)
     api_unfinished_bytes: int = Field(default=64 * MIB, ge=64 * KIB)
     api_unfinished_bytes_per_address: int = Field(default=8 * MIB, ge=64 * KIB)

@@ -27,9 +27,11 @@ from saltapi.engine.monitoring.health import Health
 from saltapi.engine.monitoring.metrics import Metrics
 from saltapi.engine.monitoring.shared import SharedMetrics
 from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.machine_tokens import MachineTokenOperations
 from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
 from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
 from saltapi.engine.store.idempotency import Idempotency
@@ -77,6 +79,15 @@ class Engine(Generic[SectionT]):
         self.client = AsyncAPIClient(opts)
         self.store = Store(directory / f"{name}.sqlite")
         """What all processes of the module on this machine share; a file when it is needed."""
+        self.token_store = Store(directory / "tokens.sqlite")
+        """What all modules share: tokens for machines."""
+        self.machine_tokens = MachineTokens(
+            opts,
+            self.token_store,
+            self.client.token_store,
+            cache_seconds=self.client.config.api_session_cache_seconds,
+        )
+        self.client.sessions.take([], self.machine_tokens)
         if section.processes != 1:
             self.client.login_throttle.share(self.store)
         self.administrators = Administrators(opts, self.client.permissions, section.administrators)
@@ -111,6 +122,15 @@ class Engine(Generic[SectionT]):
     def config(self) -> EngineConfig:
         """The options that all modules share."""
         return self.client.config
+
+    @cached_property
+    def token_operations(self) -> MachineTokenOperations:
+        """What people do with tokens for machines."""
+        return MachineTokenOperations(
+            self.machine_tokens,
+            self.administrators,
+            max_seconds=self.config.api_machine_token_max_seconds,
+        )
 
     @cached_property
     def limits(self) -> Limits:
@@ -217,6 +237,7 @@ class Engine(Generic[SectionT]):
         await self.client.close()
         if self.event_acl is not None:
             self.event_acl.close()
+        await self.token_store.close()
         await self.store.close()
         await self._batch_store.close()
         await self.audit.close()

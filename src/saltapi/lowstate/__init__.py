@@ -17,7 +17,7 @@ from saltapi.lowstate.chunks import (
     chunks_from,
     takes_long,
 )
-from saltapi.lowstate.credentials import CREDENTIAL_KEYS, credentials_of, with_token
+from saltapi.lowstate.credentials import CREDENTIAL_KEYS, credentials_of, with_bearer, with_token
 from saltapi.lowstate.functions import FUNCTION_NAME_CHARACTERS, FUNCTIONS, check_argument_names
 from saltapi.lowstate.targets import DELIMITER_CHARACTERS, TARGET_TYPES
 from saltapi.lowstate.values import checked_jid, checked_minion_id, seconds
@@ -43,5 +43,6 @@ __all__ = [
     "credentials_of",
     "seconds",
     "takes_long",
+    "with_bearer",
     "with_token",
 ]

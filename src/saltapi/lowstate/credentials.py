@@ -18,6 +18,12 @@ def with_token(chunk: Chunk, token: Any) -> Chunk:
     return {**rest, "token": token}
 
 
+def with_bearer(chunk: Chunk, token: str) -> Chunk:
+    """Return *chunk* with *token*, if it has no credentials of its own."""
+    has_some = any(key in chunk for key in CREDENTIAL_KEYS)
+    return chunk if has_some else with_token(chunk, token)
+
+
 def credentials_of(chunk: Mapping[str, Any]) -> Credentials:
     """
     Return the credentials in *chunk*: its token, else its eauth, username and password.

@@ -18,7 +18,7 @@ from saltapi.engine.sessions.addresses import check_address
 from saltapi.engine.sessions.caller import Caller
 from saltapi.netapi._http import keys, monitoring
 from saltapi.netapi._http.admission import check_readable
-from saltapi.netapi._http.answers import UNEXPECTED, flattened
+from saltapi.netapi._http.answers import UNEXPECTED, bearer_of, flattened
 from saltapi.netapi._http.bodies import read_body
 from saltapi.netapi._http.cheroot import Server
 from saltapi.netapi._http.exchange import Exchange
@@ -118,7 +118,9 @@ class RestWsgi(Application[config.RestWsgiConfig]):
         lowstate = formats.load_json(body)
         peer = environ.get("REMOTE_ADDR", "")
         key = keys.wsgi_keyed(self.engine.idempotency, environ, lowstate)
-        results = self.call(lambda api: api.run(lowstate, Caller(peer), keyed=key))
+        bearer = bearer_of(environ.get("HTTP_AUTHORIZATION", ""), self.engine.api.takes)
+        caller = Caller(peer, bearer=bearer)
+        results = self.call(lambda api: api.run(lowstate, caller, keyed=key))
         return Answer(200, {"return": flattened(lowstate, results)}, keys.replayed(key))
 
     def _watched(self, environ: "WSGIEnvironment", path: str) -> "Answer":
@@ -129,7 +131,9 @@ class RestWsgi(Application[config.RestWsgiConfig]):
         check_address(self.section.authorized_ips, peer)
         if path in monitoring.PROBES:
             return Answer(*self.thread.call(monitoring.PROBES[path]))
-        token = environ.get("HTTP_X_AUTH_TOKEN", "")
+        token = environ.get("HTTP_X_AUTH_TOKEN", "") or bearer_of(
+            environ.get("HTTP_AUTHORIZATION", ""), self.engine.api.takes
+        )
         text = self.thread.call(lambda engine: monitoring.metrics_text(engine, token, peer))
         return Answer(200, text, {"Content-Type": CONTENT_TYPE})
 

@@ -9,7 +9,8 @@ import pytest
 
 from saltapi.bridge.requests import turns
 from saltapi.engine.sessions import sessions
-from saltapi.engine.sessions.sessions import Sessions, is_token, permissions
+from saltapi.engine.sessions.forms import is_token
+from saltapi.engine.sessions.sessions import Sessions, permissions
 from saltapi.errors import (
     AuthenticationFailed,
     MalformedAnswer,

@@ -36,6 +36,7 @@ class Clearance:
         opts: Opts,
         permissions: Permissions,
         check_token: Callable[[Token], Awaitable[Session]],
+        for_master: Callable[[Credentials], Awaitable[Credentials]],
         returners: Returners,
     ) -> None:
         """
@@ -43,10 +44,12 @@ class Clearance:
             opts: The master's options.
             permissions: Makes the master's checks.
             check_token: Returns the session of a token.
+            for_master: Returns credentials as the master knows them.
             returners: What everybody may have done with results.
         """
         self._permissions = permissions
         self._check_token = check_token
+        self._for_master = for_master
         self._returners = returners
         self._syndics = bool(opts.get("order_masters"))
 
@@ -62,6 +65,7 @@ class Clearance:
             InvalidChunk: The target, or what travels beside the function, is wrong.
             CommandTimeout, WorkerFailed: The target cannot be looked up.
         """
+        request = replace(request, credentials=await self._for_master(request.credentials))
         extra = dict(request.extra)
         check_delimiter(extra.get("delimiter"), request.tgt_type)
         await self._check_what_travels(request, extra)
@@ -69,15 +73,19 @@ class Clearance:
         by_data = request.tgt_type not in targets.NAME_TYPES and not self._syndics
         calls = arguments.calls_of(request.fun, request.arg)
         unclear = not all(arguments.are_plain(args) for _, args in calls)
-        if not (listed or by_data or unclear):
+        known = request.credentials.session
+        narrowed = known is not None and known.narrowed is not None
+        if not (listed or by_data or unclear or narrowed):
             return request
         session = await self._session_of(request.credentials)
         if unclear and isinstance(request.fun, str):
             unclear = await self._permissions.has_conditions(session, request.fun)
-            if not (by_data or unclear):
+            if not (by_data or unclear or narrowed):
                 return request
         if await self._permissions.everywhere(session, request.fun, request.arg, request.tgt_type):
             return request
+        if narrowed and self._syndics:  # masters below this one know nothing of it
+            raise AuthorizationFailed(REFUSED)
         found = await self._permissions.local(
             session,
             request.fun,
@@ -86,13 +94,14 @@ class Clearance:
             request.tgt_type,
             delimiter=extra.get("delimiter"),
         )
-        if found.unknown and not (found.allowed or listed or unclear):
+        if found.unknown and not (found.allowed or listed or unclear or narrowed):
             if request.fun in OPEN_FUNCTIONS:  # the master lets everybody, whatever the target
                 raise AuthorizationFailed(REFUSED)
             return request  # the master decides; it does not see less than this process
         if not found.allowed:
             raise AuthorizationFailed(REFUSED)
-        if not by_data or not found.minions:
+        # The master, which sees the maker's rules alone, gets the minions that were checked.
+        if not (by_data or narrowed) or not found.minions:
             return request
         rest = tuple((key, value) for key, value in request.extra if key != "delimiter")
         return replace(request, tgt=list(found.minions), tgt_type="list", extra=rest)

@@ -21,6 +21,7 @@ from salt.defaults import DEFAULT_TARGET_DELIM
 from saltapi.bridge.permissions import rules as rules_of
 from saltapi.bridge.permissions import verdict
 from saltapi.bridge.permissions.calls import ONE_LINE, Calls, has_regex, open_to_all, permits_call
+from saltapi.bridge.permissions.narrowing import check_whole, makes_tokens, parts_of
 from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.bridge.requests import arguments, targets
 from saltapi.bridge.worker.authorizer import Authorizer, Refused
@@ -56,7 +57,13 @@ class Permissions:
         self._expanding = asyncio.Semaphore(1)
 
     async def rules(self, session: Session) -> list[Any]:
-        """Return the entries of `external_auth`, or of the token, that hold for the session."""
+        """
+        Return the entries of `external_auth`, or of the token, that hold for the session.
+
+        Raises:
+            AuthorizationFailed: It is narrowed: two lists hold for it, which no list says.
+        """
+        check_whole(session, "see this")
         return await self._call(lambda authorizer: copy.deepcopy(self._rules(authorizer, session)))
 
     async def local(
@@ -121,17 +128,18 @@ class Permissions:
         listed = not isinstance(fun, str)
         blind = await asyncio.to_thread(obstacle_to, self._opts) is not None
 
-        def ask(authorizer: Authorizer) -> bool:
-            rules = self._rules(authorizer, session)
+        def ask_of(authorizer: Authorizer, part: Session) -> bool:
+            rules = self._rules(authorizer, part)
             if listed and blind and not any(map(rules_of.opens_minions, rules)):
                 return False
             return self._everywhere(authorizer, rules, calls, open_to_all(fun, tgt_type))
 
-        return await self._call(ask)
+        parts = parts_of(session)
+        return await self._call(lambda authorizer: all(ask_of(authorizer, p) for p in parts))
 
     async def has_conditions(self, session: Session, fun: str) -> bool:
         """Return whether a rule of the session is about the arguments of *fun*."""
-        rules = await self.rules(session)
+        rules = [rule for part in parts_of(session) for rule in await self.rules(part)]
         return any(rules_of.is_conditional(rule, fun) for rule in rules)
 
     async def may_name(
@@ -146,8 +154,11 @@ class Permissions:
         calls: Calls = [(name, []) for name in ([fun] if isinstance(fun, str) else fun)]
 
         def ask(authorizer: Authorizer) -> bool:
-            rules = self._rules(authorizer, session)
-            return all(rules_of.names_own(rules, name, tgt, tgt_type) for name, _ in calls)
+            return all(
+                rules_of.names_own(self._rules(authorizer, part), name, tgt, tgt_type)
+                for part in parts_of(session)
+                for name, _ in calls
+            )
 
         return await self._call(ask)
 
@@ -162,6 +173,12 @@ class Permissions:
         chosen: Callable[[list[Any]], list[Any]],
     ) -> Verdict:
         """Same as `local`, by those of the session's rules that are *chosen*."""
+        if session.narrowed is not None:
+            found = [
+                await self._judge(part, fun, arg, tgt, tgt_type, delimiter, chosen)
+                for part in parts_of(session)
+            ]
+            return verdict.both(*found)
         calls = arguments.calls_of(fun, arg)
         try:
             tgt, tgt_type = await asyncio.to_thread(targets.resolve, self._opts, tgt, tgt_type)
@@ -184,12 +201,12 @@ class Permissions:
             "delimiter": delimiter or DEFAULT_TARGET_DELIM,
             "fun": fun,
         }
-        found: Mapping[str, Any] | None = None
+        expanded: Mapping[str, Any] | None = None
         if has_regex(tgt, tgt_type):
-            found = await self._expand_apart(request)
+            expanded = await self._expand_apart(request)
         return await self._call(
             lambda authorizer: self._local(
-                authorizer, chosen(self._rules(authorizer, session)), request, calls, found
+                authorizer, chosen(self._rules(authorizer, session)), request, calls, expanded
             )
         )
 
@@ -216,6 +233,8 @@ class Permissions:
 
     async def is_administrator(self, session: Session) -> bool:
         """Return whether the session may run every function, on all minions and the master."""
+        if session.narrowed is not None:
+            return False
         rules = await self.rules(session)
         whole = (
             (rules_of.EVERYTHING, {"*"}),
@@ -270,6 +289,8 @@ class Permissions:
         return dict(reply["data"])
 
     def _rules(self, authorizer: Authorizer, session: Session) -> list[Any]:
+        if session.only is not None:
+            return copy.deepcopy(list(session.only))
         token: dict[str, Any] = {
             "name": session.name,
             "eauth": session.eauth,
@@ -394,6 +415,13 @@ class Permissions:
         args: list[Any],
         kwargs: dict[str, Any],
     ) -> Verdict:
+        if session.machine and makes_tokens(fun):
+            return Verdict(False, reason="A token for machines makes no tokens.")
+        if session.narrowed is not None:
+            parts = parts_of(session)
+            return verdict.both(
+                *(self._function(authorizer, client, part, fun, args, kwargs) for part in parts)
+            )
         rules = self._rules(authorizer, session)
         for rule in rules:
             if authorizer.permits_function(client, [rule], fun, args, kwargs):

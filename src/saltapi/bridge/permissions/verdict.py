@@ -1,6 +1,6 @@
 """What the master would say to a command, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from saltapi.types import MinionId
@@ -46,6 +46,16 @@ class Verdict:
     reason: str = ""
     unknown: bool = False
     everywhere: bool = False
+
+
+def both(one: Verdict, other: Verdict) -> Verdict:
+    """Return what is said where two must allow a command: the one that refuses it, if one does."""
+    if not one.allowed or not other.allowed:
+        refusal = other if one.allowed else one
+        some = tuple(minion for minion in one.minions if minion in other.minions)
+        rest = {*one.minions, *one.refused, *other.minions, *other.refused} - {*some}
+        return replace(refusal, minions=some, refused=tuple(sorted(rest)), rule=None)
+    return replace(other, everywhere=one.everywhere and other.everywhere)
 
 
 def reason_allowed(rule: Any, minions: list[str], open_to_all: bool) -> str:

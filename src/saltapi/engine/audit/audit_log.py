@@ -324,6 +324,8 @@ class RequestRecorder:
             "request_id": current.request_id,
             **{name: _short(fact) for name, fact in self._facts.items()},
         }
+        if current.machine:
+            line["token"] = current.machine
         if current.context is not None:
             line["trace_id"] = current.context.trace_id
         if act is None:

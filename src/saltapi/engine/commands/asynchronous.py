@@ -21,6 +21,7 @@ from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.jobs import JobRequest, Jobs, Return
 from saltapi.bridge.jobs.live_view import LiveView
 from saltapi.bridge.jobs.presence import Presence
+from saltapi.bridge.permissions.narrowing import check_function, check_whole
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.returners import Returners
 from saltapi.bridge.permissions.tokens import TokenStore
@@ -92,6 +93,7 @@ class AsyncAPIClient:
             opts,
             self.permissions,
             lambda token: self.sessions.check(token),
+            lambda credentials: self.sessions.for_master(credentials),
             Returners(self.config.netapi_returners),
         )
         self.token_store = TokenStore(opts)
@@ -323,7 +325,7 @@ class AsyncAPIClient:
         timeout = command.timeout_seconds
         seconds = self.config.rest_timeout if timeout is None else timeout
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self.function_call("runner", command)
+            fun, args, kwargs = await self._cleared("runner", command, credentials)
             data = await self._by_lane("runner", fun, args, kwargs, credentials, seconds, jid)
             if data is None:
                 data = await self.calls.runner(
@@ -334,14 +336,14 @@ class AsyncAPIClient:
 
     async def _runner_async(self, command: Command) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self.function_call("runner", command)
+            fun, args, kwargs = await self._cleared("runner", command, credentials)
             jid = await self.master.runner(fun, args, kwargs, credentials)
         note_jid(jid)
         return {"tag": f"salt/run/{jid}", "jid": jid}
 
     async def _wheel(self, command: Command, jid: Jid | None = None) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self.function_call("wheel", command)
+            fun, args, kwargs = await self._cleared("wheel", command, credentials)
             data = await self._by_lane("wheel", fun, args, kwargs, credentials, None, jid)
             if data is None:
                 return await self.calls.wheel(fun, kwargs, credentials)
@@ -351,7 +353,7 @@ class AsyncAPIClient:
 
     async def _wheel_async(self, command: Command) -> dict[str, Any]:
         async with self.sessions.for_command(command.credentials) as credentials:
-            fun, args, kwargs = await self.function_call("wheel", command)
+            fun, args, kwargs = await self._cleared("wheel", command, credentials)
             data = await self._by_lane("wheel", fun, args, kwargs, credentials, None)
             if data is not None:
                 jid = data["jid"]
@@ -366,7 +368,17 @@ class AsyncAPIClient:
 
     async def _ssh(self, command: Command) -> Any:
         async with self.sessions.for_command(command.credentials) as credentials:
+            if credentials.session is not None:
+                check_whole(credentials.session, "use ssh")
             return await self.ssh_lane.run(dict(command.chunk or {}), credentials)
+
+    async def _cleared(
+        self, kind: Literal["runner", "wheel"], command: Command, credentials: Credentials
+    ) -> tuple[str, list[Any], dict[str, Any]]:
+        """Same as `function_call`, if what the session is narrowed to lets it run."""
+        fun, args, kwargs = await self.function_call(kind, command)
+        await check_function(self.permissions, credentials.session, kind, fun, args, kwargs)
+        return fun, args, kwargs
 
     async def function_call(
         self, kind: str, command: Command

@@ -58,6 +58,8 @@ class Owned:
     """The digest of function and arguments."""
     target: list[Any] | None
     """`[tgt, tgt_type, delimiter]`; None if it was too long."""
+    machine: str = ""
+    """The id of the narrowed token that it was started with, if it was."""
 
     def is_of(self, job: RegisteredJob) -> bool:
         """Return whether what is known of *job* is what was started."""
@@ -94,6 +96,7 @@ class JobOwners:
             "eauth": session.eauth,
             "command": digest([job.fun, job.arg]),
             "target": target,
+            "machine": "" if session.narrowed is None else session.machine,
         }
         value = json.dumps(facts, default=repr).encode()
         expire = time.time() + self._seconds

@@ -157,8 +157,13 @@ class JobService:
 
         The master's records hold a name and not the eauth system that it comes from. Where there
         are several systems, and for the names of the master's own account and of root, a name
-        alone is not enough.
+        alone is not enough. What was started with a narrowed token is the token's, too.
         """
+        if session.narrowed is not None:
+            owned = None
+            with contextlib.suppress(SaltApiError):
+                owned = await self.owners.find(job.jid) if job.jid else None
+            return owned is not None and owned.machine == session.machine
         if not job.vouched and (job.user == session.name or job.source is not Source.READ):
             await self._vouch(job)
         if job.user != session.name or not job.user or not job.vouched:

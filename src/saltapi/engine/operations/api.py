@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import Any, Literal, TypeVar
 
 from saltapi import lowstate
+from saltapi.bridge.permissions.narrowing import check_whole
 from saltapi.config import AccessSection, EngineConfig
 from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -29,7 +30,6 @@ from saltapi.engine.operations import outcomes
 from saltapi.engine.operations.sessions import SessionOperations
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.caller import Caller
-from saltapi.engine.sessions.user_names import user_of
 from saltapi.engine.store.idempotency import Keyed
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.errors import (
@@ -123,13 +123,13 @@ class Api(SessionOperations):
         """Return the fingerprints of the keys that match the glob *mid*, by state."""
         return await self._wheel_return({"fun": "key.finger", "match": mid}, caller)
 
-    async def make_key(self, value: Any, *, peer: str) -> tuple[str, bytes, bytes]:
+    async def make_key(self, value: Any, caller: Caller) -> tuple[str, bytes, bytes]:
         """
         Make a key pair for a minion, accept it, and return minion id, public and private key.
 
         Args:
             value: `mid`, perhaps `keysize` and `force`, with a token or credentials beside them.
-            peer: The address that the request comes from.
+            caller: From where the request comes, perhaps with a bearer token.
 
         Raises:
             InvalidChunk: `mid` is missing or cannot be a minion id.
@@ -141,7 +141,7 @@ class Api(SessionOperations):
             low[key] = arguments.from_text(low[key]) if isinstance(low[key], str) else low[key]
         mid = lowstate.checked_minion_id(low.pop("mid", None))
         command = {"client": "wheel", "fun": "key.gen_accept", "id_": mid}
-        pair = (await self.run([{**low, **command}], Caller(peer)))[0]["data"]["return"]
+        pair = (await self.run([{**low, **command}], caller))[0]["data"]["return"]
         if not isinstance(pair, dict):
             raise MalformedAnswer(f"The wheel function key.gen_accept has failed: {pair}")
         if not pair.get("pub") or not pair.get("priv"):
@@ -190,7 +190,8 @@ class Api(SessionOperations):
                 verified = self._hook_secrets.verified("/".join(tag_parts), headers, body, peer)
                 signed = await stack.enter_async_context(verified)
             if signed is None and not open_to_all:
-                await self.identify(token, peer=peer)
+                caller = await self.identify(token, peer=peer)
+                check_whole(caller.known(), "fire events")
             left_out = CREDENTIAL_HEADERS | (signed.secret_headers if signed else frozenset())
             shown = {name: text for name, text in headers.items() if name.lower() not in left_out}
             await self._client.bus.fire(tag, await event(shown))
@@ -310,7 +311,7 @@ class Api(SessionOperations):
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
-        session = caller.known()
+        session = check_whole(caller.known(), "listen to events")
         sees_all = self._administrators is not None and await self._administrators.includes(session)
         client, listener = self._client, None
         if since is not None:
@@ -340,7 +341,7 @@ class Api(SessionOperations):
         Raises:
             AddressRefused, AuthenticationFailed, MasterUnavailable
         """
-        session = caller.known()
+        session = check_whole(caller.known(), "listen to events")
         view = self._client.view
         if self._event_acl is not None:
             view = await self._event_acl.view(session, view)
@@ -372,6 +373,8 @@ class Api(SessionOperations):
         chunks = lowstate.chunks_from(value)
         if session is not None:
             chunks = [lowstate.with_token(chunk, session.token) for chunk in chunks]
+        elif caller.bearer:
+            chunks = [lowstate.with_bearer(chunk, caller.bearer) for chunk in chunks]
         commands = await _soon(chunks, lowstate.check_all, self._client.config)
         if session is not None:
             credentials = Credentials(token=session.token, session=session)
@@ -391,7 +394,7 @@ class Api(SessionOperations):
         """
         sessions = {command.credentials.token: command.credentials.session for command in commands}
         found = [session for session in sessions.values() if session is not None]
-        if len({user_of(session) for session in found}) != 1 or None in sessions.values():
+        if len({session.owner for session in found}) != 1 or None in sessions.values():
             raise BadRequest(
                 "With an Idempotency-Key all chunks must be of one user; log in and send the token."
             )

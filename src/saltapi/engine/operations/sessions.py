@@ -10,10 +10,10 @@ from saltapi import lowstate
 from saltapi.config import AccessSection
 from saltapi.engine.audit.activity import acting
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
-from saltapi.engine.sessions.addresses import check_address, user_allowed
+from saltapi.engine.sessions.addresses import address_listed, check_address, user_allowed
 from saltapi.engine.sessions.caller import Caller
 from saltapi.engine.sessions.sessions import Attempt, permissions
-from saltapi.engine.sessions.user_names import UserNames, user_of
+from saltapi.engine.sessions.user_names import UserNames
 from saltapi.errors import AuthenticationFailed, BadRequest
 from saltapi.lowstate import Command
 from saltapi.trace import note_user
@@ -102,6 +102,11 @@ class SessionOperations:
         """
         async with acting("logout"):
             caller = await self.identify(token, peer=peer)
+            if caller.known().machine:
+                raise BadRequest(
+                    "A token for machines does not log out; its user revokes it with"
+                    f" DELETE /v1/tokens/{caller.known().machine}."
+                )
             await self._client.sessions.revoke(caller.known().token)
 
     async def identify(self, token: Any, *, peer: str) -> Caller:
@@ -115,20 +120,40 @@ class SessionOperations:
         """
         self.check_address(peer)
         session = await self._client.sessions.check(token)
-        self._check_user(session.eauth, session.name, peer)
+        await self._check_session(session, peer)
         return Caller(peer, session)
+
+    def takes(self, token: str) -> bool:
+        """Return whether *token* looks like one that stands for somebody here."""
+        return self._client.sessions.takes(token)
 
     async def token_among(self, tokens: Sequence[Token]) -> Token:
         """
         Return the first of *tokens* that is a session's, else the last one; "" without any.
 
+        One of an identity provider's that is for us, and one for machines, stand for themselves.
+
         Raises:
             MasterUnavailable
         """
         for token in tokens[:-1]:
+            if self._client.sessions.is_foreign(token):
+                return token
             with suppress(AuthenticationFailed):
                 return (await self._client.sessions.check(token)).token
         return tokens[-1] if tokens else ""
+
+    async def _check_session(self, session: Session, peer: str) -> None:
+        """
+        Return if a session may be used from *peer*.
+
+        Raises:
+            AuthenticationFailed: It may not; it is not said that the address is the reason.
+        """
+        self._check_user(session.eauth, session.name, peer)
+        if session.addresses is not None and not address_listed(session.addresses, peer):
+            raise AuthenticationFailed(NOT_AUTHENTICATED)
+        await self._client.sessions.used(session, peer)
 
     def _check_user(self, eauth: str, name: str, peer: str) -> None:
         """
@@ -189,8 +214,8 @@ class SessionOperations:
         eauth, name = command.credentials.eauth or "", command.credentials.username or ""
         if token is not None:
             session = await sessions.check(token)
-            self._check_user(*user_of(session), peer)
-            return replace(command, credentials=Credentials(token=token, session=session))
+            await self._check_session(session, peer)
+            return replace(command, credentials=Credentials(token=session.token, session=session))
         self._check_user(eauth, name, peer)
         attempt = await self._attempt(command.credentials, peer)
         credentials = await stack.enter_async_context(

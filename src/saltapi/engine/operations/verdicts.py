@@ -43,7 +43,7 @@ async def verdict_on(client: AsyncAPIClient, session: Session, command: Command)
     """
     kind = command.interface.kind
     if kind is Kind.SSH:
-        return _on_ssh(client, command)
+        return _on_ssh(client, session, command)
     if kind is Kind.RUNNER:
         fun, args, kwargs = await client.function_call("runner", command)
         return await client.permissions.runner(session, fun, kwargs, args)
@@ -84,12 +84,14 @@ async def _on_minions(client: AsyncAPIClient, session: Session, command: Command
     return found
 
 
-def _on_ssh(client: AsyncAPIClient, command: Command) -> Verdict:
+def _on_ssh(client: AsyncAPIClient, session: Session, command: Command) -> Verdict:
     ssh_low(
         dict(command.chunk or {}),
         client.opts,
         allow_raw_shell=client.config.netapi_allow_raw_shell,
         key_directories=client.config.netapi_ssh_keys,
     )
+    if session.narrowed is not None:
+        return Verdict(False, reason="A token with permissions of its own cannot use ssh.")
     reason = "Not known: the permissions for salt-ssh are looked at only when the command runs."
     return Verdict(False, reason=reason, unknown=True)

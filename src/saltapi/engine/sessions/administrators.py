@@ -44,7 +44,9 @@ class Administrators:
         self._remembered: dict[tuple[Token, User], tuple[float, bool]] = {}
 
     async def includes(self, session: Session) -> bool:
-        """Return whether the user of *session* is an administrator."""
+        """Return whether the user of *session* is an administrator; what is narrowed is none."""
+        if session.narrowed is not None:
+            return False
         user = user_of(session)
         if user in self._named:
             return True

@@ -1,9 +1,9 @@
 """Who asks: the session and the address of a request, found out once, at the edge."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from saltapi.errors import AuthenticationFailed
-from saltapi.types import Session
+from saltapi.types import Session, Token
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class Caller:
     peer: str
     """The address that the request comes from; "" for a unix socket."""
     session: Session | None = None
+    bearer: Token = field(default="", repr=False)
+    """A stranger's token of the header `Authorization`, for what has no credentials of its own."""
 
     def known(self) -> Session:
         """

@@ -9,18 +9,19 @@ import asyncio
 import hmac
 import json
 import logging
-import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
-from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol, TypeAlias
 
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.bridge.requests.master import Master
 from saltapi.bridge.requests.turns import call_as
+from saltapi.engine.sessions.forms import is_token
+from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.errors import (
     AuthenticationFailed,
     MalformedAnswer,
@@ -32,7 +33,6 @@ from saltapi.types import Credentials, Opts, Session, Token
 
 log = logging.getLogger(__name__)
 
-TOKEN_FORMAT = re.compile(r"[0-9a-f]{32,128}")
 CACHED_SESSIONS = 10_000
 LOGINS_AT_ONCE = 2
 """Of the master's workers (five by default), so many may be kept busy by wrong passwords."""
@@ -43,6 +43,16 @@ Attempt: TypeAlias = Callable[[], AbstractAsyncContextManager[None]]
 """Lets a password be tried inside, or raises `TooManyRequests`; sees whether it was wrong."""
 UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S105 - a sentence
 NO_TOKEN = "There is no token: log in, and send the token that you get as X-Auth-Token."  # noqa: S105
+
+
+class Takes(Protocol):
+    """Takes tokens that are not the master's for sessions."""
+
+    def takes(self, token: Any) -> bool:
+        """Return whether *token* looks like one of them."""
+
+    async def session(self, token: Token) -> Session:
+        """Return the session that *token* stands for."""
 
 
 @dataclass(slots=True)
@@ -77,12 +87,47 @@ class Sessions:
         self._login_key = secrets.token_bytes(32)
         self._logins_at_once = asyncio.Semaphore(LOGINS_AT_ONCE)
         self._closing: set[asyncio.Task[None]] = set()
+        self._others: list[Takes] = []
+        self._machines: MachineTokens | None = None
+        self._until: Callable[[dict[str, Any]], float | None] = lambda _load: None
         self.logins_total = 0
         """How many tokens were made."""
         self.failed_logins_total = 0
         """How many credentials the master did not accept."""
 
-    async def login(self, load: dict[str, Any], *, attempt: Attempt = nullcontext) -> Session:
+    def take(
+        self,
+        others: Sequence[Takes],
+        machines: MachineTokens,
+        until: Callable[[dict[str, Any]], float | None] = lambda _load: None,
+    ) -> None:
+        """
+        Take the tokens of *others*, and those for *machines*, for sessions too.
+
+        Args:
+            others: Take tokens.
+            machines: Takes those for machines.
+            until: Returns when a session ends at the latest that is made by a login.
+        """
+        self._others = [*others, machines]
+        self._machines = machines
+        self._until = until
+
+    def takes(self, token: Any) -> bool:
+        """Return whether *token* looks like one that stands for somebody here."""
+        return is_token(token) or self.is_foreign(token)
+
+    def is_foreign(self, token: Any) -> bool:
+        """Return whether *token* looks like one that is not the master's, and taken here."""
+        return any(other.takes(token) for other in self._others)
+
+    async def login(
+        self,
+        load: dict[str, Any],
+        *,
+        attempt: Attempt = nullcontext,
+        expire: float | None = None,
+    ) -> Session:
         """
         Return a new session.
 
@@ -90,19 +135,35 @@ class Sessions:
             load: `username`, `password`, `eauth`; `token_expire` in seconds if the master
                 permits it to this user (`token_expire_user_override`).
             attempt: Called when it is this login's turn, and left before it is another's.
+            expire: When the session ends at the latest, in seconds since the epoch.
 
         Raises:
             AuthenticationFailed, MasterUnavailable
         """
-        _note(str(load.get("username")), str(load.get("eauth")))
+        note_user(str(load.get("username")), str(load.get("eauth")))
+        call_as(str(load.get("username")), str(load.get("eauth")))
         async with self._logins_at_once, attempt():
             try:
-                session = _session(await self._master.mk_token(load))
+                data = await self._master.mk_token(load)
             except AuthenticationFailed:
                 self.failed_logins_total += 1
                 raise
         self.logins_total += 1
+        session = _session(data)
+        expire = self._until(load) if expire is None else expire
+        if expire is not None and expire < session.expire:
+            session = await self._shortened(data, session, expire)
+        if self._machines is not None:
+            await self._machines.logged_in(session)
         return session
+
+    async def _shortened(self, data: dict[str, Any], session: Session, expire: float) -> Session:
+        """Return the session with a token that ends at *expire*; Salt makes none that do."""
+        if not self._store.readable:
+            return replace(session, expire=expire)
+        made = await self._store.make(data, expire=expire)
+        await self._store.remove(session.token)
+        return _session(made)
 
     async def check(self, token: Any, *, fresh: bool = False) -> Session:
         """
@@ -117,11 +178,16 @@ class Sessions:
             MasterUnavailable: The store cannot be read and the master does not answer.
             MalformedAnswer: What the store holds is no token.
         """
+        for other in self._others:
+            if other.takes(token):
+                session = await other.session(token)
+                _note(session)
+                return session
         if not is_token(token):
             raise AuthenticationFailed(UNKNOWN_TOKEN if token else NO_TOKEN)
         cached = self._cache.get(token)
         if cached is not None and not fresh and time.monotonic() - cached[0] < self._cache_seconds:
-            _note(cached[1].name, cached[1].eauth)
+            _note(cached[1])
             return self._unexpired(cached[1])
         self._cache.pop(token, None)
         if self._store.readable:
@@ -131,12 +197,33 @@ class Sessions:
         else:
             data = await self._master.get_token(token)
         session = self._unexpired(_session({**data, "token": token}))
-        _note(session.name, session.eauth)
+        _note(session)
         if self._cache_seconds:
             self._cache[token] = (time.monotonic(), session)
             while len(self._cache) > CACHED_SESSIONS:
                 self._cache.popitem(last=False)
         return session
+
+    async def used(self, session: Session, peer: str) -> None:
+        """Note that *session* is used from the address *peer*, if it is one for machines."""
+        if session.machine and self._machines is not None:
+            await self._machines.used(session, peer)
+
+    async def for_master(self, credentials: Credentials) -> Credentials:
+        """
+        Return *credentials* as the master knows them: with a token of its own.
+
+        Raises:
+            AuthenticationFailed, MasterUnavailable, NotSupported
+        """
+        token, session = credentials.token, credentials.session
+        if token is None or (not session.machine if session is not None else is_token(token)):
+            return credentials
+        # A batch may take hours, and the token may have been revoked since.
+        session = await self.check(token if session is None else session.token)
+        if session.machine and self._machines is not None:
+            return Credentials(token=await self._machines.for_master(session), session=session)
+        return Credentials(token=session.token, session=session)
 
     async def revoke(self, token: Token) -> bool:
         """
@@ -189,9 +276,10 @@ class Sessions:
             if credentials.session is None:
                 await self.check(credentials.token)
             else:
-                _note(credentials.session.name, credentials.session.eauth)
-            async with self.looking_again(credentials.token):
-                yield credentials
+                _note(credentials.session)
+            known = await self.for_master(credentials)
+            async with self.looking_again(str(known.token)):
+                yield known
             return
         call_as(str(credentials.username), str(credentials.eauth))
         if not self._store.readable:
@@ -275,11 +363,6 @@ class Sessions:
         return session
 
 
-def is_token(value: Any) -> bool:
-    """Return whether *value* has the form of a Salt token: the hex digest of a hash."""
-    return isinstance(value, str) and TOKEN_FORMAT.fullmatch(value) is not None
-
-
 def permissions(opts: Opts, session: Session) -> list[Any]:
     """
     Return what the user may run, as `/login` shows it: own, `*` and group entries, sorted.
@@ -304,10 +387,10 @@ def permissions(opts: Opts, session: Session) -> list[Any]:
     return texts + sorted(others, key=repr)
 
 
-def _note(name: str, eauth: str) -> None:
+def _note(session: Session) -> None:
     """Say whose the current request is: to its log line, and to the turns at the master."""
-    note_user(name, eauth)
-    call_as(name, eauth)
+    note_user(session.name, session.eauth, session.machine)
+    call_as(session.name, session.eauth)
 
 
 def _session(data: dict[str, Any]) -> Session:

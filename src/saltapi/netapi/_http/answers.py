@@ -12,12 +12,11 @@ import http.cookies
 import io
 import tarfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from saltapi import errors, formats
 from saltapi.config import KIB, HttpSection
-from saltapi.engine.sessions.sessions import is_token
 
 COOKIE = "session_id"
 SERVER = "saltapi"
@@ -43,19 +42,32 @@ UPGRADE_HEADERS = {
 """What belongs to the opening of a WebSocket, and to an answer with status 426."""
 
 
-def session_tokens(headers: Mapping[str, str], cookie: str | None) -> list[str]:
+def session_tokens(
+    headers: Mapping[str, str], cookie: str | None, takes: Callable[[str], bool]
+) -> list[str]:
     """
     Return the session tokens that a request may mean, from a header before the cookie.
 
     There are two with a bearer token beside the cookie: login proxies add one of their own, which
     is nobody's session here. One that cannot be a session's is passed over.
+
+    Args:
+        headers: The request's headers.
+        cookie: The value of its session cookie, if it has one.
+        takes: Tells whether a bearer token looks like one that stands for somebody here.
     """
     token = headers.get("X-Auth-Token", "").strip()
     if token:
         return [token]
-    scheme, _, bearer = headers.get("Authorization", "").partition(" ")
-    is_bearer = scheme.lower() == "bearer" and is_token(bearer.strip())
-    return [*([bearer.strip()] if is_bearer else []), *([cookie] if cookie else [])]
+    bearer = bearer_of(headers.get("Authorization", ""), takes)
+    return [*([bearer] if bearer else []), *([cookie] if cookie else [])]
+
+
+def bearer_of(authorization: str, takes: Callable[[str], bool]) -> str:
+    """Return the token of the header `Authorization`, if it is one that *takes* knows; else ""."""
+    scheme, _, bearer = authorization.partition(" ")
+    bearer = bearer.strip()
+    return bearer if scheme.lower() == "bearer" and takes(bearer) else ""
 
 
 def listener_token(section: HttpSection, token: str, *in_url: Any) -> str:

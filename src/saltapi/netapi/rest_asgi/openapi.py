@@ -43,6 +43,7 @@ TAGS = {
     "keys": "The minions' keys.",
     "permissions": "Who you are, and what you may do.",
     "session": "Log in and out.",
+    "tokens": "Tokens for machines.",
     "classic": "The URLs of `rest_cherrypy`.",
     "hooks": "Web hooks: what is posted becomes an event.",
     "operations": "Whether the service works, and how much it does.",

@@ -22,7 +22,7 @@ from starlette.types import Message, Receive, Scope, Send
 from saltapi.config import RestAsgiConfig
 from saltapi.engine.engine import Engine
 from saltapi.engine.limits.requests import RequestClass
-from saltapi.engine.sessions.sessions import is_token
+from saltapi.engine.sessions.forms import may_be_in_url
 from saltapi.errors import SaltApiError
 from saltapi.netapi._http.answers import listener_token
 from saltapi.netapi.rest_asgi.problems import error_response
@@ -146,8 +146,8 @@ class Protection:
                 values = parse_qs(query, max_num_fields=QUERY_FIELDS)
                 in_url += values.get("token", []) + values.get("salt_token", [])
         section = self._engine.section
-        token = listener_token(section, token_of(connection), *filter(is_token, in_url))
-        if not is_token(token):
+        token = listener_token(section, token_of(connection), *filter(may_be_in_url, in_url))
+        if not self._engine.api.takes(token):
             return None
         try:
             session = (await identify(connection, token)).known()

@@ -73,9 +73,10 @@ def tokens_of(connection: HTTPConnection) -> list[str]:
         "X-Auth-Token": connection.headers.get("X-Auth-Token", ""),
         "Authorization": connection.headers.get("Authorization", ""),
     }
-    section = connection.app.state.engine.section
-    cookie = connection.cookies.get(answers.COOKIE) if section.enable_sessions else None
-    return answers.session_tokens(headers, cookie)
+    engine = engine_of(connection)
+    has_cookies = engine.section.enable_sessions
+    cookie = connection.cookies.get(answers.COOKIE) if has_cookies else None
+    return answers.session_tokens(headers, cookie, engine.api.takes)
 
 
 def token_of(connection: HTTPConnection) -> str:
@@ -110,6 +111,13 @@ async def identify(connection: HTTPConnection, token: str) -> Caller:
         peer = peer_of(connection)
         known[token] = await engine_of(connection).api.identify(token, peer=peer)
     return known[token]
+
+
+def stranger_of(connection: HTTPConnection) -> Caller:
+    """Return who asks where commands bring their own credentials; the cookie is not looked at."""
+    header = connection.headers.get("Authorization", "")
+    bearer = answers.bearer_of(header, engine_of(connection).api.takes)
+    return Caller(peer_of(connection), bearer=bearer)
 
 
 async def caller_of(connection: HTTPConnection) -> Caller:

@@ -99,16 +99,17 @@ class Token(LowDataAdapter):
 
 
 class Run(LowDataAdapter):
-    """`/run`: commands with credentials in each chunk; header and cookie are not looked at."""
+    """`/run`: commands with credentials in each chunk, or else with a bearer token."""
 
     takes_strangers = True
 
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Run a lowstate."""
-        body, peer = self.application.body(), self.application.peer
+        body = self.application.body()
         key = self.application.keyed(body)
-        results = self.application.call(lambda api: api.run(body, Caller(peer), keyed=key))
+        caller = Caller(self.application.peer, bearer=self.application.bearer)
+        results = self.application.call(lambda api: api.run(body, caller, keyed=key))
         return {"return": flattened(body, results)}
 
 
@@ -168,8 +169,9 @@ class Keys(Resource):
     @endpoint
     def POST(self, **_query: Any) -> Any:
         """Make and accept a key pair; the answer is a tar archive of it."""
-        body, peer = self.application.body(), self.application.peer
-        mid, public, private = self.application.call(lambda api: api.make_key(body, peer=peer))
+        body = self.application.body()
+        caller = Caller(self.application.peer, bearer=self.application.bearer)
+        mid, public, private = self.application.call(lambda api: api.make_key(body, caller))
         headers, archive = key_archive(mid, public, private)
         cherrypy.response.headers.update(headers)
         return archive

@@ -97,7 +97,9 @@ class CherrypyApplication(Application[RestCherrypyConfig]):
             "Authorization": environ.get("HTTP_AUTHORIZATION", ""),
         }
         morsel = cookie.get(answers.COOKIE)
-        tokens = answers.session_tokens(headers, None if morsel is None else morsel.value)
+        tokens = answers.session_tokens(
+            headers, None if morsel is None else morsel.value, self.engine.api.takes
+        )
         peer = environ.get("REMOTE_ADDR") or ""
         try:
             check_admitted(environ, self.section, takes_cookies=False)
@@ -131,10 +133,16 @@ class CherrypyApplication(Application[RestCherrypyConfig]):
         cookie = None
         if self.section.enable_sessions and answers.COOKIE in cherrypy.request.cookie:
             cookie = cherrypy.request.cookie[answers.COOKIE].value
-        tokens = answers.session_tokens(cherrypy.request.headers, cookie)
+        tokens = answers.session_tokens(cherrypy.request.headers, cookie, self.engine.api.takes)
         if len(tokens) < 2:
             return next(iter(tokens), "")
         return self.call(lambda api: api.token_among(tokens))
+
+    @property
+    def bearer(self) -> str:
+        """The bearer token of the request, if it is one that stands for somebody here; else ""."""
+        header = cherrypy.request.headers.get("Authorization", "")
+        return answers.bearer_of(header, self.engine.api.takes)
 
     def body(self) -> Any:
         """

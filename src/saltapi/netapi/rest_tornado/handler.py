@@ -164,6 +164,12 @@ class BaseSaltAPIHandler(BodyHandler):
         return self._token
 
     @property
+    def bearer(self) -> str:
+        """The bearer token of the request, if it is one that stands for somebody here; else ""."""
+        header = self.request.headers.get("Authorization", "")
+        return answers.bearer_of(header, self.api.takes)
+
+    @property
     def route(self) -> str | None:
         """The template of the URL; None if there is none."""
         return self._route and template(self._route, whole=any(self.path_args or ()))
@@ -252,7 +258,7 @@ class BaseSaltAPIHandler(BodyHandler):
     async def find_token(self) -> str:
         """Return the session token that the request means; "" without one."""
         cookie = self.get_cookie(answers.COOKIE)
-        tokens = answers.session_tokens(dict(self.request.headers.items()), cookie)
+        tokens = answers.session_tokens(dict(self.request.headers.items()), cookie, self.api.takes)
         return await self.api.token_among(tokens)
 
     async def answer(self, handler: Handler, path: tuple[str, ...]) -> None:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 from saltapi import errors
 from saltapi.config import RestTornadoConfig
 from saltapi.config.webhooks import NotSigned
+from saltapi.engine.sessions.caller import Caller
 from saltapi.lowstate import checked_jid
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_tornado.bodies import NotLoggedIn
@@ -179,7 +180,7 @@ class KeysSaltAPIHandler(BaseSaltAPIHandler):
     @endpoint
     async def post(self, _path: str = "") -> Any:
         """Make and accept a key pair; the answer is a tar archive of it."""
-        pair = await self.api.make_key(await self.body(), peer=self.peer)
+        pair = await self.api.make_key(await self.body(), Caller(self.peer, bearer=self.bearer))
         headers, archive = answers.key_archive(*pair)
         for header, value in headers.items():
             self.set_header(header, value)

@@ -11,7 +11,7 @@ from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS
-from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, stranger_of
 
 
 async def show_welcome(request: Request) -> Response:
@@ -34,10 +34,10 @@ async def run_with_credentials(request: Request, _key: KeyHeader = None) -> Resp
     """
     Run a lowstate with credentials in each chunk.
 
-    Header and cookie are not looked at; a chunk has `username`, `password` and `eauth`, or
-    `token`.
+    A chunk has `username`, `password` and `eauth`, or `token`; for one that has nothing of it the
+    token of the header `Authorization: Bearer` counts. The cookie is not looked at.
     """
-    return await _run(request, Caller(peer_of(request)))
+    return await _run(request, stranger_of(request))
 
 
 async def show_run(request: Request) -> Response:

@@ -10,7 +10,7 @@ from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
 from saltapi.netapi.rest_asgi.keys import KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS
-from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, peer_of
+from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, stranger_of
 
 MinionInPath = Annotated[str, Path(description="A minion id, or a glob.")]
 MinionInQuery = Annotated[str | None, Query(description="The same as in the path.")]
@@ -106,7 +106,7 @@ async def make_key(request: Request) -> Response:
     The body has `mid`, perhaps `keysize` and `force`, and a token or credentials beside them.
     """
     body = await decoded_body(request)
-    pair = await engine_of(request).api.make_key(body, peer=peer_of(request))
+    pair = await engine_of(request).api.make_key(body, stranger_of(request))
     headers, archive = key_archive(*pair)
     return Response(archive, headers=headers)
 

@@ -12,6 +12,7 @@ from saltapi.netapi.rest_asgi.v1 import (
     keys,
     minions,
     run,
+    tokens,
     whoami,
 )
 
@@ -26,5 +27,6 @@ ROUTERS: list[APIRouter] = [
     minions.router,
     keys.router,
     functions.router,
+    tokens.router,
 ]
 """In the order in which the OpenAPI document has them."""

@@ -177,6 +177,7 @@ async def fleet_events(
     if request.scope.get("saltapi.head"):
         return Response(headers={"Content-Type": media_type})
     client = engine.client
+    await engine.minions.sights.of(session)  # who may see nothing is told so, not in the stream
     found = changes.records(
         engine.minions, client.hub, client.sessions, session, since=last_event_id or since
     )

@@ -52,7 +52,7 @@ EXAMPLE = {
 @costs(READS)
 async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
-    permissions = engine.client.permissions
+    narrowed = session.narrowed
     return WhoAmI(
         user=session.name,
         eauth=session.eauth,
@@ -60,6 +60,8 @@ async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
         start=time_text(session.start),
         expire=time_text(session.expire),
         expires_in_seconds=round(max(session.expire - time.time(), 0), 3),
-        permissions=await permissions.rules(session),
+        permissions=await engine.client.permissions.rules(session)
+        if narrowed is None
+        else list(narrowed),
         administrator=await engine.administrators.includes(session),
     )

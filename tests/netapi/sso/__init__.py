@@ -1,0 +1,1 @@
+"""Single sign-on, and tokens for machines: the same in every module."""
