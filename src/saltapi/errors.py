@@ -34,6 +34,7 @@ The one family of errors, each with its HTTP status.
     ├── StoreUnavailable              503 store_unavailable   carries retry_after_seconds
     ├── JobCacheUnavailable           503 job_cache_unavailable    carries retry_after_seconds
     ├── TokenStoreUnavailable         503 token_store_unavailable  carries retry_after_seconds
+    ├── ProviderUnavailable           503 provider_unavailable     carries retry_after_seconds
     ├── ServiceBusy                   503 service_busy        carries retry_after_seconds
     ├── AuditUnavailable              503 audit_unavailable   carries retry_after_seconds
     └── Stopping                  503 stopping            carries retry_after_seconds
@@ -327,6 +328,14 @@ class TokenStoreUnavailable(SaltApiError):
     status = 503
     code = "token_store_unavailable"
     retry_after_seconds = 5
+
+
+class ProviderUnavailable(SaltApiError):
+    """The identity provider, whose keys are needed to check a token, does not answer."""
+
+    status = 503
+    code = "provider_unavailable"
+    retry_after_seconds = 10
 
 
 class ServiceBusy(SaltApiError):

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from saltapi.config.section import Section
-from saltapi.config.values import AbsolutePath, as_list
+from saltapi.config.values import AbsolutePath, Seconds, as_list
 from saltapi.errors import CannotStart
 
 OPTION = "saltapi_oidc"
@@ -79,6 +79,8 @@ class IssuerSection(Section):
     require_verified_email: bool = True
     algorithms: list[Algorithm] = Field(default=ALGORITHMS, min_length=1)
     clock_skew: float = Field(default=10, ge=0, le=300)
+    token_expire: Seconds | None = None
+    machine_tokens: bool = True
     ca_file: AbsolutePath = ""
     discovery: bool = True
     keys_url: ProviderUrl | None = None

@@ -11,7 +11,9 @@ from typing import Generic, TypeVar
 
 from saltapi import trace
 from saltapi.bridge.fleet.keys import KeyStore
+from saltapi.bridge.oidc.verifier import SYSTEM, verifier_of
 from saltapi.config import EngineConfig, ProtectionSection, ServiceSection
+from saltapi.config.oidc import issuers_of
 from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.batches.batches import Batches
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -31,6 +33,7 @@ from saltapi.engine.operations.machine_tokens import MachineTokenOperations
 from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
 from saltapi.engine.sessions.administrators import Administrators
+from saltapi.engine.sessions.bearers import Bearers
 from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
@@ -80,14 +83,21 @@ class Engine(Generic[SectionT]):
         self.store = Store(directory / f"{name}.sqlite")
         """What all processes of the module on this machine share; a file when it is needed."""
         self.token_store = Store(directory / "tokens.sqlite")
-        """What all modules share: tokens for machines."""
+        """What all modules share: tokens for machines, and those of identity providers."""
         self.machine_tokens = MachineTokens(
             opts,
             self.token_store,
             self.client.token_store,
             cache_seconds=self.client.config.api_session_cache_seconds,
         )
-        self.client.sessions.take([], self.machine_tokens)
+        issuers = issuers_of(opts)
+        self.bearers: Bearers | None = None
+        if issuers and SYSTEM in (opts.get("external_auth") or {}):
+            self.bearers = Bearers(verifier_of(opts), self.client.sessions, self.token_store)
+        if self.bearers is None:
+            self.client.sessions.take([], self.machine_tokens)
+        else:
+            self.client.sessions.take([self.bearers], self.machine_tokens, self.bearers.until)
         if section.processes != 1:
             self.client.login_throttle.share(self.store)
         self.administrators = Administrators(opts, self.client.permissions, section.administrators)
@@ -130,6 +140,9 @@ class Engine(Generic[SectionT]):
             self.machine_tokens,
             self.administrators,
             max_seconds=self.config.api_machine_token_max_seconds,
+            lets_make=lambda session: (
+                self.bearers is None or self.bearers.lets_make_tokens(session)
+            ),
         )
 
     @cached_property
@@ -237,6 +250,8 @@ class Engine(Generic[SectionT]):
         await self.client.close()
         if self.event_acl is not None:
             self.event_acl.close()
+        if self.bearers is not None:
+            await self.bearers.close()
         await self.token_store.close()
         await self.store.close()
         await self._batch_store.close()

@@ -147,3 +147,17 @@ def test_handshake() -> None:
             check_handshake({**environ, **headers}, [])
     with pytest.raises(OriginRefused):
         check_handshake({**environ, **COOKIE, **FOREIGN}, ["*"])
+
+
+JWT = {"HTTP_AUTHORIZATION": "Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJhIn0.c2lnbmF0dXJl"}
+
+
+def test_tokens_of_login_proxies() -> None:
+    """A login proxy adds its user's token to what any page sends, so it counts as a cookie."""
+    assert not is_taken({**JWT, **FOREIGN})
+    assert not is_taken({**JWT, **FOREIGN}, listed=("*",))
+    assert is_taken({**JWT, "HTTP_ORIGIN": LISTED}, listed=(LISTED,))
+    assert is_taken(JWT)
+    assert is_taken({**JWT, **FOREIGN}, "GET")
+    assert is_taken({"HTTP_AUTHORIZATION": f"Bearer {'ab' * 32}", **FOREIGN})
+    assert is_taken({**JWT, **FOREIGN, "HTTP_X_AUTH_TOKEN": "ab" * 32})

@@ -100,6 +100,11 @@ class IssuerKeys:
         """Return whether the issuer still has a key, as far as is known; it is not asked."""
         return any(each.thumbprint == thumbprint for each in self._usable())
 
+    @property
+    def is_known(self) -> bool:
+        """Whether there are keys now; without them nothing is known of any of them."""
+        return bool(self._usable())
+
     def refresh(self) -> None:
         """
         Ask the issuer for its keys, if what is known of them is not fresh.

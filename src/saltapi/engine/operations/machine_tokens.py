@@ -1,6 +1,7 @@
 """The operations of tokens for machines: who may make, see and revoke them."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from saltapi.engine.audit.activity import acting
@@ -20,14 +21,21 @@ class MachineTokenOperations:
     """Makes, lists and revokes tokens for people; a token for machines can do none of it."""
 
     def __init__(
-        self, tokens: MachineTokens, administrators: Administrators, *, max_seconds: float
+        self,
+        tokens: MachineTokens,
+        administrators: Administrators,
+        *,
+        max_seconds: float,
+        lets_make: Callable[[Session], bool],
     ) -> None:
         """
         Args:
             tokens: Keeps them.
             administrators: Tells who sees and revokes everybody's.
             max_seconds: How long one may last.
+            lets_make: Tells whether somebody may make any.
         """
+        self._lets_make = lets_make
         self._tokens = tokens
         self._administrators = administrators
         self._max_seconds = max_seconds
@@ -52,10 +60,14 @@ class MachineTokenOperations:
             addresses: Addresses and networks, None for all.
 
         Raises:
-            AuthorizationFailed: The caller is such a token.
+            AuthorizationFailed: The caller is such a token, or of an issuer that says no to it.
             InvalidField, NotSupported, TooManyRequests, StoreUnavailable
         """
         session = _person(caller)
+        if not self._lets_make(session):
+            raise AuthorizationFailed(
+                "Users of this identity provider make no tokens (machine_tokens of saltapi_oidc)."
+            )
         if not 0 < len(name) <= NAME_CHARACTERS or not name.isprintable():
             raise InvalidField(
                 f"name must be a text of 1 to {NAME_CHARACTERS} characters.", key="name"

@@ -32,8 +32,9 @@ def check_admitted(
     check_readable(environ)
     check_address(section.authorized_ips, environ.get("REMOTE_ADDR") or "")
     tls.check_common_name(section, environ)
-    if takes_cookies:
-        check_origin(environ, section.cors_origins, gives_cookie=gives_cookie)
+    check_origin(
+        environ, section.cors_origins, takes_cookies=takes_cookies, gives_cookie=gives_cookie
+    )
 
 
 def check_readable(environ: Mapping[str, Any]) -> None:

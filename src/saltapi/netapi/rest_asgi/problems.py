@@ -48,6 +48,7 @@ TITLES = {
     "service_busy": "Service busy",
     "still_starting": "Still starting",
     "stopping": "The service is stopping",
+    "provider_unavailable": "Identity provider unavailable",
     "store_unavailable": "Store unavailable",
     "timeout": "Timed out",
     "token_store_unavailable": "Token store unavailable",

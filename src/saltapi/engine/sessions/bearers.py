@@ -1,0 +1,224 @@
+"""
+Tokens of identity providers as sessions: each is exchanged once for a token of the master's.
+
+The token is checked here first, so that what is forged reaches no worker of the master's; then the
+master checks it, as any eauth system's password. What comes of it is kept by the token's hash, for
+all processes of this machine, until one of them ends, or the issuer has withdrawn the key.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+from saltapi.bridge.oidc.claims import Identity
+from saltapi.bridge.oidc.fetching import Unreachable
+from saltapi.bridge.oidc.tokens import Untrusted
+from saltapi.bridge.oidc.verifier import SYSTEM, Verifier
+from saltapi.engine.sessions.sessions import Sessions
+from saltapi.engine.store.sqlite import Store
+from saltapi.errors import AuthenticationFailed, ProviderUnavailable
+from saltapi.types import Session, Token
+
+log = logging.getLogger(__name__)
+
+KIND = "bearer"
+KNOWN_LIMIT = 10_000
+"""So many tokens one process remembers; the store has the others."""
+WAIT_SECONDS = 15.0
+"""How long a request waits for an issuer, whatever that does."""
+CHECKS_AT_ONCE = 2
+"""So many tokens of one issuer are checked at once, each in a thread: it may be slow."""
+CHECKS_WAITING = 200
+"""So many more wait for that."""
+REFRESH_SECONDS = 300.0
+"""How often an issuer is asked for its keys while there are sessions by them."""
+LOGGED_OUT = "The session of this token has ended; get another token."
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a token was exchanged for."""
+
+    token: Token
+    issuer: str
+    thumbprint: str
+    expire: float
+
+
+class _Checks:
+    """The checks of one issuer's tokens."""
+
+    def __init__(self) -> None:
+        self.slots = asyncio.Semaphore(CHECKS_AT_ONCE)
+        self.waiting = 0
+
+
+class Bearers:
+    """Takes tokens of identity providers for sessions."""
+
+    def __init__(self, verifier: Verifier, sessions: Sessions, store: Store) -> None:
+        """
+        Args:
+            verifier: Knows the issuers.
+            sessions: Makes the master's tokens.
+            store: What all processes of this machine share.
+        """
+        self.verifier = verifier
+        self._sessions = sessions
+        self._store = store
+        self._known: OrderedDict[str, _Known] = OrderedDict()
+        self._running: dict[str, asyncio.Task[_Known]] = {}
+        self._checks = {issuer: _Checks() for issuer in verifier.issuers}
+        self._refreshed_at: dict[str, float] = {}
+        self._background: set[asyncio.Future[Any]] = set()
+        self._threads = ThreadPoolExecutor(
+            max_workers=(CHECKS_AT_ONCE + 1) * max(1, len(verifier.issuers)),
+            thread_name_prefix="saltapi-oidc",
+        )
+
+    def takes(self, token: Any) -> bool:
+        """Return whether *token* looks like one of an issuer of ours, for us."""
+        return isinstance(token, str) and (
+            _name(token) in self._known or self.verifier.is_for_us(token)
+        )
+
+    async def session(self, token: Token) -> Session:
+        """
+        Return the session that a token stands for; it ends with the token.
+
+        Raises:
+            AuthenticationFailed: The token is not accepted, or its session has been ended.
+            ProviderUnavailable: Whether it is cannot be told now.
+            MasterUnavailable, StoreUnavailable
+        """
+        name = _name(token)
+        known = self._known.get(name)
+        if known is None:
+            task = self._running.get(name)
+            if task is None:
+                task = self._running[name] = asyncio.create_task(self._exchange(name, token))
+                task.add_done_callback(lambda _: self._running.pop(name, None))
+                task.add_done_callback(lambda done: done.cancelled() or done.exception())
+            known = await asyncio.shield(task)
+        await self._check_alive(known)
+        try:
+            session = await self._sessions.check(known.token)
+        except AuthenticationFailed:
+            raise AuthenticationFailed(LOGGED_OUT) from None
+        return replace(session, expire=min(session.expire, known.expire))
+
+    def until(self, load: Mapping[str, Any]) -> float | None:
+        """Return when a session ends that is made now of *load*, a login; None if that is open."""
+        issuer = None
+        if load.get("eauth") == SYSTEM:
+            issuer = self.verifier.issuers.get(self.verifier.issuer_of(load.get("password")) or "")
+        if issuer is None or issuer.token_expire is None:
+            return None
+        return time.time() + issuer.token_expire
+
+    def lets_make_tokens(self, session: Session) -> bool:
+        """Return whether the user of *session* may make tokens for machines (`machine_tokens`)."""
+        if session.eauth != SYSTEM:
+            return True
+        # No user of an issuer has a name that begins with another one's longer prefix.
+        own = [i for i in self.verifier.issuers.values() if session.name.startswith(i.user_prefix)]
+        return bool(own) and max(own, key=lambda i: len(i.user_prefix)).machine_tokens
+
+    async def close(self) -> None:
+        """Let go of the threads; idempotent."""
+        for task in [*self._running.values(), *self._background]:
+            task.cancel()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def check(self, issuer: str, function: Callable[[], Any]) -> Any:
+        """
+        Return what *function* does, in a thread: it may have to ask the *issuer*.
+
+        Raises:
+            AuthenticationFailed: A token is not accepted.
+            ProviderUnavailable
+        """
+        checks = self._checks[issuer]
+        if checks.waiting >= CHECKS_WAITING:
+            raise ProviderUnavailable("Too many requests wait for the identity provider.")
+        checks.waiting += 1
+        try:
+            async with asyncio.timeout(WAIT_SECONDS), checks.slots:
+                return await asyncio.get_running_loop().run_in_executor(self._threads, function)
+        except Untrusted as error:
+            raise AuthenticationFailed(
+                f"The token of the identity provider is not accepted. {error}"
+            ) from None
+        except (Unreachable, TimeoutError) as error:
+            log.warning("A token cannot be checked now: %s", error)
+            raise ProviderUnavailable(
+                "The identity provider does not answer now; try again later."
+            ) from None
+        finally:
+            checks.waiting -= 1
+
+    async def _exchange(self, name: str, token: Token) -> _Known:
+        kept = await self._store.get(KIND, name)
+        if kept is not None:
+            return self._remember(name, _Known(*json.loads(_hide(kept, token))))
+        issuer = self.verifier.issuer_of(token)
+        if issuer is None:
+            raise AuthenticationFailed("The token is not of an identity provider known here.")
+        found: Identity = await self.check(issuer, lambda: self.verifier.identify(token))
+        load = {"eauth": SYSTEM, "username": found.user, "password": token}
+        until = self.until(load)
+        expire = found.expire if until is None else min(found.expire, until)
+        session = await self._sessions.login(load, expire=expire)
+        known = _Known(session.token, found.issuer, found.thumbprint, expire)
+        value = json.dumps([known.token, known.issuer, known.thumbprint, known.expire]).encode()
+        before = await self._store.add(
+            KIND, name, _hide(value, token), expire=expire, owner=session.owner
+        )
+        if before is not None:  # another process was faster
+            await self._sessions.revoke(session.token)
+            known = _Known(*json.loads(_hide(before, token)))
+        return self._remember(name, known)
+
+    def _remember(self, name: str, known: _Known) -> _Known:
+        self._known[name] = known
+        while len(self._known) > KNOWN_LIMIT:
+            self._known.popitem(last=False)
+        return known
+
+    async def _check_alive(self, known: _Known) -> None:
+        """
+        Return if a token and the key that it is signed with still hold.
+
+        Raises:
+            AuthenticationFailed
+        """
+        if known.expire <= time.time():
+            raise AuthenticationFailed("The token of the identity provider has expired.")
+        keys = self.verifier.keys.get(known.issuer)
+        now = time.monotonic()
+        if keys is not None and now - self._refreshed_at.get(known.issuer, 0.0) > REFRESH_SECONDS:
+            self._refreshed_at[known.issuer] = now
+            refreshing = asyncio.get_running_loop().run_in_executor(self._threads, keys.refresh)
+            self._background.add(refreshing)
+            refreshing.add_done_callback(self._background.discard)
+            refreshing.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if keys is None or (keys.is_known and not keys.has(known.thumbprint)):
+            await self._sessions.revoke(known.token)
+            raise AuthenticationFailed("The key that the token is signed with has been withdrawn.")
+
+
+def _name(token: str) -> str:
+    return hashlib.sha256(f"bearer {token}".encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _hide(value: bytes, token: str) -> bytes:
+    """Return *value* hidden by *token*, or shown again: what is kept is of no use without it."""
+    pad = hashlib.shake_256(f"pad {token}".encode()).digest(len(value))
+    return bytes(a ^ b for a, b in zip(value, pad, strict=True))
