@@ -1,22 +1,25 @@
 """
 An identity provider for attacks: it signs whatever it is told to, and can be slow, wrong or away.
 
-`Issuer` serves its metadata and its keys on loopback. The tokens of real providers are made by
-`oidc-provider` (tests/provider.py); here are those that no provider would make.
+`Issuer` serves its metadata and its keys on loopback, and gives ID tokens for codes.
 """
 
+import base64
+import hashlib
 import json
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qsl, quote_plus, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-AUDIENCE = "salt"
+AUDIENCE, CLIENT, SECRET = "salt", "saltapi", "s3cret/+"
 MAKERS: dict[str, Callable[[str], Key]] = {
     "RS256": lambda kid: RSAKey.generate_key(2048, {"kid": kid}),
     "ES256": lambda kid: ECKey.generate_key("P-256", {"kid": kid}),
@@ -47,6 +50,7 @@ class Issuer:
         self.is_away = False
         self.metadata: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         issuer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -66,6 +70,19 @@ class Issuer:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def do_POST(self) -> None:
+                issuer.asked.append(self.path)
+                time.sleep(issuer.delay_seconds)
+                form = dict(
+                    parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode())
+                )
+                status, answer = issuer.redeem(form, self.headers.get("Authorization"))
+                body = json.dumps(answer).encode()
+                self.send_response(503 if issuer.is_away else status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
             def log_message(self, *_: Any) -> None:
                 """Say nothing."""
 
@@ -76,7 +93,35 @@ class Issuer:
 
     def discovery(self) -> dict[str, Any]:
         """Return the metadata."""
-        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.metadata}
+        endpoints = {
+            f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token")
+        }
+        return {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **endpoints, **self.metadata}
+
+    def approve(self, url: str, **claims: Any) -> dict[str, str]:
+        """Return what a browser brings back whose user logs in at *url*, as these claims say."""
+        asked = dict(parse_qsl(urlsplit(url).query))
+        assert url.startswith(f"{self.url}/authorization?"), url
+        code = secrets.token_urlsafe(16)
+        self.codes[code] = asked, {"aud": CLIENT, "nonce": asked["nonce"], **claims}
+        return {"state": asked["state"], "code": code, "iss": self.url}
+
+    def redeem(self, form: Mapping[str, str], authorization: str | None) -> tuple[int, Any]:
+        """Answer at the token endpoint: a code is good once, for who has asked for it."""
+        asked, claims = self.codes.pop(form.get("code", ""), ({}, {}))
+        digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
+        challenge = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        # RFC 6749, section 2.3.1: each of them is encoded as in a form.
+        pair = base64.b64encode(f"{CLIENT}:{quote_plus(SECRET)}".encode()).decode()
+        if authorization != f"Basic {pair}":
+            return 401, {"error": "invalid_client"}
+        if (
+            form.get("grant_type") != "authorization_code"
+            or asked.get("code_challenge") != challenge
+            or asked.get("redirect_uri") != form.get("redirect_uri")
+        ):
+            return 400, {"error": "invalid_grant"}
+        return 200, {"id_token": self.token(**claims), "access_token": "x", "token_type": "Bearer"}
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Return the entry of `saltapi_oidc` that trusts it."""

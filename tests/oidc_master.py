@@ -1,13 +1,16 @@
 """A master that trusts an identity provider, for the tests of single sign-on."""
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from saltapi.demo import PrivateMaster
-from tests.issuer import Issuer, running
+from tests.issuer import CLIENT, SECRET, Issuer, running
 from tests.waiting import scaled
 
+REDIRECT_URL = "http://127.0.0.1:1/v1/login/oidc/callback"
+"""Tests bring there what a browser would."""
 RULES: dict[str, list[Any]] = {
     "admins%": [".*", "@runner", "@wheel"],
     "ops%": [{"minion-1": ["test.*"]}, "@runner"],
@@ -31,10 +34,18 @@ class OidcMaster(PrivateMaster):
 @contextmanager
 def running_oidc_master(**options: Any) -> Iterator[OidcMaster]:
     """Have one while something is done; *options* are more of the issuer's."""
-    with running() as issuer:
+    with running() as issuer, tempfile.NamedTemporaryFile("w") as secret:
+        secret.write(f"{SECRET}\n")
+        secret.flush()
+        browsers = {
+            "client_id": CLIENT,
+            "client_secret_file": secret.name,
+            "redirect_url": REDIRECT_URL,
+            "name": "Example",
+        }
         settings = {
             "external_auth": {"oidc": RULES},
-            "saltapi_oidc": [issuer.options(**options)],
+            "saltapi_oidc": [issuer.options(**browsers, **options)],
             "timeout": round(scaled(10)),
             "gather_job_timeout": round(scaled(10)),
         }

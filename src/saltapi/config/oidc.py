@@ -32,6 +32,8 @@ Algorithm = Literal[
 """The asymmetric ones of RFC 7518, RFC 8037 and RFC 9864: no `none`, and nothing with a secret."""
 ALGORITHMS: list[Algorithm] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed25519"]
 ISSUERS_LIMIT = 32
+CALLBACK = "/v1/login/oidc/callback"
+"""Where browsers come back to from an identity provider, in rest_asgi."""
 SHARED_ISSUERS = frozenset(
     {"https://token.actions.githubusercontent.com", "https://gitlab.com"}
     | {"https://accounts.google.com"}
@@ -70,6 +72,10 @@ class IssuerSection(Section):
     issuer: ProviderUrl
     audience: Texts = []
     client_id: str = ""
+    client_secret_file: AbsolutePath = ""
+    name: str = Field(default="", max_length=100)
+    redirect_url: str = ""
+    scopes: Texts = ["profile", "email"]
     user_claim: str = "sub"
     groups_claim: str = ""
     user_prefix: str = ""
@@ -98,15 +104,27 @@ class IssuerSection(Section):
             raise ValueError(
                 "gives tokens to everybody; say whose count, by required_claims or hosted_domain"
             )
+        if self.redirect_url:
+            self._check_redirect()
         for claim, wanted in self.required_claims.items():
             if not all(isinstance(one, str | int | bool) for one in _wanted(wanted)):
                 raise ValueError(f"required_claims.{claim} must be a value, or a list of values")
         return self
 
+    def _check_redirect(self) -> None:
+        provider_url(self.redirect_url)
+        if not self.redirect_url.endswith(CALLBACK):
+            raise ValueError(f"redirect_url must end with {CALLBACK}")
+        if not self.client_id or not self.discovery:
+            raise ValueError("redirect_url needs client_id, and discovery")
+
     @property
     def audiences(self) -> list[str]:
-        """Whom a token may be for."""
-        return self.audience or ([self.client_id] if self.client_id else [])
+        """Whom a token may be for; with `redirect_url` also what a browser's login ends with."""
+        own = [self.client_id] if self.client_id else []
+        if self.redirect_url:
+            return [*dict.fromkeys([*self.audience, *own])]
+        return self.audience or own
 
     def wanted(self) -> dict[str, list[Any]]:
         """Return the values that each required claim may have."""

@@ -34,6 +34,7 @@ from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.bearers import Bearers
+from saltapi.engine.sessions.browser_logins import BrowserLogins
 from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
@@ -97,7 +98,7 @@ class Engine(Generic[SectionT]):
         if self.bearers is None:
             self.client.sessions.take([], self.machine_tokens)
         else:
-            self.client.sessions.take([self.bearers], self.machine_tokens, self.bearers.until)
+            self.client.sessions.take([self.bearers], self.machine_tokens, self.bearers)
         if section.processes != 1:
             self.client.login_throttle.share(self.store)
         self.administrators = Administrators(opts, self.client.permissions, section.administrators)
@@ -132,6 +133,13 @@ class Engine(Generic[SectionT]):
     def config(self) -> EngineConfig:
         """The options that all modules share."""
         return self.client.config
+
+    @cached_property
+    def browser_logins(self) -> BrowserLogins | None:
+        """Logs browsers in at identity providers; None without any."""
+        if self.bearers is None:
+            return None
+        return BrowserLogins(self.bearers, self.client.login_throttle)
 
     @cached_property
     def token_operations(self) -> MachineTokenOperations:

@@ -1,6 +1,7 @@
 """One daemon with all four modules, on the master that trusts an identity provider."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -16,9 +17,10 @@ OTHERS = ("rest_cherrypy", "rest_tornado", "rest_wsgi")
 def doors(oidc_master: OidcMaster) -> Iterator[Doors]:
     """The modules of one daemon."""
     ports = dict(zip(OTHERS, free_ports(3), strict=True))
-    sections = {
+    sections: dict[str, Any] = {
         name: {"port": port, "host": HOST, "disable_ssl": True} for name, port in ports.items()
     }
+    sections["api_login_failures"] = 1000
     audit = oidc_master.directory / "sso-audit.log"
     section = {"audit_log": str(audit)}
     with ApiServer(oidc_master, OURS, section, module="rest_asgi", options=sections) as server:

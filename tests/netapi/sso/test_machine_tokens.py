@@ -203,6 +203,14 @@ def test_makes_no_tokens(doors: Doors, whole: str, client: str) -> None:
         assert 403 == doors.v1(method, f"/tokens{path}", whole, {"name": "x"}).status
 
 
+def test_stages(doors: Doors, whole: str, narrow: str) -> None:
+    """A change in stages would keep the token that it goes on with, so none begins with one."""
+    chunk = {"tgt": "minion-1", "fun": "test.ping", "batch": {"stages": ["100%"]}}
+
+    for token in (whole, narrow):
+        assert 403 == doors.v1("POST", "/run", token, chunk).status
+
+
 def test_fleet_of_the_maker(doors: Doors) -> None:
     """What a token says of itself shows no minion that its maker does not see."""
     token = doors.make(doors.login("low"), permissions=[".*", "@runner", "@wheel"])

@@ -50,12 +50,18 @@ class Verifier:
         )
 
     def issuer_of(self, text: Any) -> str | None:
-        """Return which issuer of ours a token says that it is of; unverified."""
+        """Return which issuer of ours a token, of any kind, says that it is of; unverified."""
         try:
-            found = tokens.read(text).issuer
+            found = tokens.read(text, types=tokens.TYPES | tokens.LOGOUT_TYPES).issuer
         except Untrusted:
             return None
         return found if found in self.issuers else None
+
+    def session_of(self, text: str) -> tuple[str, str]:
+        """Return `sub` and `sid` of a token that was accepted before; "" for what it lacks."""
+        found = [tokens.read(text).claims.get(name) for name in ("sub", "sid")]
+        subject, session_id = [one if isinstance(one, str) else "" for one in found]
+        return subject, session_id
 
     def identify(self, text: str) -> Identity:
         """

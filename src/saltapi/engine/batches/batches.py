@@ -109,7 +109,8 @@ class Batches:
         When it returns nothing but a question who is there has been published.
 
         Raises:
-            AuthorizationFailed: The master would not run it on the whole target.
+            AuthorizationFailed: The master would not run it on the whole target, or the session
+                is a token's for machines.
             InvalidChunk: It cannot be kept, or has too many stages.
             NoMinionsMatched, TooManyRequests, StoreUnavailable, MasterUnavailable
         """
@@ -118,6 +119,7 @@ class Batches:
         session = credentials.session
         if session is None:
             raise BadRequest("A change in stages needs a session: log in and send the token.")
+        _check_keeps(session)
         if self._stopping:
             raise _unsent(Stopping("The service is stopping; nothing was run."))
         request = job_request(replace(command, stages=None), credentials)
@@ -176,6 +178,7 @@ class Batches:
         if kept is None or kept[0].ended:
             raise Conflict("This change has ended.")
         if order == "resume":
+            _check_keeps(session)
             if own:
                 await self._kept.set_token(kept[0], session.token)
             elif kept[0].reason == Reason.SESSION_EXPIRED:
@@ -323,6 +326,17 @@ class Batches:
 def _passed_over(done: asyncio.Future[str]) -> None:
     if not done.cancelled() and done.exception() is not None:
         log.warning("A change that the master has halted could not be told so.")
+
+
+def _check_keeps(session: Session) -> None:
+    """
+    Return if the token of *session* may be kept for a change to go on with.
+
+    Raises:
+        AuthorizationFailed: It is one for machines, of which nothing but a hash is ever kept.
+    """
+    if session.machine:
+        raise AuthorizationFailed("A token for machines cannot run changes in stages; log in.")
 
 
 def _batch(jid: Jid, session: Session, request: JobRequest, asked: Job, command: Command) -> Batch:

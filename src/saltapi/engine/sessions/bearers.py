@@ -23,12 +23,13 @@ from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import SYSTEM, Verifier
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.engine.store.sqlite import Store
-from saltapi.errors import AuthenticationFailed, ProviderUnavailable
+from saltapi.errors import AuthenticationFailed, ProviderUnavailable, SaltApiError
 from saltapi.types import Session, Token
 
 log = logging.getLogger(__name__)
 
 KIND = "bearer"
+SESSION_KIND = "issuer-session"
 KNOWN_LIMIT = 10_000
 """So many tokens one process remembers; the store has the others."""
 WAIT_SECONDS = 15.0
@@ -117,11 +118,55 @@ class Bearers:
     def until(self, load: Mapping[str, Any]) -> float | None:
         """Return when a session ends that is made now of *load*, a login; None if that is open."""
         issuer = None
-        if load.get("eauth") == SYSTEM:
+        if is_ours(load):
             issuer = self.verifier.issuers.get(self.verifier.issuer_of(load.get("password")) or "")
         if issuer is None or issuer.token_expire is None:
             return None
         return time.time() + issuer.token_expire
+
+    async def made(self, session: Session, load: Mapping[str, Any]) -> None:
+        """Note whose session it is at its issuer, so that the issuer can end it."""
+        issuer = self.verifier.issuer_of(load.get("password")) if is_ours(load) else None
+        if issuer is None:
+            return
+        subject, session_id = self.verifier.session_of(str(load["password"]))
+        value = json.dumps([issuer, subject, session_id, session.token]).encode()
+        try:
+            await self._store.put(
+                SESSION_KIND,
+                _name(session.token),
+                value,
+                expire=session.expire,
+                owner=session.owner,
+            )
+        except SaltApiError as error:  # the issuer cannot end it then, but it is good
+            log.warning("It could not be noted whose session of an issuer it is: %s", error)
+
+    async def end(self, logout_token: str) -> int:
+        """
+        End the sessions that an issuer says are over, and return how many there were.
+
+        OpenID Connect Back-Channel Logout 1.0, section 2.7.
+
+        Raises:
+            AuthenticationFailed: The issuer has not said it.
+            ProviderUnavailable, StoreUnavailable
+        """
+        issuer = self.verifier.issuer_of(logout_token)
+        if issuer is None:
+            raise AuthenticationFailed("The logout token is not of an identity provider of ours.")
+        _, subject, session_id, _ = await self.check(
+            issuer, lambda: self.verifier.logged_out(logout_token)
+        )
+        found = 0
+        for key, value in (await self._store.items(SESSION_KIND)).items():
+            of, user, one, token = json.loads(value)
+            is_meant = one == session_id if session_id else user == subject
+            if of == issuer and is_meant and subject in {"", user}:
+                await self._sessions.revoke(token)
+                await self._store.remove(SESSION_KIND, key)
+                found += 1
+        return found
 
     def lets_make_tokens(self, session: Session) -> bool:
         """Return whether the user of *session* may make tokens for machines (`machine_tokens`)."""
@@ -212,6 +257,11 @@ class Bearers:
         if keys is None or (keys.is_known and not keys.has(known.thumbprint)):
             await self._sessions.revoke(known.token)
             raise AuthenticationFailed("The key that the token is signed with has been withdrawn.")
+
+
+def is_ours(load: Mapping[str, Any]) -> bool:
+    """Return whether a login is with a token of an identity provider."""
+    return load.get("eauth") == SYSTEM
 
 
 def _name(token: str) -> str:

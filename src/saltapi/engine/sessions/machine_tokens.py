@@ -17,7 +17,7 @@ import re
 import secrets
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -268,7 +268,7 @@ class MachineTokens:
         with contextlib.suppress(SaltApiError):
             await self._store.put(USE_KIND, session.machine, value, expire=session.expire)
 
-    async def _records(self, session: Session | None) -> list[Record]:
+    async def _records(self, session: Session | None) -> Sequence[Record]:
         """Return what is kept of the tokens of a session's user, or of everybody's."""
         found = [_record(value) for value in (await self._store.items(KIND)).values()]
         return [one for one in found if session is None or one.maker == session.owner]

@@ -45,6 +45,16 @@ UNKNOWN_TOKEN = "The token is unknown or has expired; log in again."  # noqa: S1
 NO_TOKEN = "There is no token: log in, and send the token that you get as X-Auth-Token."  # noqa: S105
 
 
+class Provided(Protocol):
+    """Knows of the sessions that are made of identity providers' tokens."""
+
+    def until(self, load: Mapping[str, Any]) -> float | None:
+        """Return when a session ends that is made now of *load*, a login; None if that is open."""
+
+    async def made(self, session: Session, load: Mapping[str, Any]) -> None:
+        """Note that *session* was made of *load*."""
+
+
 class Takes(Protocol):
     """Takes tokens that are not the master's for sessions."""
 
@@ -89,7 +99,7 @@ class Sessions:
         self._closing: set[asyncio.Task[None]] = set()
         self._others: list[Takes] = []
         self._machines: MachineTokens | None = None
-        self._until: Callable[[dict[str, Any]], float | None] = lambda _load: None
+        self._provided: Provided | None = None
         self.logins_total = 0
         """How many tokens were made."""
         self.failed_logins_total = 0
@@ -99,7 +109,7 @@ class Sessions:
         self,
         others: Sequence[Takes],
         machines: MachineTokens,
-        until: Callable[[dict[str, Any]], float | None] = lambda _load: None,
+        provided: Provided | None = None,
     ) -> None:
         """
         Take the tokens of *others*, and those for *machines*, for sessions too.
@@ -107,11 +117,11 @@ class Sessions:
         Args:
             others: Take tokens.
             machines: Takes those for machines.
-            until: Returns when a session ends at the latest that is made by a login.
+            provided: Knows of sessions made of identity providers' tokens.
         """
         self._others = [*others, machines]
         self._machines = machines
-        self._until = until
+        self._provided = provided
 
     def takes(self, token: Any) -> bool:
         """Return whether *token* looks like one that stands for somebody here."""
@@ -150,11 +160,14 @@ class Sessions:
                 raise
         self.logins_total += 1
         session = _session(data)
-        expire = self._until(load) if expire is None else expire
+        if expire is None and self._provided is not None:
+            expire = self._provided.until(load)
         if expire is not None and expire < session.expire:
             session = await self._shortened(data, session, expire)
         if self._machines is not None:
             await self._machines.logged_in(session)
+        if self._provided is not None:
+            await self._provided.made(session, load)
         return session
 
     async def _shortened(self, data: dict[str, Any], session: Session, expire: float) -> Session:

@@ -24,7 +24,7 @@ from saltapi.netapi.rest_asgi.console import pages
 from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
-from saltapi.netapi.rest_asgi.v1 import ROUTERS
+from saltapi.netapi.rest_asgi.v1 import ROUTERS, login
 from saltapi.process import lifecycle
 from saltapi.process.module import Standalone
 from saltapi.types import Opts
@@ -84,6 +84,9 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     api.include_router(pages.routes(section))
     for router in ROUTERS:
         api.include_router(router, prefix=f"{prefix}/v1")
+    logins = engine.browser_logins
+    is_offered = logins is not None and bool(logins.offered)
+    api.include_router(login.begin_router, prefix=f"{prefix}/v1", include_in_schema=is_offered)
     return Application(api, engine)
 
 

@@ -10,6 +10,7 @@ from saltapi.netapi.rest_asgi.v1 import (
     functions,
     jobs,
     keys,
+    login,
     minions,
     run,
     tokens,
@@ -26,6 +27,7 @@ ROUTERS: list[APIRouter] = [
     audit.router,
     minions.router,
     keys.router,
+    login.router,
     functions.router,
     tokens.router,
 ]
