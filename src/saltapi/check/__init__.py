@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from saltapi import config
-from saltapi.check import against, running, sections, who
+from saltapi.check import against, providers, running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.config.oidc import OPTION
@@ -71,7 +71,7 @@ def _lines(path: Path, files: config.ConfigFiles, args: argparse.Namespace) -> I
     elif args.against_salt_api:
         yield from against.lines(config.load(path), args)
     else:
-        yield from check(config.load(path))
+        yield from check(config.load(path), args.token_file)
 
 
 def _as_text(lines: Iterable[Line], files: config.ConfigFiles, *, notes: bool) -> Iterator[str]:
@@ -100,8 +100,8 @@ def _as_json(lines: Iterable[Line], files: config.ConfigFiles) -> str:
     return json.dumps({"ok": ok, "lines": found}, indent=2) + "\n"
 
 
-def check(opts: Opts) -> Iterator[Line]:
-    """Yield all there is to say about the master's *opts*."""
+def check(opts: Opts, token_file: str | None = None) -> Iterator[Line]:
+    """Yield all there is to say about the master's *opts*, and a token of a provider's."""
     yield Line("ok", f"{opts['conf_file']} is read by Salt {config.require_supported_salt()}.")
     yield from _account(opts)
     try:
@@ -114,6 +114,7 @@ def check(opts: Opts) -> Iterator[Line]:
     yield from _options(opts)
     yield from _clients(engine)
     yield from who.users(opts)
+    yield from providers.providers(opts, token_file)
     yield from sections.limits(opts)
     yield from who.pam(opts)
     yield from _engine(engine, opts)
