@@ -15,6 +15,15 @@ DEPTH_LIMIT_LEVELS = 100
 """What is nested deeper is hidden as a whole."""
 NAME_LIMIT_CHARACTERS = 100
 
+CREDENTIAL_HEADERS = frozenset(
+    {
+        *("x-auth-token", "cookie", "authorization", "proxy-authorization"),
+        *("cf-access-jwt-assertion", "x-forwarded-access-token", "x-auth-request-access-token"),
+        "x-forwarded-password",
+    }
+)
+"""Headers that no event has, in lower case."""
+
 NAMING_KEYS = frozenset({"field", "key", "name", "option", "var", "variable"})
 VALUE_KEYS = frozenset({"content", "data", "default", "val", "value"})
 """`{"name": "password", "value": …}`: what stands beside the name of a secret."""

@@ -7,8 +7,9 @@ import pytest
 
 from saltapi.config import RestWsgiConfig
 from saltapi.errors import BadRequest, CannotStart
+from saltapi.masking import CREDENTIAL_HEADERS
 from saltapi.netapi._http.admission import check_readable
-from saltapi.netapi._http.proxies import HOST, REFUSAL, believe
+from saltapi.netapi._http.proxies import HOST, REFUSAL, TOKENS, believe
 
 PROXIES = ["127.0.0.1", "10.0.0.0/8", "2001:db8:1::/48", "unix"]
 CLIENT = "203.0.113.9"
@@ -244,3 +245,23 @@ def test_wrong_option(entry: str) -> None:
 def test_option(value: Any, expected: list[str]) -> None:
     """One entry, or a list of them, or none."""
     assert expected == RestWsgiConfig.parse({"port": 1, "trusted_proxies": value}).trusted_proxies
+
+
+@pytest.mark.parametrize("header", ["Cf-Access-Jwt-Assertion", "X-Forwarded-Access-Token"])
+def test_token_of_a_login_proxy(header: str) -> None:
+    """The token that a trusted proxy hands on counts, if the client sends none; nobody else's."""
+    name = "HTTP_AUTHORIZATION"
+
+    assert "Bearer a.b.c" == believed({header: "a.b.c"})[name]
+    assert "Bearer a.b.c" == believed({header: "a.b.c", "Authorization": "Basic eDp5"})[name]
+    assert "Bearer own" == believed({header: "a.b.c", "Authorization": "Bearer own"})[name]
+    assert name not in believed({header: "a.b.c"}, peer=CLIENT)
+    assert name not in believed({header: "a.b.c"}, trusted=[])
+    assert name not in believed({"X-Forwarded-User": "root", "X-Forwarded-Email": "a@b.c"})
+
+
+def test_tokens_of_login_proxies_are_in_no_event() -> None:
+    """They are left out of the headers that the event of a web hook has."""
+    names = {name.removeprefix("HTTP_").replace("_", "-").lower() for name in TOKENS}
+
+    assert names <= CREDENTIAL_HEADERS

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.errors import SaltApiError
 from saltapi.types import Jid, Session
 
 KIND = "job-owner"
@@ -117,6 +118,14 @@ class JobOwners:
             return None if found is None else Owned(**json.loads(found))
         except (ValueError, TypeError):  # of a version before
             return None
+
+    async def is_of_machine(self, jid: Jid, machine: str) -> bool:
+        """Return whether a job was started with the narrowed token *machine*, as is known."""
+        try:
+            found = await self.find(jid) if jid else None
+        except SaltApiError:
+            return False
+        return found is not None and found.machine == machine
 
     async def claim(self, jid: Jid) -> bool:
         """Return whether a jid is somebody's; it is the caller's if not (`Jids.ask`)."""

@@ -157,13 +157,10 @@ class JobService:
 
         The master's records hold a name and not the eauth system that it comes from. Where there
         are several systems, and for the names of the master's own account and of root, a name
-        alone is not enough. What was started with a narrowed token is the token's, too.
+        alone is not enough. A narrowed token has what it has started itself.
         """
         if session.narrowed is not None:
-            owned = None
-            with contextlib.suppress(SaltApiError):
-                owned = await self.owners.find(job.jid) if job.jid else None
-            return owned is not None and owned.machine == session.machine
+            return await self.owners.is_of_machine(job.jid, session.machine)
         if not job.vouched and (job.user == session.name or job.source is not Source.READ):
             await self._vouch(job)
         if job.user != session.name or not job.user or not job.vouched:
@@ -198,10 +195,8 @@ class JobService:
             verdicts = [await allows(session, name, {}) for name in JOB_READERS]
             if len(self._sees_all) >= SEES_ALL_SESSIONS:
                 self._sees_all.clear()
-            known = self._sees_all[session.token] = (
-                now,
-                all(verdict.allowed for verdict in verdicts),
-            )
+            known = now, all(verdict.allowed for verdict in verdicts)
+            self._sees_all[session.token] = known
         return known[1]
 
     async def begin(self, session: Session, job: RegisteredJob) -> None:

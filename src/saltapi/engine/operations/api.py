@@ -44,9 +44,8 @@ from saltapi.formats import arguments
 from saltapi.formats.yaml_loader import Allowance
 from saltapi.interfaces import INTERFACES
 from saltapi.lowstate import Command
+from saltapi.masking import CREDENTIAL_HEADERS
 from saltapi.types import Chunk, Credentials, Lowstate, Session
-
-CREDENTIAL_HEADERS = frozenset({"x-auth-token", "cookie", "authorization", "proxy-authorization"})
 
 Checked = TypeVar("Checked", Command, Command | SaltApiError)
 """What becomes of a chunk."""

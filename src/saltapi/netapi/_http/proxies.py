@@ -4,6 +4,9 @@ Whom a request is of, where proxies that the config trusts say so (`trusted_prox
 `Forwarded` (RFC 7239) and `X-Forwarded-For`, `-Proto` and `-Host` are read from the right, where
 the nearest proxy has written, up to the first address that is no trusted proxy's: what stands to
 the left of it may be anybody's. Of anybody else these headers count for nothing.
+
+A login proxy hands on its user's token of an identity provider. That is no word of the proxy's: the
+token is verified as any other one is. Names of users without a token count for nothing.
 """
 
 import ipaddress
@@ -21,6 +24,8 @@ HOST = "saltapi.host"
 """Where the environ has the host that the client has asked for, if that is not `HTTP_HOST`."""
 REFUSAL = "saltapi.refusal"
 """Where the environ has the error of a request of which it cannot be said whose it is."""
+TOKENS = ("HTTP_CF_ACCESS_JWT_ASSERTION", "HTTP_X_FORWARDED_ACCESS_TOKEN")
+"""Where Cloudflare Access and oauth2-proxy have the token of their user."""
 HOPS_LIMIT = 32
 NO_NODE = re.compile(r"unknown|_[A-Za-z0-9._-]{1,64}", re.I)
 """What RFC 7239 (section 6) has in place of an address that is not to be told."""
@@ -58,8 +63,10 @@ def believe(environ: MutableMapping[str, Any], trusted_proxies: Iterable[str]) -
     """
     Let *environ* be that of the client, where a trusted proxy holds the connection.
 
-    `REMOTE_ADDR` and `wsgi.url_scheme` are the client's then. What cannot be read leaves
-    `REFUSAL` in it, for `saltapi.netapi._http.admission`: somebody wants to look like another.
+    `REMOTE_ADDR` and `wsgi.url_scheme` are the client's then, and `HTTP_AUTHORIZATION` has the
+    token that the proxy hands on of its user, if the client sends no other one. What cannot be
+    read leaves `REFUSAL` in it, for `saltapi.netapi._http.admission`: somebody wants to look like
+    another.
 
     Args:
         environ: The WSGI environ of the request.
@@ -77,6 +84,10 @@ def believe(environ: MutableMapping[str, Any], trusted_proxies: Iterable[str]) -
     environ["wsgi.url_scheme"] = said.scheme or environ["wsgi.url_scheme"]
     if said.host:
         environ[HOST] = said.host
+    if not environ.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer "):
+        token = next((environ[name] for name in TOKENS if environ.get(name)), None)
+        if token is not None:
+            environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
 
 
 def _is_trusted(address: str, trusted_proxies: Iterable[str]) -> bool:

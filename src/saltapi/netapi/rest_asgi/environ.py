@@ -7,13 +7,17 @@ from starlette.types import Scope
 
 from saltapi.netapi._http.proxies import believe
 
+AUTHORIZATION = "HTTP_AUTHORIZATION"
 HEADERS = {
+    b"authorization": AUTHORIZATION,
+    b"cf-access-jwt-assertion": "HTTP_CF_ACCESS_JWT_ASSERTION",
     b"cookie": "HTTP_COOKIE",
     b"forwarded": "HTTP_FORWARDED",
     b"host": "HTTP_HOST",
     b"origin": "HTTP_ORIGIN",
     b"sec-fetch-site": "HTTP_SEC_FETCH_SITE",
     b"x-auth-token": "HTTP_X_AUTH_TOKEN",
+    b"x-forwarded-access-token": "HTTP_X_FORWARDED_ACCESS_TOKEN",
     b"x-forwarded-for": "HTTP_X_FORWARDED_FOR",
     b"x-forwarded-host": "HTTP_X_FORWARDED_HOST",
     b"x-forwarded-proto": "HTTP_X_FORWARDED_PROTO",
@@ -53,7 +57,12 @@ def believed(scope: Scope, trusted_proxies: Iterable[str]) -> tuple[Scope, dict[
     """
     environ = environ_of(scope)
     before = (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"])
+    sent = environ.get(AUTHORIZATION)
     believe(environ, trusted_proxies)
+    if environ.get(AUTHORIZATION) != sent:
+        others = [(name, text) for name, text in scope["headers"] if name != b"authorization"]
+        given = (b"authorization", environ[AUTHORIZATION].encode("latin-1"))
+        scope = {**scope, "headers": [*others, given]}
     address, scheme = environ["REMOTE_ADDR"], environ["wsgi.url_scheme"]
     if (address, scheme) == before:
         return scope, environ

@@ -137,6 +137,8 @@ class BaseSaltAPIHandler(BodyHandler):
         self.environ = environ_of(request)
         """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
         believe(self.environ, application.section.trusted_proxies)
+        if "HTTP_AUTHORIZATION" in self.environ:
+            request.headers["Authorization"] = self.environ["HTTP_AUTHORIZATION"]
         self.exchange = Exchange(application.engine, self.environ, self.trace)
         """The request and its answer, for the audit log and the metrics."""
         super().__init__(application, request, **options)
