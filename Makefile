@@ -9,7 +9,7 @@
 # make soak            an hour of mixed use, and whether memory grows; ARGS="--minutes 10" is shorter
 # make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
 # make wheels          build what comes as source once, so that the next .venv needs no compiler
-# make generators      what makes clients of the OpenAPI document, for the tests (Node.js too)
+# make generators      what makes clients of the OpenAPI document, and an identity provider, for the tests (Node.js)
 # make docs            the site, into build/site: open build/site/index.html
 # make dist            wheel and sdist, into dist
 # make clean           remove what these made
@@ -86,7 +86,7 @@ dist: .venv-package/.requirements
 	@.venv-package/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
 
 clean:
-	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules tests/console/node/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
+	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules tests/console/node/node_modules tests/provider/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
 
 $(VENV)/.requirements: requirements/salt-$(SALT).txt requirements/build.txt
 	@test -n "$(PYTHON)" || { echo "saltapi needs Python 3.11 to 3.14; name one with PYTHON=…" >&2; exit 1; }
@@ -124,8 +124,9 @@ wheels:
 	@touch $@
 
 generators: .venv-generators/.requirements
-	@command -v npm >/dev/null && npm --prefix tests/clients/typescript ci --silent || \
-	echo "There is no npm, so TypeScript is left out." >&2
+	@command -v npm >/dev/null && npm --prefix tests/clients/typescript ci --silent && \
+	npm --prefix tests/provider ci --silent || \
+	echo "There is no npm, so TypeScript and the certified identity provider are left out." >&2
 
 # The newest of everything that works together; needs the interpreters, 3.14 where it can be had.
 PYTHONS ?= python3.11 python3.12 python3.13 $(shell command -v python3.14)

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from saltapi import config
-from saltapi.check import against, providers, running, sections, who
+from saltapi.check import against, running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
 from saltapi.config.oidc import OPTION
@@ -102,6 +102,8 @@ def _as_json(lines: Iterable[Line], files: config.ConfigFiles) -> str:
 
 def check(opts: Opts, token_file: str | None = None) -> Iterator[Line]:
     """Yield all there is to say about the master's *opts*, and a token of a provider's."""
+    from saltapi.check import providers  # which needs Salt, and there it is for sure
+
     yield Line("ok", f"{opts['conf_file']} is read by Salt {config.require_supported_salt()}.")
     yield from _account(opts)
     try:

@@ -43,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--token-file",
         metavar="FILE",
-        help=f"a token of Salt's for that, `-` is standard input (default: ${ENVIRONMENT})",
+        help=f"a token of Salt's for that, `-` is standard input (default: ${ENVIRONMENT});"
+        " alone: a token of an identity provider's, to say whose it would be, and why not",
     )
     add("--tgt", metavar="GLOB", default="*", help="the minions that are asked once (default: *)")
 
