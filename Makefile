@@ -10,6 +10,7 @@
 # make test-chroot     the tests with Debian testing's Python; SUITE=… takes another Debian
 # make wheels          build what comes as source once, so that the next .venv needs no compiler
 # make generators      what makes clients of the OpenAPI document, and an identity provider, for the tests (Node.js)
+# make screenshots     the pictures of docs/console.md, taken while a test goes through the tour
 # make docs            the site, into build/site: open build/site/index.html
 # make dist            wheel and sdist, into dist
 # make clean           remove what these made
@@ -32,7 +33,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels generators long faults lint coverage fuzz bench soak docs dist clean pins
+.PHONY: demo test test-chroot wheels generators long screenshots faults lint coverage fuzz bench soak docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -45,6 +46,10 @@ test-chroot:
 
 long: $(VENV)/.project
 	$(RUN) -m pytest -n $(JOBS) --dist loadfile -m long $(ARGS)
+
+# The pictures of docs/console.md; they need a Chromium.
+screenshots: $(VENV)/.project
+	SALTAPI_SCREENSHOTS=1 $(RUN) -m pytest -n 0 -m "long or not long" tests/console/test_tour.py $(ARGS)
 
 faults: $(VENV)/.project
 	$(RUN) -m pytest -n 0 -m "long or not long" tests/faults $(ARGS)

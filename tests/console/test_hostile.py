@@ -15,7 +15,8 @@ MARKUP = (
     "</pre><style>*{display:none}</style><a href='javascript:window.hacked=1'>x</a>"
 )
 BIDI = "\u202eevil\u2066\u200f"
-BYTES = 10_000_000
+BYTES = 900_000
+"""What is much longer is trimmed by Salt (`max_event_size`), before we have it."""
 
 
 @pytest.fixture
@@ -106,7 +107,7 @@ def test_what_is_asked(page: Page) -> None:
 
 @pytest.mark.long
 def test_long_texts(page: Page, run: Run) -> None:
-    """A text of ten million characters is shown from its beginning, and the page stays quick."""
+    """A text of almost a million characters is shown from its beginning, and stays quick."""
     code = f"python3 -c \"print('<b>ab</b> ' * {BYTES // 10})\""
     jid = run("cmd.run", code, tgt="minion-1")
     page.evaluate(
@@ -119,6 +120,7 @@ def test_long_texts(page: Page, run: Run) -> None:
     )
     go(page, f"jobs/{jid}")
     expect(page.get_by_text("1 of 1 minion returned")).to_be_visible(timeout=scaled(60) * 1000)
+    expect(page.locator("pre.value")).to_contain_text("<b>ab</b>")
     assert 100_000 > len(page.locator("pre.value").inner_text())
     page.get_by_label("Search in the results").fill("nothing")
     expect(page.locator("pre.value")).to_have_count(0)

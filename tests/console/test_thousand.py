@@ -72,7 +72,8 @@ def test_a_thousand(visitor: Callable[..., Visitor], run: Run, thousand: Swarm) 
     for number in range(JOBS):
         jid = run("sim.together", f"value {number}", tgt="many-*")
         page.evaluate("jid => { location.hash = `#/jobs/${jid}`; }", jid)
-        expect(page.get_by_text(f"value {number}")).to_be_visible(timeout=FILLED_MS)
+        value = page.locator("pre.value")
+        expect(value).to_have_text(f"value {number}", timeout=FILLED_MS)
         expect(done).to_be_visible(timeout=FILLED_MS)
         held.append(held_bytes(page))
     print(  # noqa: T201 - shown with -s, and when the test fails

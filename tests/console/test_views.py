@@ -124,6 +124,22 @@ def test_run_states(page: Page) -> None:
     expect(first).to_contain_text("minion-1")
 
 
+def test_stages(page: Page) -> None:
+    """A change in stages shows each of them, and stops where one fails."""
+    at(page, "run?fun=state.apply&args=mixed&tgt=minion-*")
+    page.get_by_label("So many at once, or in stages").fill("1,100%")
+    expect(page).to_have_url(re.compile("batch="))
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Run").click()
+    stages = page.get_by_label("Stages", exact=True)
+    expect(stages).to_contain_text("halted")
+    expect(stages.get_by_role("row").nth(0)).to_contain_text("1 failure")
+    expect(stages.get_by_role("row").nth(1)).to_contain_text("not run")
+    expect(page.get_by_label("Minions that did not return")).to_contain_text("minion-2")
+    stages.get_by_role("link").click()
+    expect(page.get_by_text("1 of 1 minion returned")).to_be_visible()
+
+
 def test_may_it(visitor: Callable[..., Visitor]) -> None:
     """What a user may not run is refused before it runs, with a reason; what they may not see is
     not offered."""

@@ -65,7 +65,7 @@ export function Events() {
             record.type === "gap"
               ? html`<span class="cell change" role="cell">Events are missing here: ${record.reason}</span>`
               : html`
-                  <span class="cell wide-cell mono" role="cell">
+                  <span class="cell wide-cell mono tag" role="cell">
                     <button class="link" data-row onClick=${() => (opened.value = record)}><bdi>${record.tag}</bdi></button>
                   </span>
                   <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line(record.data)}</bdi></span>

@@ -63,14 +63,21 @@ function Job({ jid }) {
   `;
 }
 
+/** @param {any} arg as it was published @returns {string[]} as somebody has typed it */
+function shown(arg) {
+  if (typeof arg === "string") return [arg];
+  if (!arg?.__kwarg__) return [JSON.stringify(arg)];
+  return Object.entries(arg)
+    .filter(([name]) => name !== "__kwarg__" && name !== "state_events")
+    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+}
+
 /** @param {{ job: Model, known: any, jid: string, drawn: number }} props */
 function Head({ job, known, jid, drawn }) {
   const { head, summary } = job;
   const returned = [...job.minions.values()].filter((minion) => !minion.silent).length;
   const counts = job.counts();
-  const args = (known?.arg ?? head.arg ?? []).map((/** @type {any} */ arg) =>
-    typeof arg === "string" ? arg : JSON.stringify(arg),
-  );
+  const args = (known?.arg ?? head.arg ?? []).flatMap(shown);
   const state = summary ? summary.state : "running";
   const isFine = state !== "complete" || !counts.failed; // else the count of failures says enough
   return html`

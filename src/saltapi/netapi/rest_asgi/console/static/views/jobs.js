@@ -64,9 +64,9 @@ export function Jobs() {
           keyOf=${(/** @type {any} */ job) => job.jid}
           more=${pages.more}
           head=${html`
-            <span class="cell" role="columnheader">State</span>
+            <span class="cell badge-cell" role="columnheader">State</span>
             <span class="cell wide-cell" role="columnheader">Function</span>
-            <span class="cell" role="columnheader">Target</span>
+            <span class="cell optional" role="columnheader">Target</span>
             <span class="cell optional" role="columnheader">User</span>
             <span class="cell optional" role="columnheader">Returned</span>
             <span class="cell" role="columnheader">Started</span>
@@ -81,11 +81,11 @@ export function Jobs() {
 /** @param {any} job the cells of its row */
 function jobCells(job) {
   return html`
-    <span class="cell" role="cell"><${Badge} state=${stateOf(job)} /></span>
+    <span class="cell badge-cell" role="cell"><${Badge} state=${stateOf(job)} /></span>
     <span class="cell wide-cell" role="cell">
       <a href=${url(["jobs", job.jid])} data-row><bdi>${functionOf(job)}</bdi></a>
     </span>
-    <span class="cell" role="cell"><bdi>${targetOf(job)}</bdi></span>
+    <span class="cell optional" role="cell"><bdi>${targetOf(job)}</bdi></span>
     <span class="cell optional" role="cell"><bdi>${job.user}</bdi></span>
     <span class="cell optional" role="cell">
       ${job.expected === null ? "–" : `${job.returned} of ${job.expected}`}
