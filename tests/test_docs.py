@@ -20,6 +20,7 @@ from saltapi.config import EngineConfig, Section
 from saltapi.config.oidc import IssuerSection, issuers_of
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.fleet.codes import Code
 from saltapi.engine.monitoring import metrics
 from saltapi.interfaces import INTERFACES
 from tests.apis import OURS, ApiServer
@@ -147,6 +148,12 @@ def test_error(kind: type[errors.SaltApiError]) -> None:
     row = rows(part(text("client.md"), "Errors"))[kind.code]
 
     assert [f"`{kind.__name__}`", str(kind.status)] == row[:2]
+
+
+@pytest.mark.parametrize("code", Code)
+def test_code_of_silence(code: Code) -> None:
+    """Every reason for a minion's silence is in the documentation."""
+    assert f"`{code}`" in part(text("why.md"), "Codes")
 
 
 @pytest.mark.parametrize("name", metrics.NAMES)

@@ -23,6 +23,7 @@ from saltapi.engine.fleet.functions import Functions
 from saltapi.engine.fleet.keys import Keys
 from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.sight import Sights
+from saltapi.engine.fleet.why import Whys
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
@@ -127,7 +128,8 @@ class Engine(Generic[SectionT]):
         self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
         if watches_jobs:
-            _ = self.jobs, self.minions, self.batches
+            self.jobs.silence.started_at = self.minions.fleet.started_at
+            _ = self.batches
 
     @property
     def config(self) -> EngineConfig:
@@ -191,6 +193,11 @@ class Engine(Generic[SectionT]):
         fleet = Fleet(self.client, self.key_store, self.event_acl)
         sights = Sights(self.opts, self.client.permissions, self.administrators, self.event_acl)
         return Minions(self.client, fleet, sights)
+
+    @cached_property
+    def whys(self) -> Whys:
+        """Why minions are silent."""
+        return Whys(self.client, self.minions, self.jobs)
 
     @cached_property
     def functions(self) -> Functions:

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
 from saltapi.bridge.bus.history import History, fired_at
 from saltapi.bridge.bus.job_starts import JobStarts
+from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.bus.share import LoopShare
 from saltapi.bridge.bus.wake import Wake
 from saltapi.types import Jid
@@ -190,6 +191,7 @@ class Hub:
             clustered: Whether it gets the events of other masters too.
         """
         self.starts = starts or JobStarts()
+        self.outages = Outages()
         self._history = History(history_bytes, master, clustered=clustered)
         self._queue_bytes = queue_bytes
         self._receivers: set[Receiver] = set()
@@ -251,7 +253,13 @@ class Hub:
     def gap(self, reason: str = BUS_LOST) -> None:
         """Tell every listener, also those that come later, that events may be missing here."""
         self.gaps_total += 1
+        self.outages.lost()
         self._publish(Gap(self._history.new_place(), reason))
+
+    def connected(self) -> None:
+        """Note that events come in from now on."""
+        self.starts.connected()
+        self.outages.back()
 
     def observe(self, callback: Callable[[Event], None]) -> None:
         """Call *callback* with every event, before anybody else gets it; it must be quick."""

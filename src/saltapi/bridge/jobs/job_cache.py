@@ -5,16 +5,18 @@ The same functions of the same returner as in `salt.runners.jobs`; who may see w
 by the caller.
 """
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import salt.loader
+import salt.utils.jid
 
 from saltapi.bridge.workers.deadlines import DEADLINE_SECONDS, Deadlines
 from saltapi.bridge.workers.functions import obstacle_to
 from saltapi.errors import JobCacheUnavailable
-from saltapi.types import Jid, Opts
+from saltapi.types import Jid, MinionId, Opts
 
 TIME_DIGITS = 20
 """What of a jid is the time; with `unique_jid` the id of a process follows."""
@@ -22,6 +24,8 @@ NO_JID = "1" * TIME_DIGITS
 """Nobody's."""
 LONG_DEADLINE_SECONDS = 30.0
 """How long it may take to read what all minions of a job returned, or all jobs."""
+RETURN_FILE = "return.p"
+"""What `local_cache` calls it."""
 LISTING_SECONDS = 2.0
 """How long a listing of the whole cache may be repeated."""
 
@@ -68,6 +72,22 @@ class JobCache:
         """Return what the minions of a job returned: `{minion: {"return": …, …}}`."""
         found = await self._call("get_jid", jid, lane=self._long_calls)
         return dict(found) if isinstance(found, Mapping) else {}
+
+    async def returned_at(self, jid: Jid, minion: MinionId) -> float | None:
+        """Return when a minion's return was written; None if there is none. For `is_files`."""
+
+        def look(_returners: Any) -> float | None:
+            if not minion or minion != os.path.basename(minion) or minion in {".", ".."}:
+                return None
+            jobs = os.path.join(self._opts["cachedir"], "jobs")
+            directory = salt.utils.jid.jid_dir(jid, jobs, self._opts["hash_type"])
+            try:
+                return os.stat(os.path.join(directory, minion, RETURN_FILE)).st_mtime
+            except (OSError, ValueError):
+                return None
+
+        found = await self.calls.call(look)
+        return None if found is None else float(found)
 
     async def listing(self) -> dict[Jid, dict[str, Any]]:
         """Return all jobs as `jobs.list_jobs` shows them."""

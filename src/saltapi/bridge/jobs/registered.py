@@ -5,7 +5,7 @@ import logging
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.job_starts import Source, epoch_of
@@ -54,6 +54,17 @@ class RegisteredReturn:
         return (event.masked if masked else event).data.get("return")
 
 
+class Reply(NamedTuple):
+    """What a minion has said to `saltutil.find_job` last."""
+
+    at: float
+    """When, in seconds since the epoch."""
+    running: bool
+    """Whether it runs the job."""
+    ran: bool
+    """Whether it has ever said so."""
+
+
 class RegisteredJob:
     """One job: what was asked of whom, and what came of it."""
 
@@ -93,7 +104,12 @@ class RegisteredJob:
         """In the order in which they came."""
         self.silent: dict[MinionId, MinionState] = {}
         """Who is not waited for any more."""
+        self.gave_up_at: float | None = None
+        """When nobody was waited for any more though some had not returned."""
         self.answers: dict[MinionId, MinionState] = {}
+        self.asked_at: float | None = None
+        """When minions were last asked whether they run the job."""
+        self.replies: dict[MinionId, Reply] = {}
         self.questions = 0
         """Grows with what `saltutil.find_job` brings to light."""
         self.held = 0
@@ -208,6 +224,7 @@ class RegisteredJob:
         self.minions.setdefault(minion)
         self.silent.pop(minion, None)
         self.answers.pop(minion, None)
+        self.replies.pop(minion, None)
         self._add_bytes(size_bytes)
         if found.counts is not None:
             self._add_bytes(self.progress.ended(minion, found.counts))
@@ -226,17 +243,20 @@ class RegisteredJob:
             if self.whole is not None:
                 self.whole.tell(minion, of, state, event)
 
-    def answered(self, minion: MinionId, *, running: bool) -> None:
-        """Note what *minion* said when it was asked for the job."""
-        if minion not in self.returns:
+    def answered(self, minion: MinionId, *, running: bool, at: float) -> None:
+        """Note what *minion* said when it was asked for the job, in epoch seconds."""
+        if minion in self.minions and minion not in self.returns:
             self.answers[minion] = MinionState.RUNNING if running else MinionState.NO_ANSWER
+            before = self.replies.get(minion)
+            self.replies[minion] = Reply(at, running, running or (before or (0, 0, False))[2])
             self.questions += 1
             self.changed()
             if self.whole is not None:
                 self.whole.answered(minion, running=running)
 
-    def asked(self, minions: Iterable[MinionId]) -> None:
-        """Note that *minions* are asked whether they run the job."""
+    def asked(self, minions: Iterable[MinionId], *, at: float) -> None:
+        """Note that *minions* are asked, at that time, whether they run the job."""
+        self.asked_at = at
         for minion in minions:
             if minion in self.minions and minion not in self.returns:
                 self.answers[minion] = MinionState.NO_ANSWER
@@ -249,6 +269,8 @@ class RegisteredJob:
         self.minions.update(dict.fromkeys(m for m in silent if m not in self.unknown))
         self.settled = True
         self.ended_at = self.ended_at or time.time()
+        if self.outstanding and self.gave_up_at is None:
+            self.gave_up_at = time.time()
         self.changed()
 
     def fail(self, error: Exception) -> None:

@@ -6,6 +6,7 @@ master's job cache.
 """
 
 import logging
+import time
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import replace
@@ -127,7 +128,7 @@ class JobRegistry:
             arg = found.data.get("arg")
             asked = self._jobs.get(str(arg[0])) if isinstance(arg, list) and arg else None
             if asked is not None and self._starts.believes(event):
-                asked.asked(found.minions)
+                asked.asked(found.minions, at=_time_of(event))
                 self._questions[found.jid] = asked.jid
             while len(self._questions) > QUESTIONS_LIMIT:
                 self._questions.popitem(last=False)
@@ -154,7 +155,8 @@ class JobRegistry:
         if asked is not None:
             job = self._jobs.get(asked)
             if job is not None:
-                job.answered(found.minion, running=job_events.says_running(found.data))
+                running = job_events.says_running(found.data)
+                job.answered(found.minion, running=running, at=_time_of(event))
             return
         job = self._jobs.get(found.jid)
         if job is not None and job.batch is None and "return" in found.data:
@@ -190,6 +192,10 @@ class JobRegistry:
     def _grown(self, job: RegisteredJob, before: int) -> None:
         self._size_bytes += _size_bytes(job) - before
         self._forget_oldest(job)
+
+
+def _time_of(event: Event) -> float:
+    return epoch_of(event.data.get("_stamp")) or time.time()
 
 
 def _size_bytes(job: RegisteredJob) -> int:

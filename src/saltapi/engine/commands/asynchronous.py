@@ -77,7 +77,7 @@ class AsyncAPIClient:
             opts,
             on_event=self.hub.dispatch,
             on_lost=self._master_lost,
-            on_connected=self.hub.starts.connected,
+            on_connected=self.hub.connected,
             is_behind=lambda: self.hub.share.is_behind,
         )
         self.channels = Channels(

@@ -97,12 +97,21 @@ class Fleet:
         """Return the state of each minion's key; denied only where there is no other."""
         return self._states
 
+    async def key_states(self, minion: MinionId) -> set[KeyState]:
+        """Return the states of all keys of an id: beside another one there may be denied ones."""
+        return {state for name, state in await self._keys.listing() if name == minion}
+
     def connected(self, minion: MinionId, now: float | None = None) -> bool | None:
         """Return whether a minion is connected; None if that is not known."""
         found = self.registry.minions.get(minion)
         if found is None:
             return None
         return self._presences.connected(found, time.time() if now is None else now)
+
+    def started_at(self, minion: MinionId) -> float | None:
+        """Return when a minion has last said that it has started, in epoch seconds."""
+        found = self.registry.minions.get(minion)
+        return None if found is None else found.started_at
 
     def ids(self) -> list[MinionId]:
         """Return the ids of all minions, in order."""

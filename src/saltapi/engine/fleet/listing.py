@@ -225,8 +225,8 @@ class Minions:
             having = await self._having(expression)
             found = [m for m in found if m.id in having and sight.may_run(GRAINS, m.id)]
         if wanted.tgt is not None:
-            matching = await self._matching(session, wanted.tgt, wanted.tgt_type)
-            needed = _needed(wanted.tgt, wanted.tgt_type)
+            matching = await self.matching(session, wanted.tgt, wanted.tgt_type)
+            needed = needed_to_match(wanted.tgt, wanted.tgt_type)
             found = [
                 m
                 for m in found
@@ -246,8 +246,20 @@ class Minions:
             known = self._matches[expression] = time.monotonic(), found
         return known[1]
 
-    async def _matching(self, session: Session, tgt: str, tgt_type: str) -> set[MinionId]:
-        verdict = await self._client.permissions.local(session, "test.ping", (), tgt, tgt_type)
+    async def matching(
+        self, session: Session, tgt: str, tgt_type: str, *, delimiter: str | None = None
+    ) -> set[MinionId]:
+        """
+        Return the minions that a target matches, whoever asks.
+
+        Raises:
+            InvalidChunk: The target cannot be read.
+            NotSupported: This process may not read the master's files.
+            CommandTimeout, WorkerFailed: A regular expression in it takes too long.
+        """
+        verdict = await self._client.permissions.local(
+            session, "test.ping", (), tgt, tgt_type, delimiter=delimiter
+        )
         if verdict.unknown:
             raise NotSupported(CLOSED)
         return {*verdict.minions, *verdict.refused}
@@ -298,7 +310,7 @@ def _highstate(sight: Sight, minion: Minion) -> str:
     return highstate.result
 
 
-def _needed(tgt: str, tgt_type: str) -> tuple[str, ...]:
+def needed_to_match(tgt: str, tgt_type: str) -> tuple[str, ...]:
     """Return the functions that somebody may run who knows what a target is about."""
     if tgt_type in BY_NAME:
         return ()

@@ -50,7 +50,9 @@ class Minion:
         "highstate",
         "id",
         "job",
+        "key_act",
         "lost_at",
+        "refused",
         "seen_at",
         "seen_by",
         "started_at",
@@ -72,6 +74,10 @@ class Minion:
         """When it last gave none though it should have."""
         self.started_at: float | None = None
         """When it last said that it has started."""
+        self.key_act: tuple[float, str] | None = None
+        """When something was last done with its key, and what: `accept`, `reject`."""
+        self.refused: tuple[float, str] | None = None
+        """When the master last refused somebody who came under its id, and how."""
         self.job: LastJob | None = None
         self.highstate: LastHighstate | None = None
 

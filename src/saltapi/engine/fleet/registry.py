@@ -9,6 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
+from sys import intern
 from typing import Any
 
 from saltapi.bridge.bus.events import Event
@@ -31,6 +32,7 @@ QUESTIONS_LIMIT = 1_000
 REFRESHED = "minion/refresh/"
 SIGNS = {"start": "start", "minion_start": "start"}
 AUTH_TAG = "salt/auth"
+ACT_CHARACTERS = 20
 PRESENT_ACTS = frozenset({"accept", "pend"})
 
 
@@ -141,8 +143,12 @@ class MinionRegistry:
                     self.on_key()
             elif act not in PRESENT_ACTS:
                 self.on_key()
+                if isinstance(act, str) and (refused := self.minions.get(minion)):
+                    refused.refused = _time_of(event), intern(act[:ACT_CHARACTERS])
             return
         self.on_key()
+        if isinstance(act, str) and (changed := self.minions.get(minion)):
+            changed.key_act = _time_of(event), intern(act[:ACT_CHARACTERS])
         if act == "delete":
             self.minions.pop(minion, None)
         self.on_change(minion)

@@ -29,6 +29,7 @@ from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
 from saltapi.engine.jobs.loads import facts_of, is_of_master
 from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners
+from saltapi.engine.jobs.silence import Silence
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.store.doubts import Doubts
 from saltapi.engine.store.sqlite import ShareUsed, Store
@@ -92,6 +93,7 @@ class JobService:
         self.stopping = False
         keep_seconds = client.opts.get("keep_jobs_seconds") or OWNER_SECONDS
         self.owners = JobOwners(store, seconds=float(keep_seconds))
+        self.silence = Silence(client.hub.outages, store, seconds=float(keep_seconds))
         self._doubts = Doubts(store)
         client.jobs.jids.ask(self.owners.claim)
         self.administrators = administrators
@@ -360,7 +362,8 @@ class JobService:
         if silent:  # what the bus did not bring may have reached the cache
             with contextlib.suppress(JobCacheUnavailable):
                 self._take_cached(job, await self._cached_returns(session, job.jid))
-        job.settle({m: job.silent.get(m, why) for m, why in silent.items()})
+        job.settle(self.silence.reasons(job, silent))
+        await self.silence.note(job)
 
     async def known(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return a job, whosever it is; None if there is none that *session* can find."""

@@ -11,6 +11,12 @@ State = Literal["running", "complete", "incomplete"]
 ListedState = Literal["running", "complete", "incomplete", "unknown"]
 Reason = Literal[
     "not_connected",
+    "not_received",
+    "running",
+    "return_lost",
+    "restarted",
+    "master_away",
+    "behind_syndic",
     "no_response",
     "unknown_minion",
     "not_run",

@@ -30,6 +30,35 @@ Sort = Literal[
 ]
 
 
+WhyCode = Literal[
+    "connected",
+    "returned",
+    "returned_late",
+    "returned_in_gap",
+    "waiting",
+    "running",
+    "not_asked",
+    "not_received",
+    "return_lost",
+    "restarted",
+    "master_away",
+    "not_connected",
+    "no_response",
+    "key_pending",
+    "key_rejected",
+    "key_denied",
+    "key_missing",
+    "behind_syndic",
+    "not_matched",
+    "terminated",
+    "killed",
+    "not_run",
+    "unknown_minion",
+    "unknown_job",
+    "not_permitted",
+]
+
+
 class LastJob(Model):
     """The job that a minion has returned last."""
 
@@ -98,6 +127,22 @@ class Minion(ListedMinion):
         description="What the master has cached of it; null if you may not run `pillar.items`."
     )
     jobs: list[ListedJob] = Field(description="The last jobs, as far as you may see them.")
+
+
+class Fact(Model):
+    """Something that is known for sure."""
+
+    time: str = Field(description="When it was, or now; ISO 8601 in UTC.")
+    what: str
+
+
+class Why(Model):
+    """Why a minion is silent."""
+
+    code: WhyCode
+    sentence: str = Field(description="What the code means here.")
+    facts: list[Fact] = Field(description="What it is known from, in the order of the times.")
+    next: str = Field(description="What to do about it.")
 
 
 class MinionRecord(Model):
@@ -170,6 +215,23 @@ EXAMPLE_ONE: dict[str, Any] = {
     "grains": {"os": "Debian", "num_cpus": 4},
     "pillar": None,
     "jobs": [],
+}
+EXAMPLE_WHY: dict[str, Any] = {
+    "code": "restarted",
+    "sentence": "web-1 was started anew after the job was published, and does not run it any more.",
+    "facts": [
+        {
+            "time": "2026-11-27T16:00:01.204Z",
+            "what": "The job was published: state.apply for glob web-*.",
+        },
+        {"time": "2026-11-27T16:00:09.871Z", "what": "It said that it has started."},
+        {
+            "time": "2026-11-27T16:02:11.040Z",
+            "what": "The master has a key of it that is accepted.",
+        },
+    ],
+    "next": f"Run it again on this minion, POST /v1/jobs/{EXAMPLE_JID}/rerun, once you know that it"
+    " may.",
 }
 EXAMPLE_ID = "64447f6a41c3b--1f2e3d4c-208"
 EXAMPLE_NDJSON = (

@@ -19,6 +19,7 @@ from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Route, described, stream_content, streams
 from saltapi.netapi.rest_asgi.streams import STREAM_TYPES
 from saltapi.netapi.rest_asgi.v1 import minion_models as models
+from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, JID_PATTERN
 from saltapi.netapi.rest_asgi.v1.pages import CursorText, Limit, cursor_text, cursor_value, not_ours
 
 router = APIRouter(tags=["fleet"], route_class=Route)
@@ -211,6 +212,41 @@ async def get_minion(
     """
     found = await engine.minions.document(session, mid, engine.jobs)
     return with_etag(request, await document(request, found))
+
+
+@router.get(
+    "/minions/{mid:segment}/why",
+    operation_id="why",
+    summary="Why a minion is silent",
+    response_model=None,
+    responses={200: described(models.EXAMPLE_WHY, model=models.Why)},
+)
+@costs(READS, waiting="ask")
+async def why(
+    request: Request,
+    engine: TheEngine,
+    session: TheSession,
+    mid: MinionInPath,
+    jid: Annotated[
+        str | None,
+        Query(
+            pattern=JID_PATTERN,
+            description="The job that it has not returned; without, why it is silent at all.",
+            examples=[EXAMPLE_JID],
+        ),
+    ] = None,
+    ask: Annotated[
+        bool,
+        Query(description="Ask the minion too, as you, with `saltutil.find_job`."),
+    ] = False,
+) -> Response:
+    """
+    Say why a minion is silent: a code, a sentence, the facts in order, and what to do next.
+
+    Nobody is asked for it without `ask`. What you may not see is `not_permitted`, and so is what is
+    not there, unless nothing would be hidden from you.
+    """
+    return await document(request, await engine.whys.why(session, mid, jid, ask=ask))
 
 
 def _fields(text: str | None) -> tuple[list[str], list[str]]:

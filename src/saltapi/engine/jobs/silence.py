@@ -1,0 +1,98 @@
+"""
+Why minions have not returned a job, as far as the bus tells.
+
+The reasons are for everybody who may see the job. What takes more than that, keys and connections,
+is told by `saltapi.engine.fleet.why`, in the same words.
+"""
+
+import contextlib
+import time
+from collections.abc import Callable, Mapping
+
+from saltapi.bridge.bus.outages import Outages
+from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.states import MinionState
+from saltapi.engine.jobs.owners import OwnerStore
+from saltapi.engine.store.sqlite import ShareUsed
+from saltapi.errors import SaltApiError, StoreUnavailable
+from saltapi.types import MinionId
+
+KIND = "job-gave-up"
+CERTAIN = frozenset({MinionState.TERMINATED, MinionState.KILLED, MinionState.NOT_RUN})
+COARSE = frozenset({MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE})
+
+
+class Silence:
+    """Tells why minions are silent, and since when nobody waits for them."""
+
+    def __init__(self, outages: Outages, store: OwnerStore, *, seconds: float) -> None:
+        """
+        Args:
+            outages: When the bus was not heard.
+            store: What the processes on this machine share.
+            seconds: How long it is known when a job was given up.
+        """
+        self.outages = outages
+        self.started_at: Callable[[MinionId], float | None] = lambda _minion: None
+        """Returns when a minion has last said that it has started; set by who knows the fleet."""
+        self._store = store
+        self._seconds = seconds
+
+    def reason(self, job: RegisteredJob, minion: MinionId) -> MinionState:
+        """
+        Return why a minion has not returned *job*; `no_response` if nothing tells.
+
+        Args:
+            job: A job that waits or waited for the minion.
+            minion: One that has not returned.
+        """
+        known = job.silent.get(minion)
+        if known in CERTAIN:
+            return known
+        if minion in job.minions and minion not in job.base:
+            return MinionState.BEHIND_SYNDIC
+        reply, told = job.replies.get(minion), job.progress.minions.get(minion)
+        started_at = self.started_at(minion)
+        missed = self.outages.since(job.started_at)
+        if started_at is not None and started_at > job.started_at:
+            came_back = any(outage.begin <= started_at for outage in missed)  # with the master
+            if not came_back and (reply is None or not reply.running or reply.at < started_at):
+                return MinionState.RESTARTED
+        if reply is not None and reply.running:
+            return MinionState.RUNNING
+        if reply is None and told is not None and job.asked_at is None:
+            return MinionState.RUNNING
+        asked = minion in job.answers
+        if missed and (reply is not None or not asked):
+            return MinionState.MASTER_AWAY
+        if reply is None:
+            return known if known in COARSE else MinionState.NO_RESPONSE
+        ran = reply.ran or told is not None
+        return MinionState.RETURN_LOST if ran else MinionState.NOT_RECEIVED
+
+    def reasons(
+        self, job: RegisteredJob, silent: Mapping[MinionId, MinionState]
+    ) -> dict[MinionId, MinionState]:
+        """Return for each minion of *silent* the reason, its own where no better one is known."""
+        found = {}
+        for minion, coarse in silent.items():
+            reason = self.reason(job, minion)
+            found[minion] = coarse if reason in COARSE else reason
+        return found
+
+    async def note(self, job: RegisteredJob) -> None:
+        """Let all processes know when nobody waited for the rest of *job* any more."""
+        if job.gave_up_at is not None and job.jid:
+            value, expire = str(job.gave_up_at).encode(), time.time() + self._seconds
+            with contextlib.suppress(StoreUnavailable, ShareUsed):
+                await self._store.put(KIND, job.jid, value, expire=expire)
+
+    async def gave_up_at(self, job: RegisteredJob) -> float | None:
+        """Return when nobody waited for the rest of *job* any more, in this process or another."""
+        if job.gave_up_at is None:
+            found = None
+            with contextlib.suppress(SaltApiError):
+                found = await self._store.get(KIND, job.jid)
+            with contextlib.suppress(ValueError):
+                job.gave_up_at = float(found) if found else None
+        return job.gave_up_at

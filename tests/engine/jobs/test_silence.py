@@ -1,0 +1,110 @@
+"""Why minions have not returned, as far as the bus tells."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from saltapi.bridge.bus.outages import Outages
+from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.states import MinionState
+from saltapi.engine.jobs.silence import Silence
+from saltapi.engine.store.sqlite import Store
+
+JID = "20260101000000000001"
+
+
+@pytest.fixture
+def outages() -> Outages:
+    found = Outages()
+    found.back()
+    return found
+
+
+@pytest.fixture
+def silence(outages: Outages, tmp_path: Path) -> Silence:
+    return Silence(outages, Store(tmp_path / "store.sqlite"), seconds=60)
+
+
+def new_job(**facts: float) -> RegisteredJob:
+    job = RegisteredJob(JID, "local", limit_bytes=1_000_000)
+    job.started_at = facts.get("at", 1_000.0)
+    job.expect(["a", "b"])
+    return job
+
+
+def test_nothing_is_known(silence: Silence) -> None:
+    """Without a sign the reason is that there is no response; what was found out then stays."""
+    job = new_job()
+    assert MinionState.NO_RESPONSE is silence.reason(job, "a")
+    coarse = {"a": MinionState.NOT_CONNECTED, "b": MinionState.NO_RESPONSE}
+    assert coarse == silence.reasons(job, coarse)
+
+
+def test_replies(silence: Silence) -> None:
+    """What a minion said when it was asked tells whether it has the job, or had it."""
+    job = new_job()
+    job.asked(["a"], at=1_005.0)
+    assert MinionState.NO_RESPONSE is silence.reason(job, "a")
+    job.answered("a", running=False, at=1_006.0)
+    assert MinionState.NOT_RECEIVED is silence.reason(job, "a")
+    job.answered("a", running=True, at=1_007.0)
+    assert MinionState.RUNNING is silence.reason(job, "a")
+    job.answered("a", running=False, at=1_008.0)
+    assert MinionState.RETURN_LOST is silence.reason(job, "a")
+
+
+def test_restarted(silence: Silence) -> None:
+    """A minion that has started after the job was published does not run it, unless it says so."""
+    job, started = new_job(), {"a": 900.0}
+    silence.started_at = started.get
+    job.answered("a", running=False, at=1_001.0)
+    assert MinionState.NOT_RECEIVED is silence.reason(job, "a")
+    started["a"] = 1_002.0
+    assert MinionState.RESTARTED is silence.reason(job, "a")
+    job.answered("a", running=True, at=1_003.0)
+    assert MinionState.RUNNING is silence.reason(job, "a")
+
+
+def test_master_away(silence: Silence, outages: Outages) -> None:
+    """What was lost while the bus was not heard is put down to that."""
+    before = new_job(at=time.time() - 10)
+    outages.lost()
+    outages.back()
+    assert MinionState.MASTER_AWAY is silence.reason(before, "a")
+    silence.started_at = {"a": time.time() + 0.1}.get  # minions start anew with the master
+    assert MinionState.MASTER_AWAY is silence.reason(before, "a")
+    before.answered("a", running=False, at=time.time())
+    assert MinionState.MASTER_AWAY is silence.reason(before, "a")
+    after = new_job(at=time.time() + 1)
+    after.asked(["a"], at=time.time())
+    assert MinionState.NO_RESPONSE is silence.reason(after, "a")
+
+
+def test_what_is_certain(silence: Silence) -> None:
+    """Who was terminated was, and who came with a syndic is behind one."""
+    job = new_job()
+    job.silent["a"] = MinionState.TERMINATED
+    assert MinionState.TERMINATED is silence.reason(job, "a")
+    job.expect(["c"])
+    assert MinionState.BEHIND_SYNDIC is silence.reason(job, "c")
+
+
+async def test_given_up(silence: Silence, outages: Outages, tmp_path: Path) -> None:
+    """Every process knows when a job was given up."""
+    job, elsewhere = new_job(), new_job()
+    assert await silence.gave_up_at(elsewhere) is None
+    job.settle({"a": MinionState.NO_RESPONSE})
+    await silence.note(job)
+    other = Silence(outages, Store(tmp_path / "store.sqlite"), seconds=60)
+    assert job.gave_up_at == await other.gave_up_at(elsewhere)
+
+
+def test_outages_are_bounded() -> None:
+    """Only the latest outages are remembered."""
+    outages = Outages()
+    for _ in range(1_000):
+        outages.lost()
+    outages.back()
+    assert 100 == len(outages.since(0.0))
+    assert outages.since(0.0)[-1].end is not None
