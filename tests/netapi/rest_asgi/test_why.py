@@ -1,7 +1,6 @@
 """Why a minion is silent, at a real master with real and simulated minions."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from saltapi.engine.fleet.codes import Code
 from tests.apis import OURS, ApiServer, jid_of_now
 from tests.netapi.rest_asgi.test_keys import DENIED, PEM, PENDING, REJECTED
 from tests.swarm import Swarm
-from tests.waiting import eventually, scaled
+from tests.waiting import eventually
 
 SOON = {"timeout": 1, "gather_job_timeout": 2}
 SLOW_SLS = "first:\n  test.nop\nslow:\n  cmd.run:\n    - name: sleep 20\nlast:\n  test.nop\n"
@@ -169,7 +168,7 @@ def test_keys(root: Asker, key: Callable[[str], None], api: ApiServer) -> None:
     codes = {PENDING: "key_pending", REJECTED: "key_rejected"}
     for directory, code in codes.items():
         key(directory)
-        assert code == _told(root, code, "sim-key")["code"]
+        assert code == told_as(root, code, "sim-key")["code"]
         assert "not_permitted" == low.code("sim-key")
     jid = root.run("test.ping", "minion-1")["jid"]
     assert "key_rejected" == root.code("sim-key", jid)
@@ -226,27 +225,6 @@ def test_what_is_no_jid(root: Asker) -> None:
     assert 401 == answer.status
 
 
-@pytest.mark.long
-def test_stopped_and_started(root: Asker, master: PrivateMaster) -> None:
-    """A minion that is stopped is not connected; one that is started anew has lost its job."""
-    jid = root.start("test.sleep", "minion-2", arg=[600])
-    eventually(lambda: root.code("minion-2", jid, ask="true") == "running")
-    master.stop_minion("minion-2")
-    try:
-        gone = root.run("test.ping", "minion-2", **SOON)
-        assert gone["missing"]["minion-2"] in {"not_connected", "no_response"}
-        found = _told(root, "not_connected", "minion-2", gone["jid"])
-        assert "it was last seen at" in found["sentence"]
-        assert "not_connected" == root.code("minion-2")
-    finally:
-        master.start_minion("minion-2")
-    found = _told(root, "restarted", "minion-2", jid)
-    assert "It said that it has started." in whats(found)
-    master.wait_ready(timeout=scaled(60.0))
-    assert "connected" == root.code("minion-2")
-
-
-@pytest.mark.long
 def test_denied(root: Asker, master: PrivateMaster, key: Callable[[str], None]) -> None:
     """Somebody who comes with another key is the reason where the minion itself is away."""
     pki = master.directory / "master" / "pki" / "minions"
@@ -255,23 +233,7 @@ def test_denied(root: Asker, master: PrivateMaster, key: Callable[[str], None]) 
     assert not (pki / "sim-key").exists()
 
 
-@pytest.mark.long
-def test_master_away(private_master: Callable[..., PrivateMaster]) -> None:
-    """Where the master was away after the job was published, that is the reason."""
-    with ApiServer(private_master(), OURS, {"workers": 2}, module="rest_asgi") as api:
-        master, root = api.master, Asker(api)
-        jid = root.start("test.sleep", "minion-1", arg=[2])
-        master.kill_master()
-        time.sleep(3)
-        eventually(lambda: "master_away" == root.code("minion-1"))
-        master.start_master()
-        master.wait_ready(timeout=scaled(60.0))
-        for _ in range(4):  # each worker
-            assert root.code("minion-1", jid) in {"master_away", "returned_in_gap", "returned"}
-        assert "connected" == root.code("minion-1")
-
-
-def _told(root: Asker, code: str, minion: str, jid: str | None = None) -> dict[str, Any]:
+def told_as(root: Asker, code: str, minion: str, jid: str | None = None) -> dict[str, Any]:
     """Return the answer as soon as it has that code."""
     found: dict[str, Any] = {}
 

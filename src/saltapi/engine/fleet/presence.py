@@ -64,7 +64,8 @@ class Presences:
         """Return whether *minion* is connected; None if that is not known."""
         places = self._places(minion)
         held = [place for place in places if self._from[place]]
-        if any(self._from[place] >= self._sharing[place] for place in held):
+        own = int(minion.is_silent)  # of those who share a place the silent ones do not count
+        if any(self._from[place] >= self._sharing[place] + own for place in held):
             return True
         if minion.is_silent:
             return False
