@@ -129,6 +129,7 @@ class Engine(Generic[SectionT]):
         self._started = False
         if watches_jobs:
             self.jobs.silence.started_at = self.minions.fleet.started_at
+            self.shared_metrics.before = self._count_minions
             _ = self.batches
 
     @property
@@ -277,6 +278,9 @@ class Engine(Generic[SectionT]):
         current = trace.Trace()
         trace.current.set(current)
         self.audit.record(current, module=self.name, address="", method="", path=f"/v1/jobs/{jid}")
+
+    async def _count_minions(self) -> None:
+        self.metrics.minions = await self.minions.fleet.tally()
 
     def _event_acl(self) -> EventAcl | None:
         """Return who sees which events; None where everybody sees all of them, as in Salt."""

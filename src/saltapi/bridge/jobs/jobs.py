@@ -22,6 +22,7 @@ from saltapi.bridge.jobs.jids import REFUSED, Jids
 from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.jobs.presence import Presence
 from saltapi.bridge.jobs.states import MinionState
+from saltapi.bridge.jobs.tallies import Tallies, outcome_of
 from saltapi.bridge.requests import targets
 from saltapi.bridge.requests.master import Master
 from saltapi.errors import Conflict, NoMinionsMatched, SaltApiError
@@ -57,7 +58,8 @@ class JobRequest:
     """
     One command for minions, checked and complete; times in seconds.
 
-    One that `lends` is published with a token that is good as long as somebody waits for it.
+    One that `lends` is published with a token that is good as long as somebody waits for it. The
+    `client` interface is "" for questions of our own, which are not counted.
     """
 
     tgt: str | list[str]
@@ -71,6 +73,7 @@ class JobRequest:
     gather_job_timeout_seconds: float | None = None
     extra: tuple[tuple[str, Any], ...] = ()
     lends: bool = False
+    client: str = ""
 
 
 class Clears(Protocol):
@@ -110,6 +113,7 @@ class Jobs:
         self.hub = hub
         self._master = master
         self.presence = presence
+        self.tallies = Tallies()
         self.jids = Jids(opts, hub)
         self.order_masters = bool(opts.get("order_masters"))
         self.syndic_wait_seconds = float(opts.get("syndic_wait", 5)) if self.order_masters else 0.0
@@ -121,7 +125,12 @@ class Jobs:
         Raises:
             NoMinionsMatched and what else `Master.publish` raises.
         """
-        published = await self.publish_as(request, self._jid(request))
+        try:
+            published = await self.publish_as(request, self._jid(request))
+        except Exception as error:
+            self.tallies.job(request.client, outcome_of(error))
+            raise
+        self.tallies.job(request.client, "started")
         note_jid(published.jid)
         return published
 
@@ -135,7 +144,8 @@ class Jobs:
         job = Job(self, request, self._jid(request))
         try:
             job.published(await self.publish_as(request, job.jid))
-        except BaseException:
+        except BaseException as error:
+            job.end(outcome_of(error))
             job.close()
             raise
         return job
@@ -230,6 +240,7 @@ class Job:
         self._probe: asyncio.Task[None] | None = None
         self._patience: dict[MinionId, float] = {}
         self._some_run = True
+        self._outcome: str | None = None
 
     def published(self, published: Published) -> None:
         """Take what the master answered to the publish."""
@@ -261,8 +272,15 @@ class Job:
     async def __aexit__(self, *_: object) -> None:
         self.close()
 
+    def end(self, outcome: str) -> None:
+        """Count what became of the job, once."""
+        if self._outcome is None:
+            self._outcome = outcome
+            self._jobs.tallies.job(self._request.client, outcome)
+
     def close(self) -> None:
         """Stop following the job; idempotent. The minions go on with it."""
+        self.end("left")
         self._stop_watching()
         if self._stop_listening is not None:
             self._stop_listening()
@@ -297,6 +315,7 @@ class Job:
                     check_at = max(self._patience.get(minion, 0) for minion in pending)
             await self._wait(None if self._probe is not None else check_at - loop.time())
         await self._give_up()
+        self.end("incomplete" if any(found.silent for found in self._arrived) else "complete")
         for found in self._take_arrived():
             yield found
 
@@ -347,6 +366,7 @@ class Job:
         self._states[found.minion] = found.state
         self._pending.discard(found.minion)
         self._arrived.append(found)
+        self._jobs.tallies.returned(self._request.client, None if found.silent else found.data)
 
     async def _ask(self, minions: list[MinionId], timeout: float) -> None:
         """Publish `saltutil.find_job`; answers that come later are taken as they come."""

@@ -170,7 +170,7 @@ class AsyncAPIClient:
     async def run_command(self, command: Command) -> Any:
         """Same as `run`, for a chunk that `lowstate.check` has seen, whose jid is claimed."""
         result = getattr(self, f"_{command.interface.name}")(command)
-        return result if isinstance(result, AsyncIterator) else await result
+        return await self.jobs.tallies.counted(command, result)
 
     async def local(self, tgt: Any, fun: Any, arg: Any = (), **low: Any) -> Any:
         """Run an execution module function on minions and return `{minion: return}`."""
@@ -262,8 +262,8 @@ class AsyncAPIClient:
         """
         request = job_request(command, credentials)
         await self.jobs.clearance.clear(request)
-        extra = delimiter_of(request)
-        ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None, extra=extra)
+        ask = replace(request, fun="sys.list_functions", arg=(), ret="", jid=None, client="")
+        ask = replace(ask, extra=delimiter_of(request))
         async with await self.jobs.start(ask) as job:
             answers = [found async for found in job]
         silent = [found.minion for found in answers if found.silent]

@@ -101,7 +101,8 @@ def batch_size(batch: str, minions: int) -> int:
 async def up(jobs: Jobs, request: JobRequest) -> list[MinionId]:
     """Return the minions of the target that answer a `test.ping` with the same credentials."""
     await jobs.clearance.clear(request)
-    ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, extra=delimiter_of(request))
+    ping = replace(request, fun="test.ping", arg=(), ret="", jid=None, client="")
+    ping = replace(ping, extra=delimiter_of(request))
     try:
         async with await jobs.start(ping) as job:
             answers = [found async for found in job]

@@ -21,4 +21,5 @@ def job_request(command: Command, credentials: Credentials) -> JobRequest:
         gather_job_timeout_seconds=command.gather_job_timeout_seconds,
         extra=command.extra,
         lends=command.lends,
+        client=command.client,
     )

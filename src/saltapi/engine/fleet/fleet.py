@@ -29,6 +29,12 @@ PULSE_SECONDS = LOOK_SECONDS
 ANSWER_SECONDS = 5.0
 """How much longer than `gather_job_timeout` an answer may take before a minion counts as silent."""
 
+TALLY_SECONDS = 2.0
+"""How long numbers wait for what the master has now."""
+TALLIED_AT_ONCE = 1_000
+NO_KEY = "none"
+CONNECTED = {True: "yes", False: "no", None: "unknown"}
+
 
 class Changes:
     """What has changed since one listener has looked."""
@@ -84,6 +90,7 @@ class Fleet:
         self._gaps = -1
         self._listeners: set[Changes] = set()
         self._pulse: asyncio.Task[None] | None = None
+        self._refreshing: asyncio.Task[None] | None = None
         self._connected: dict[MinionId, bool | None] = {}
         self._readable = False
         self._states: dict[MinionId, KeyState] = {}
@@ -107,6 +114,27 @@ class Fleet:
         if found is None:
             return None
         return self._presences.connected(found, time.time() if now is None else now)
+
+    async def tally(self) -> dict[tuple[str, str], int]:
+        """
+        Return how many minions there are by key state (`none` without a key) and connection.
+
+        Connections are `yes`, `no` or `unknown`. What is not known in time is told the next time.
+        """
+        if self._refreshing is None or self._refreshing.done():
+            self._refreshing = asyncio.create_task(self.refresh(), name="saltapi-fleet-refresh")
+        await asyncio.wait({self._refreshing}, timeout=TALLY_SECONDS)
+        if self._refreshing.done() and (error := self._refreshing.exception()) is not None:
+            log.error("The fleet cannot be read.", exc_info=error)
+        now = time.time()
+        keys = [*map(str, KeyState), NO_KEY]
+        found = {(key, held): 0 for key in keys for held in CONNECTED.values()}
+        for number, (name, minion) in enumerate(list(self.registry.minions.items()), 1):
+            held = CONNECTED[self._presences.connected(minion, now)]
+            found[str(self._states.get(name, NO_KEY)), held] += 1
+            if number % TALLIED_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
 
     def started_at(self, minion: MinionId) -> float | None:
         """Return when a minion has last said that it has started, in epoch seconds."""
@@ -146,8 +174,9 @@ class Fleet:
 
     def close(self) -> None:
         """Give threads and timers back; idempotent."""
-        if self._pulse is not None:
-            self._pulse.cancel()
+        for task in (self._pulse, self._refreshing):
+            if task is not None:
+                task.cancel()
         self.registry.close()
         self.data.close()
 

@@ -8,7 +8,7 @@ user, minion, job or address is ever a label: the number of series does not grow
 import threading
 import time
 from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,7 +18,9 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from saltapi import seldom
+from saltapi.bridge.jobs.tallies import JOB_OUTCOMES, RETURN_OUTCOMES, STATE_RESULTS
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.interfaces import INTERFACES, Kind
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
@@ -28,8 +30,13 @@ NO_ROUTE = "none"
 ENDED = "saltapi_processes_ended_total"
 MISSING = "saltapi_processes_missing"
 SELDOM = "saltapi_seldom_logged_total"
+MINION_CLIENTS = [name for name, found in INTERFACES.items() if found.kind is Kind.LOCAL]
 MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds", ENDED, MISSING})
 MERGED_BY_MINIMUM = frozenset({"process_start_time_seconds", "process_max_fds"})
+
+
+Counts = Mapping[tuple[str, ...], int]
+"""Numbers by the values of their labels."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +154,12 @@ NUMBERS = (
         lambda client: client.channels.waiting,
     ),
 )
+JOBS = "saltapi_jobs_total"
+RETURNS = "saltapi_returns_total"
+STATES = "saltapi_states_total"
+MINIONS = "saltapi_minions"
+OF_ONE_PROCESS = frozenset({MINIONS})
+"""What every process sees for itself: who is asked tells, and nothing is added up."""
 LOST = "saltapi_store_lost"
 REQUESTS = "saltapi_http_requests_total"
 DURATION = "saltapi_http_request_duration_seconds"
@@ -171,6 +184,10 @@ NAMES = (
     MISSING,
     LOST,
     SELDOM,
+    JOBS,
+    RETURNS,
+    STATES,
+    MINIONS,
     *(n.name for n in NUMBERS),
     *PROCESS,
 )
@@ -194,6 +211,9 @@ class Metrics:
             store_lost: Whether keys of commands were lost.
         """
         self.store_lost = store_lost
+        self.minions: Mapping[tuple[str, str], int] = {}
+        """How many minions there are by the state of the key and the connection, where the module
+        has a fleet."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             REQUESTS,
@@ -294,6 +314,34 @@ class _Engine(Collector):
             family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))
             yield family
+        tallies = self._client.jobs.tallies
+        yield _counted(
+            JOBS,
+            "Commands, by client interface and what became of them.",
+            ("client", "outcome"),
+            {
+                (client, outcome): tallies.jobs[client, outcome]
+                for client in INTERFACES
+                for outcome in JOB_OUTCOMES
+            },
+        )
+        yield _counted(
+            RETURNS,
+            "What minions returned, by client interface and how it went.",
+            ("client", "outcome"),
+            {
+                (client, outcome): tallies.returns[client, outcome]
+                for client in MINION_CLIENTS
+                for outcome in RETURN_OUTCOMES
+            },
+        )
+        states: Counts = {(result,): tallies.states[result] for result in STATE_RESULTS}
+        yield _counted(STATES, "States that minions returned, by result.", ("result",), states)
+        minions = _family(MINIONS, "Minions, by the state of the key and the connection.", "gauge")
+        for (key, connected), count in sorted(self._metrics.minions.items()):
+            labels = {"key": key, "connected": connected}
+            minions.add_sample(MINIONS, labels, float(count))
+        yield minions
         in_flight = _family(IN_FLIGHT, "Requests that are being answered.", "gauge")
         in_flight.add_sample(IN_FLIGHT, {}, float(self._metrics.in_flight))
         yield in_flight
@@ -310,6 +358,13 @@ class _Engine(Collector):
         ):
             logins.add_sample(LOGINS, {"result": result}, float(count))
         yield logins
+
+
+def _counted(name: str, meaning: str, labels: tuple[str, ...], counts: Counts) -> Metric:
+    family = _family(name, meaning, "counter")
+    for values, count in counts.items():
+        family.add_sample(name, dict(zip(labels, values, strict=True)), float(count))
+    return family
 
 
 def _family(name: str, meaning: str, kind: str) -> Metric:
@@ -345,11 +400,18 @@ def plain_of(families: Iterable[Metric]) -> Plain:
 
 
 def merged(processes: Iterable[Plain]) -> list[Metric]:
-    """Return the numbers of several processes as those of one: added up, ages the oldest."""
+    """
+    Return the numbers of several processes as those of one: added up, ages the oldest.
+
+    Args:
+        processes: The numbers of each, of the process that is asked first.
+    """
     families: dict[str, Metric] = {}
     values: dict[str, dict[tuple[str, tuple[tuple[str, str], ...]], float]] = {}
-    for plain in processes:
+    for index, plain in enumerate(processes):
         for name, meaning, kind, samples in plain:
+            if index and name in OF_ONE_PROCESS:
+                continue
             families.setdefault(name, Metric(name, meaning, kind))
             found = values.setdefault(name, {})
             for sample, labels, value in samples:

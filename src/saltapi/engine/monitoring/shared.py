@@ -13,7 +13,7 @@ import json
 import logging
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from saltapi.engine.monitoring import metrics
@@ -38,6 +38,8 @@ class SharedMetrics:
             directory: The same for all processes of the module; made if it is missing.
         """
         self._own = own
+        self.before: Callable[[], Awaitable[None]] = _nothing
+        """What is waited for before the numbers are read."""
         self._directory = directory
         self._name = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._lock_fd: int | None = None
@@ -66,6 +68,7 @@ class SharedMetrics:
 
     async def text(self) -> bytes:
         """Return the numbers of all processes in Prometheus' text format."""
+        await self.before()
         own = metrics.plain_of(self._own.families())
         return await asyncio.to_thread(self._text, own)
 
@@ -139,6 +142,10 @@ class SharedMetrics:
             yield
         finally:
             os.close(descriptor)
+
+
+async def _nothing() -> None:
+    return
 
 
 def _open(path: Path) -> int:

@@ -362,7 +362,8 @@ class Runs:
 
         stop = self._client.hub.watch_job(jid, lambda _event: started(jid))
         try:
-            data = await self._client.call_function(command, jid=jid, started=started)
+            call = self._client.call_function(command, jid=jid, started=started)
+            data = await self._client.jobs.tallies.counted(command, call)
         finally:
             stop()
             await asyncio.gather(*recording)
