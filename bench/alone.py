@@ -1,9 +1,10 @@
-"""Figures of one function alone, without a master: `python -m bench fold`."""
+"""Figures of one thing alone, without a master: `python -m bench fleet fold`."""
 
 import time
 from collections.abc import Callable
 from typing import Any
 
+from bench.fleet import fleet_figures
 from saltapi.engine.jobs.folding import fold
 
 ROUNDS = 20
@@ -47,5 +48,5 @@ def _best(run: Callable[[], object]) -> float:
     return min(took) * 1_000
 
 
-ALONE: dict[str, Callable[[], list[str]]] = {"fold": fold_figures}
+ALONE: dict[str, Callable[[], list[str]]] = {"fold": fold_figures, "fleet": fleet_figures}
 """By the name that the command line has for it."""

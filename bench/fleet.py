@@ -1,0 +1,132 @@
+"""
+The list of a fleet of ten thousand minions, without a master: `python -m bench fleet`.
+
+Keys and cached grains are files as a master leaves them. What is measured is what the engine does
+from the request's filter to the bytes of the answer, and what it keeps in memory.
+"""
+
+import asyncio
+import gc
+import statistics
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import salt.cache
+
+from saltapi import formats
+from saltapi.bridge.fleet.keys import KeyStore
+from saltapi.config import load
+from saltapi.demo import PrivateMaster
+from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.fleet.fleet import Fleet
+from saltapi.engine.fleet.listing import MinionFilter, Minions
+from saltapi.engine.fleet.sight import Sights
+from saltapi.engine.sessions.administrators import Administrators
+from saltapi.types import Opts, Session
+
+MINIONS = 10_000
+GRAINS = 150
+"""About as many as a real minion has."""
+ROUNDS = 20
+PAGE = 100
+MIB = 1024 * 1024
+LIMITED = {"web": [{"web-*": ["test.*", "grains.items"]}]}
+
+
+def fleet_figures() -> list[str]:
+    """Return how long pages of the fleet take, and how much memory it needs."""
+    master = PrivateMaster(minions=0, users=LIMITED)
+    try:
+        opts = load(master.config_dir)
+        _populate(opts)
+        return asyncio.run(_measure(opts, master.username))
+    finally:
+        master.stop()
+
+
+def _populate(opts: Opts) -> None:
+    """Leave keys and grains where the master would."""
+    cache = salt.cache.factory(dict(opts))
+    keys = Path(opts["pki_dir"]) / "minions"
+    for folder in (keys, Path(opts["cachedir"], "proc"), Path(opts["token_dir"])):
+        folder.mkdir(parents=True, exist_ok=True)
+    common = {f"grain_{n}": f"a text of some length, {n}" for n in range(GRAINS)}
+    for n in range(MINIONS):
+        name = f"web-{n:05}"
+        grains = {
+            **common,
+            "id": name,
+            "os": ("Debian", "Ubuntu", "Rocky")[n % 3],
+            "saltversion": "3008.3",
+            "ipv4": ["127.0.0.1", f"10.{n >> 16}.{n >> 8 & 255}.{n & 255}"],
+        }
+        cache.store("grains", name, grains)
+        (keys / name).write_text("-----BEGIN PUBLIC KEY-----\nx\n-----END PUBLIC KEY-----\n")
+
+
+async def _measure(opts: Opts, username: str) -> list[str]:
+    client = AsyncAPIClient(opts)
+    administrators = Administrators(opts, client.permissions, [])
+    acl = EventAcl(opts, client.hub, client.permissions, administrators, option="permitted")
+    keys = KeyStore(opts)
+    fleet = Fleet(client, keys, acl)
+    sights = Sights(opts, client.permissions, administrators, acl)
+    minions = Minions(client, fleet, sights)
+    whole, limited = (_session(name) for name in (username, "web"))
+    before = _resident_bytes()
+    began = time.perf_counter()
+    await minions.page(whole, MinionFilter(), limit=PAGE)
+    cold = time.perf_counter() - began
+    gc.collect()
+    grown = (_resident_bytes() - before) / MIB
+    lines = [
+        f"fleet: {MINIONS} minions, first page when all is read: {cold:.1f} s",
+        f"fleet: memory for them: {grown:.0f} MiB",
+    ]
+    cases: list[tuple[str, Session, dict[str, Any]]] = [
+        ("first page", whole, {}),
+        ("first page of somebody with a rule", limited, {}),
+        ("page sorted by last sign of life", whole, {"sort": "-last_seen"}),
+    ]
+    for name, session, more in cases:
+        times = await _times(lambda s=session, m=more: _page(minions, s, m))  # type: ignore[misc]
+        lines.append(
+            f"fleet: {name}, warm: {statistics.median(times):.1f} ms, at most {max(times):.1f} ms"
+        )
+    tally = await _times(fleet.tally)
+    lines.append(f"fleet: counted for /metrics: {statistics.median(tally):.1f} ms")
+    minions.close()
+    keys.close()
+    acl.close()
+    await client.close()
+    return lines
+
+
+async def _page(minions: Minions, session: Session, more: dict[str, Any]) -> None:
+    page = await minions.page(session, MinionFilter(), limit=PAGE, **more)
+    formats.dump_json({"minions": page.minions, "total": page.total, "cursor": None})
+
+
+async def _times(work: Callable[[], Awaitable[object]]) -> list[float]:
+    """Return the milliseconds of some rounds, the first one left out."""
+    await work()
+    found = []
+    for _ in range(ROUNDS):
+        began = time.perf_counter()
+        await work()
+        found.append((time.perf_counter() - began) * 1_000)
+    return found
+
+
+def _session(name: str) -> Session:
+    return Session(token="", name=name, eauth="file", start=0.0, expire=float("inf"))
+
+
+def _resident_bytes() -> int:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1]) * 1024
+    return 0
