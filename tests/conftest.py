@@ -29,6 +29,7 @@ USERS: dict[str, list[Any]] = {
     "scoped": [{"minion-1": ["test.*"]}],
     "runners": ["@runner"],
     "wheels": ["@wheel"],
+    "keylister": [{"@wheel": ["key.list_all"]}],
 }
 """Users of `master` besides its `username`, who may run everything."""
 

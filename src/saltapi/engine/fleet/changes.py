@@ -17,6 +17,7 @@ from saltapi.bridge.jobs.job_events import names
 from saltapi.engine.events.streams import HEARTBEAT_SECONDS, Stream, StreamEnded
 from saltapi.engine.fleet.listing import Minions, Record
 from saltapi.engine.fleet.registry import REFRESHED
+from saltapi.engine.fleet.sight import Sight
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.types import MinionId, Session
 
@@ -108,9 +109,13 @@ class FleetListener:
             if minion is not None and self._minions.is_seen(sight, minion):
                 shown = self._minions.record(sight, minion, now)
                 found.append({"type": "minion", "minion": shown})
-            elif minion is None and sight.minion(name):
+            elif sight.minion(name) and self._may_know(sight, name):
                 found.append({"type": "gone", "minion": name})
         return found
+
+    def _may_know(self, sight: Sight, minion: MinionId) -> bool:
+        """Return whether somebody may know that *minion* was there: not of keys never accepted."""
+        return sight.shows_keys or self._minions.fleet.has_left(minion)
 
 
 async def records(

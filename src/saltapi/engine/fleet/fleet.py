@@ -8,6 +8,7 @@ asked: what is shown is what is known already.
 import asyncio
 import logging
 import time
+from collections import OrderedDict
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.wake import Wake
@@ -29,6 +30,8 @@ PULSE_SECONDS = LOOK_SECONDS
 ANSWER_SECONDS = 5.0
 """How much longer than `gather_job_timeout` an answer may take before a minion counts as silent."""
 
+LEFT_LIMIT = 10_000
+"""So many minions whose keys were accepted are remembered."""
 TALLY_SECONDS = 2.0
 """How long numbers wait for what the master has now."""
 TALLIED_AT_ONCE = 1_000
@@ -94,6 +97,7 @@ class Fleet:
         self._connected: dict[MinionId, bool | None] = {}
         self._readable = False
         self._states: dict[MinionId, KeyState] = {}
+        self._left: OrderedDict[MinionId, None] = OrderedDict()
 
     @property
     def readable(self) -> bool:
@@ -107,6 +111,10 @@ class Fleet:
     async def key_states(self, minion: MinionId) -> set[KeyState]:
         """Return the states of all keys of an id: beside another one there may be denied ones."""
         return {state for name, state in await self._keys.listing() if name == minion}
+
+    def has_left(self, minion: MinionId) -> bool:
+        """Return whether it was a minion of the master's, and is none any more."""
+        return minion in self._left and self._states.get(minion) is not KeyState.ACCEPTED
 
     def connected(self, minion: MinionId, now: float | None = None) -> bool | None:
         """Return whether a minion is connected; None if that is not known."""
@@ -196,11 +204,20 @@ class Fleet:
             if state is not KeyState.DENIED or minion not in states:
                 states[minion] = state
         if states != self._states:
+            self._note_left(states)
             for minion in states.keys() ^ self._states.keys():
                 self._changed(minion)
             for minion in states:
                 self.registry.minion(minion)
             self._states = states
+
+    def _note_left(self, states: dict[MinionId, KeyState]) -> None:
+        """Note whose key is not accepted any more."""
+        for minion, state in self._states.items():
+            if state is KeyState.ACCEPTED and states.get(minion) is not KeyState.ACCEPTED:
+                self._left[minion] = None
+        while len(self._left) > LEFT_LIMIT:
+            self._left.popitem(last=False)
 
     async def _beat(self) -> None:
         """Notice who comes and goes without an event."""

@@ -222,14 +222,18 @@ class Keys:
         for start in range(0, len(ids), AT_ONCE):
             some = ids[start : start + AT_ONCE]
             try:
-                await self._run(caller, fun, {**more, "match": _match(some, more)})
+                await self._run(caller, fun, _arguments({**more, "match": _match(some, more)}))
             except AuthorizationFailed as error:
                 if len(some) == 1:
                     failed[group[some[0]]] = error
                     continue
                 for minion in some:  # what is permitted may depend on the name
+                    kwargs = _arguments({**more, "match": _match([minion], more)})
+                    if not await self._permitted(caller, fun, **kwargs):
+                        failed[group[minion]] = error
+                        continue
                     try:
-                        await self._run(caller, fun, {**more, "match": _match([minion], more)})
+                        await self._run(caller, fun, kwargs)
                     except SaltApiError as refused:
                         failed[group[minion]] = refused
             except SaltApiError as error:
@@ -237,9 +241,6 @@ class Keys:
         return failed
 
     async def _run(self, caller: Caller, fun: str, kwargs: dict[str, Any]) -> Any:
-        match = kwargs.pop("directory", None)
-        if match is not None:
-            kwargs["match"] = {match: kwargs["match"]}
         chunk = {"client": "wheel", "fun": fun, "kwarg": kwargs}
         data = (await self._api.run([chunk], caller))[0]["data"]
         if not data.get("success", True):
@@ -348,6 +349,15 @@ def _call(
     if entry.state is KeyState.PENDING:
         return fun, ()
     return fun, ((f"include_{entry.state}", True),)
+
+
+def _arguments(known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments of a wheel function, of those that `_call` and `_match` have found."""
+    kwargs = dict(known)
+    directory = kwargs.pop("directory", None)
+    if directory is not None:
+        kwargs["match"] = {directory: kwargs["match"]}
+    return kwargs
 
 
 def _match(minions: list[MinionId], more: Mapping[str, Any]) -> Any:

@@ -1,5 +1,6 @@
 """Pages of the list of minions: filtered, sorted, and told as plain values."""
 
+import asyncio
 import fnmatch
 import glob
 import time
@@ -74,6 +75,7 @@ class Minions:
         self._client = client
         self.fleet = fleet
         self.sights = sights
+        self._looking = asyncio.Lock()
         self._matches: dict[str, tuple[float, frozenset[MinionId]]] = {}
 
     async def page(
@@ -221,30 +223,32 @@ class Minions:
             found = [m for m in found if self.fleet.connected(m.id, now) is wanted.connected]
         if wanted.highstate is not None:
             found = [m for m in found if _highstate(sight, m) == wanted.highstate]
+        if wanted.grains:
+            found = [m for m in found if sight.may_run(GRAINS, m.id)]
         for expression in wanted.grains:
-            having = await self._having(expression)
-            found = [m for m in found if m.id in having and sight.may_run(GRAINS, m.id)]
+            having = await self._having(expression) if found else frozenset()
+            found = [m for m in found if m.id in having]
         if wanted.tgt is not None:
-            matching = await self.matching(session, wanted.tgt, wanted.tgt_type)
-            needed = needed_to_match(wanted.tgt, wanted.tgt_type)
-            found = [
-                m
-                for m in found
-                if m.id in matching and all(sight.may_run(fun, m.id) for fun in needed)
-            ]
+            for fun in needed_to_match(wanted.tgt, wanted.tgt_type):
+                found = [m for m in found if sight.may_run(fun, m.id)]
+            if found:  # else it is nobody's business whom it matches, and no work
+                matching = await self.matching(session, wanted.tgt, wanted.tgt_type)
+                found = [m for m in found if m.id in matching]
         return found
 
     async def _having(self, expression: str) -> frozenset[MinionId]:
-        known = self._matches.get(expression)
-        if known is None or time.monotonic() - known[0] > MATCHES_SECONDS:
-            if not self.fleet.readable:
-                raise NotSupported(CLOSED)
-            minions = [m.id for m in self.fleet.registry.minions.values() if m.summary.updated]
-            found = await self.fleet.data.with_grain(minions, expression, ":")
-            if len(self._matches) >= MATCHES_LIMIT:
-                self._matches.clear()
-            known = self._matches[expression] = time.monotonic(), found
-        return known[1]
+        """Return which minions have a grain; looked up once, however many ask at the same time."""
+        async with self._looking:
+            known = self._matches.get(expression)
+            if known is None or time.monotonic() - known[0] > MATCHES_SECONDS:
+                if not self.fleet.readable:
+                    raise NotSupported(CLOSED)
+                minions = [m.id for m in self.fleet.registry.minions.values() if m.summary.updated]
+                found = await self.fleet.data.with_grain(minions, expression, ":")
+                if len(self._matches) >= MATCHES_LIMIT:
+                    self._matches.clear()
+                known = self._matches[expression] = time.monotonic(), found
+            return known[1]
 
     async def matching(
         self, session: Session, tgt: str, tgt_type: str, *, delimiter: str | None = None
@@ -368,3 +372,5 @@ SORTS: dict[str, Callable[[Minions, Sight, Minion, float], SortKey]] = {
     "highstate": _by_highstate,
 }
 """What the list can be sorted by; what is not known comes first."""
+KEY_TYPES: dict[str, tuple[type, ...]] = {"connected": (bool,), "last_seen": (int, float)}
+"""What values are sorted by which are no texts."""

@@ -300,10 +300,12 @@ def _after(cursor: str | None) -> tuple[str, str] | None:
 
 def _fingerprint(if_match: str | None) -> str | None:
     """Return the fingerprint in `If-Match`; None for any."""
-    tags = tags_of(if_match)
-    if not tags or tags == ["*"]:
+    if if_match is None:
         return None
-    if len(tags) > 1:
+    tags = tags_of(if_match)
+    if tags == ["*"]:
+        return None
+    if len(tags) != 1 or not tags[0].strip('"'):
         raise InvalidField("If-Match must be one fingerprint.", key="If-Match")
     return tags[0].strip('"')
 

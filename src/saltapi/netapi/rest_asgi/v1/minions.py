@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from saltapi import formats
 from saltapi.engine.fleet import changes
-from saltapi.engine.fleet.listing import MinionFilter, SortKey
+from saltapi.engine.fleet.listing import KEY_TYPES, MinionFilter, SortKey
 from saltapi.errors import InvalidField
 from saltapi.lowstate import TARGET_TYPES
 from saltapi.lowstate.targets import target_of
@@ -274,8 +274,9 @@ def _after(cursor: str | None, sort: str) -> tuple[SortKey, str] | None:
         return None
     try:
         sorted_by, (known, key), minion = value
+        wanted = KEY_TYPES.get(sort.removeprefix("-"), (str,)) if known else (str,)
         same = sorted_by == sort and isinstance(minion, str) and known in (0, 1)
-        if same and isinstance(key, str | int | float):
+        if same and type(key) in wanted and key == key:  # not what is no number
             return (known, key), minion
     except (TypeError, ValueError):
         pass
