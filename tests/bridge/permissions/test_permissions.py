@@ -10,6 +10,7 @@ import pytest
 
 from saltapi import config
 from saltapi.bridge.permissions import permissions as module
+from saltapi.bridge.permissions.calls import takes_long
 from saltapi.bridge.permissions.permissions import Permissions
 from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.demo import PrivateMaster
@@ -265,3 +266,12 @@ async def test_endless_pattern(
 
     with pytest.raises(CommandTimeout):
         await verdict(opts, [".*"], "test.ping", [], endless, tgt_type)
+
+
+async def test_a_target_of_many_parts(opts: Opts) -> None:
+    """What has all data read again and again is matched apart, with the same answer."""
+    target = " or ".join(f"G@nothing:{n}" for n in range(50)) + f" or {ONE}"
+    assert takes_long(target, "compound")
+    assert not takes_long("G@os:Debian and web-* and not L@a,b", "compound")
+    found = await verdict(opts, [".*"], "test.ping", [], target, "compound")
+    assert (True, (ONE,)) == (found.allowed, found.minions)

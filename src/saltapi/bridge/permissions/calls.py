@@ -13,6 +13,10 @@ OPEN_FUNCTIONS = ["saltutil.find_job"]
 REGEX_TARGET_TYPES = frozenset({"pcre", "grain_pcre", "pillar_pcre"})
 REGEX_WORD = re.compile(r"(E|[PJ].?)@")
 """A part of a compound target that is a regular expression; `P` and `J` may have a delimiter."""
+DATA_WORD = re.compile(r"\S@")
+"""A part of a compound target that is about data: all minions' data are read for each."""
+DATA_PARTS = 8
+"""So many of them are matched beside everybody else's checks."""
 Calls: TypeAlias = list[tuple[str, list[Any]]]
 """Functions, each with its own arguments."""
 
@@ -49,6 +53,15 @@ def has_regex(tgt: str | list[str], tgt_type: str) -> bool:
         return True
     words = [tgt] if isinstance(tgt, str) else tgt
     return tgt_type.startswith("compound") and any(REGEX_WORD.search(word) for word in words)
+
+
+def takes_long(tgt: str | list[str], tgt_type: str) -> bool:
+    """Return whether matching a target may take long, or never end."""
+    words = [tgt] if isinstance(tgt, str) else tgt
+    return has_regex(tgt, tgt_type) or (
+        tgt_type.startswith("compound")
+        and sum(len(DATA_WORD.findall(word)) for word in words) > DATA_PARTS
+    )
 
 
 def permits_call(

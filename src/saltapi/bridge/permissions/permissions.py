@@ -20,7 +20,7 @@ from salt.defaults import DEFAULT_TARGET_DELIM
 
 from saltapi.bridge.permissions import rules as rules_of
 from saltapi.bridge.permissions import verdict
-from saltapi.bridge.permissions.calls import ONE_LINE, Calls, has_regex, open_to_all, permits_call
+from saltapi.bridge.permissions.calls import ONE_LINE, Calls, open_to_all, permits_call, takes_long
 from saltapi.bridge.permissions.narrowing import check_whole, makes_tokens, parts_of
 from saltapi.bridge.permissions.verdict import Verdict
 from saltapi.bridge.requests import arguments, targets
@@ -36,7 +36,7 @@ T = TypeVar("T")
 ANY_FUNCTION = "any.function"
 """Stands for a function that no rule but "any function" names."""
 EXPANSION_SECONDS = 20.0
-"""How long a target with a regular expression may take: some of them never end."""
+"""How long a target with a regular expression, or of many parts, may take: some never end."""
 EXPANSION_MEMORY_MIB = 1024
 
 
@@ -93,7 +93,8 @@ class Permissions:
         Raises:
             InvalidChunk: There is no such nodegroup, which only those are told who may run it on
                 all minions, or a function has no list of arguments.
-            CommandTimeout, WorkerFailed: A regular expression in the target takes too long.
+            CommandTimeout, WorkerFailed: A target of many parts, or with a regular expression, is
+                not matched in time.
         """
         return await self._judge(session, fun, arg, tgt, tgt_type, delimiter, lambda rules: rules)
 
@@ -202,7 +203,7 @@ class Permissions:
             "fun": fun,
         }
         expanded: Mapping[str, Any] | None = None
-        if has_regex(tgt, tgt_type):
+        if takes_long(tgt, tgt_type):
             expanded = await self._expand_apart(request)
         return await self._call(
             lambda authorizer: self._local(
