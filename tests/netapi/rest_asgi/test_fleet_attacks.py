@@ -194,7 +194,7 @@ def test_filters_tell_no_grains(ask: Callable[..., Answer]) -> None:
         assert (200, 0) == (answer.status, answer.value()["total"]), query
     assert time.monotonic() - began < 60
     shown = ask("/minions?fields=grains.kernel&id=minion-1", "low").value()["minions"]
-    assert [{"id": "minion-1", "grains": {}}] == shown
+    assert [{}] == [minion["grains"] for minion in shown]
     everybody = ask("/minions?sort=os", "low").value()["minions"]
     assert {None} == {minion["os"] for minion in everybody}
 

@@ -127,7 +127,7 @@ def test_silent_and_failed(ask: Callable[..., Answer]) -> None:
     progress = [r for r in records if r["type"] == "progress"]
     assert "no_answer" in {what for record in progress for what in record["waiting"].values()}
     summary = records[-1]
-    missing = {"nobody": "unknown_minion", "sim-1": "no_response", "sim-2": "no_response"}
+    missing = {"nobody": "unknown_minion", "sim-1": "not_received", "sim-2": "not_received"}
     assert ("incomplete", False, missing) == (
         summary["state"],
         summary["complete"],
