@@ -94,8 +94,7 @@ async def test_given_up(silence: Silence, outages: Outages, tmp_path: Path) -> N
     """Every process knows when a job was given up."""
     job, elsewhere = new_job(), new_job()
     assert await silence.gave_up_at(elsewhere) is None
-    job.settle({"a": MinionState.NO_RESPONSE})
-    await silence.note(job)
+    await silence.settle(job, {"a": MinionState.NO_RESPONSE})
     other = Silence(outages, Store(tmp_path / "store.sqlite"), seconds=60)
     assert job.gave_up_at == await other.gave_up_at(elsewhere)
 

@@ -252,7 +252,7 @@ class RegisteredJob:
             self.questions += 1
             self.changed()
             if self.whole is not None:
-                self.whole.answered(minion, running=running)
+                self.whole.answered(minion, running=running, at=at)
 
     def asked(self, minions: Iterable[MinionId], *, at: float) -> None:
         """Note that *minions* are asked, at that time, whether they run the job."""

@@ -28,6 +28,7 @@ class Code(enum.StrEnum):
     TERMINATED = "terminated"
     KILLED = "killed"
     NOT_RUN = "not_run"
+    OUTCOME_UNKNOWN = "outcome_unknown"
     UNKNOWN_MINION = "unknown_minion"
     UNKNOWN_JOB = "unknown_job"
     NOT_PERMITTED = "not_permitted"
@@ -114,6 +115,10 @@ SENTENCES: dict[Code, tuple[str, str]] = {
     Code.NOT_RUN: (
         "The job was ended before it was the turn of {minion}.",
         RUN_AGAIN,
+    ),
+    Code.OUTCOME_UNKNOWN: (
+        "It is not known whether the stage of the change that {minion} was in was published.",
+        "See GET /v1/jobs/{jid} for its stages, and look at the minion before it runs again.",
     ),
     Code.UNKNOWN_MINION: (
         "The master knows no minion {minion}.",

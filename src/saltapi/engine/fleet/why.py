@@ -179,7 +179,7 @@ class Whys:
         if job.minions and name not in job.minions:
             return await self._unmatched(case, job)
         code = Code(self._jobs.silence.reason(job, name))
-        if code in (Code.TERMINATED, Code.KILLED, Code.NOT_RUN):
+        if code in (Code.TERMINATED, Code.KILLED, Code.NOT_RUN, Code.OUTCOME_UNKNOWN):
             return code
         if (key := self._key_code(case)) is not None:
             return key

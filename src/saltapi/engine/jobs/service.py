@@ -362,8 +362,7 @@ class JobService:
         if silent:  # what the bus did not bring may have reached the cache
             with contextlib.suppress(JobCacheUnavailable):
                 self._take_cached(job, await self._cached_returns(session, job.jid))
-        job.settle(self.silence.reasons(job, silent))
-        await self.silence.note(job)
+        await self.silence.settle(job, silent)
 
     async def known(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return a job, whosever it is; None if there is none that *session* can find."""
@@ -422,9 +421,7 @@ class JobService:
         kind, _, _ = str(job.fun).partition(".")
         if kind in FUNCTION_KINDS:
             job.kind = kind
-        minions = load.get("Minions")
-        if job.kind in FUNCTION_KINDS:
-            minions = [self.master_id]
+        minions = [self.master_id] if job.kind in FUNCTION_KINDS else load.get("Minions")
         if isinstance(minions, list):
             job.expect([name for name in minions if isinstance(name, str)])
 

@@ -18,7 +18,14 @@ from saltapi.errors import SaltApiError, StoreUnavailable
 from saltapi.types import MinionId
 
 KIND = "job-gave-up"
-CERTAIN = frozenset({MinionState.TERMINATED, MinionState.KILLED, MinionState.NOT_RUN})
+CERTAIN = frozenset(
+    {
+        MinionState.TERMINATED,
+        MinionState.KILLED,
+        MinionState.NOT_RUN,
+        MinionState.OUTCOME_UNKNOWN,
+    }
+)
 COARSE = frozenset({MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE})
 
 
@@ -80,8 +87,15 @@ class Silence:
             found[minion] = coarse if reason in COARSE else reason
         return found
 
-    async def note(self, job: RegisteredJob) -> None:
-        """Let all processes know when nobody waited for the rest of *job* any more."""
+    async def settle(self, job: RegisteredJob, silent: Mapping[MinionId, MinionState]) -> None:
+        """
+        Settle *job*, with the best reasons that are known, and let all processes know when.
+
+        Args:
+            job: A job that nobody waits for any more.
+            silent: Who has not returned, with what is known in any case.
+        """
+        job.settle(self.reasons(job, silent))
         if job.gave_up_at is not None and job.jid:
             value, expire = str(job.gave_up_at).encode(), time.time() + self._seconds
             with contextlib.suppress(StoreUnavailable, ShareUsed):

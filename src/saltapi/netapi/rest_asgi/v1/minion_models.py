@@ -53,6 +53,7 @@ WhyCode = Literal[
     "terminated",
     "killed",
     "not_run",
+    "outcome_unknown",
     "unknown_minion",
     "unknown_job",
     "not_permitted",
