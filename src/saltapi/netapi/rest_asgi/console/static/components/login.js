@@ -1,16 +1,16 @@
 // The password, at the beginning and when a session has expired.
 
 import { html, useEffect, useSignal, useWork } from "../lib/ui.js";
-import { expectSession, goOn, logIn, singleSignOn } from "../lib/session.js";
+import { expectSession, goOn, logIn, providers } from "../lib/session.js";
 import { Problem } from "./pieces.js";
 
 /** @param {{ user?: string, eauth?: string }} props */
 export function LogIn({ user = "", eauth = "" }) {
   const busy = useSignal(false);
   const error = useSignal(/** @type {Error | null} */ (null));
-  const elsewhere = useSignal(/** @type {string | null} */ (null));
+  const elsewhere = useSignal(/** @type {{ name: string, url: string }[]} */ ([]));
   useWork(async () => {
-    elsewhere.value = await singleSignOn();
+    elsewhere.value = await providers();
   }, []);
   useEffect(() => {
     if (!user) return undefined;
@@ -58,10 +58,10 @@ export function LogIn({ user = "", eauth = "" }) {
       </label>
       <${Problem} error=${error.value} />
       <button class="primary" disabled=${busy.value}>Log in</button>
-      ${
-        elsewhere.value &&
-        html`<a class="button" href=${elsewhere.value} target=${user && "_blank"} onClick=${expectSession}>Single sign-on</a>`
-      }
+      ${elsewhere.value.map(
+        ({ name, url }) =>
+          html`<a class="button" href=${url} target=${user && "_blank"} onClick=${expectSession}>Log in at ${name}</a>`,
+      )}
     </form>
   `;
 }

@@ -1,7 +1,7 @@
 // Who has logged in. A session that ends is made again in place, and what waits for it goes on.
 
-import { ApiError, api, base, onExpired, send } from "./api.js";
-import { learn, offers } from "./offers.js";
+import { ApiError, api, onExpired, send } from "./api.js";
+import { learn } from "./offers.js";
 import { place } from "./router.js";
 import { signal } from "./ui.js";
 import * as bus from "./bus.js";
@@ -27,7 +27,6 @@ onExpired(() => {
 
 /** What remembers that there was a session: the cookie itself cannot be seen. */
 const KNOWN = "session";
-const SINGLE_SIGN_ON = "/v1/login/oidc";
 
 /** Find out whose session the cookie is. */
 export async function resume() {
@@ -84,12 +83,13 @@ function ignoreRefusal(error) {
 }
 
 /**
- * Return where the provider of single sign-on is asked who that is, if there is one; it leads back
- * here, with the cookie set.
+ * Return the identity providers at which one can log in; each leads back here, with the cookie set.
+ *
+ * @returns {Promise<{ name: string, url: string }[]>}
  */
-export async function singleSignOn() {
-  await learn();
-  return offers(SINGLE_SIGN_ON) ? `${base}${SINGLE_SIGN_ON}` : null;
+export async function providers() {
+  const found = await api("/v1/login", { anonymous: true }).catch(() => ({ providers: [] }));
+  return found.providers;
 }
 
 /** Remember that a session may come from elsewhere. */
