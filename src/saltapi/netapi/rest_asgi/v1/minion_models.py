@@ -2,7 +2,7 @@
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from saltapi.netapi.rest_asgi.route import Model, SaltValue
 from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, ListedJob
@@ -111,10 +111,16 @@ class ListedMinion(Model):
     )
 
 
+class MinionParts(ListedMinion):
+    """What a list says of a minion, or the `fields` that are wanted of it."""
+
+    model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=["id"]))
+
+
 class MinionList(Model):
     """A page of minions."""
 
-    minions: list[ListedMinion]
+    minions: list[MinionParts]
     total: int = Field(description="How many minions the filters let through.")
     cursor: str | None = Field(
         description="Send it as `cursor` for the next page; null at the end."
