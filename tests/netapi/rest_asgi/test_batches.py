@@ -335,6 +335,22 @@ def test_local_async(api: ApiServer, tmp_path: Path, batch: Any) -> None:
     assert 2 == counted.runs
 
 
+@pytest.mark.long
+def test_of_another_module(master: PrivateMaster, ask: Ask, tmp_path: Path) -> None:
+    """A change that another module has begun is seen, and seen to, here."""
+    counted = Counted(tmp_path / "runs", held=True)
+    chunk = {**by_turns(counted), "client": "local_async", "batch": 1}
+    with ApiServer(master, OURS) as other:
+        answer = other.send("POST", "/", json_body=[chunk], headers={"X-Auth-Token": other.login()})
+        jid = answer.value()["return"][0]["jid"]
+        eventually(lambda: [s["state"] for s in batch_of(ask, jid)["stages"]][:1] == ["running"])
+        assert "paused" == ask("POST", f"/jobs/{jid}/pause").value()["batch"]["state"]
+    counted.let_go()
+    assert ask("POST", f"/jobs/{jid}/resume").value()["batch"]["reason"] is None
+    until(ask, jid, "complete")
+    assert 2 == counted.runs
+
+
 def test_not_at_once(api: ApiServer, ask: Ask) -> None:
     """What asks for stages is never run on all at once."""
     chunk = {"client": "local", "tgt": "*", "fun": "test.ping", "batch": {"size": 1}}

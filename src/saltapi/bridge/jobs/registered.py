@@ -11,6 +11,7 @@ from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.job_starts import Source, epoch_of
 from saltapi.bridge.jobs import job_events
 from saltapi.bridge.jobs.batches import Batch
+from saltapi.bridge.jobs.orchestrations import FUNCTIONS, Orchestration
 from saltapi.bridge.jobs.progress import JobProgress
 from saltapi.bridge.jobs.state_results import Counts, StateResult, counts_of
 from saltapi.bridge.jobs.states import JobState, MinionState
@@ -128,9 +129,20 @@ class RegisteredJob:
         """The change of which this is a stage, which learns what happens here."""
         self.parent: Jid = ""
         """The job that has started this one; "" where nobody knows of one."""
+        self.orchestration: Orchestration | None = None
+        """The steps of `state.orchestrate`."""
+        self.watcher: RegisteredJob | None = None
+        """The orchestration that this job is taken for a part of; it changes with this."""
         self.size_bytes = JOB_OVERHEAD_BYTES
         self._limit_bytes = limit_bytes
         self._pulse: asyncio.Event | None = None
+
+    @property
+    def jids(self) -> list[Jid]:
+        """The ids by which the master knows it: its own, or those of its stages."""
+        if self.batch is None:
+            return [self.jid]
+        return [stage.jid for stage in self.batch.stages if stage.jid]
 
     @property
     def outstanding(self) -> list[MinionId]:
@@ -177,6 +189,8 @@ class RegisteredJob:
         if self._pulse is not None:
             self._pulse.set()
             self._pulse = None
+        if self.watcher is not None:
+            self.watcher.changed()
 
     def describe(self, data: Mapping[str, Any]) -> None:
         """Take what a `new` event, the load in the job cache, or whoever has started it, says."""
@@ -191,6 +205,8 @@ class RegisteredJob:
         self.unknown.update(job_events.names(data.get("missing")))
         self.started_at = epoch_of(data.get("_stamp")) or self.started_at
         self._add_bytes(len(repr(self.arg)) + len(repr(self.tgt)))
+        if self.orchestration is None and isinstance(self.fun, str) and self.fun in FUNCTIONS:
+            self.orchestration = Orchestration()
 
     def own(self, user: str, eauth: str) -> None:
         """Note that the job is started here, by *user* of the eauth system *eauth*."""

@@ -7,14 +7,16 @@ master's job cache.
 
 import logging
 import time
-from collections import OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict, deque
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.bus.job_starts import epoch_of
-from saltapi.bridge.jobs import job_events, state_results
+from saltapi.bridge.bus.tags import Kind
+from saltapi.bridge.jobs import job_events, orchestrations, state_results
 from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
 from saltapi.bridge.jobs.registered import RegisteredJob, returned
 from saltapi.types import Jid, MinionId
@@ -23,6 +25,10 @@ log = logging.getLogger(__name__)
 
 QUESTIONS_LIMIT = 1_000
 """So many of the latest `saltutil.find_job` are remembered."""
+NO_USER = "UNKNOWN"
+"""Whom the events of wheel functions name that an orchestration runs."""
+ORCHESTRATIONS_LIMIT = 100
+"""The steps of so many of the latest orchestrations are followed."""
 JOB_SHARE = 4
 """One job's returns may take this part of the bytes of all; of more, values are left out."""
 HIDDEN_FUNCTIONS = ("runner.jobs.",)
@@ -33,7 +39,14 @@ class JobRegistry:
     """Follows the hub; knows the jobs that the bus has shown."""
 
     def __init__(
-        self, hub: Hub, *, master_id: MinionId, jobs: int, limit_bytes: int, syndics: bool = False
+        self,
+        hub: Hub,
+        *,
+        master_id: MinionId,
+        jobs: int,
+        limit_bytes: int,
+        syndics: bool = False,
+        masters_users: Collection[str] = (),
     ) -> None:
         """
         Args:
@@ -42,6 +55,7 @@ class JobRegistry:
             jobs: How many jobs are kept.
             limit_bytes: How many bytes of all jobs together are kept.
             syndics: Whether other masters may add minions to a job.
+            masters_users: As whom orchestrations start their jobs.
         """
         self._syndics = syndics
         self._master_id = master_id
@@ -50,6 +64,8 @@ class JobRegistry:
         self._jobs: OrderedDict[Jid, RegisteredJob] = OrderedDict()
         self._size_bytes = 0
         self._questions: OrderedDict[Jid, Jid] = OrderedDict()
+        self._masters_users = masters_users
+        self._orchestrations: deque[RegisteredJob] = deque(maxlen=ORCHESTRATIONS_LIMIT)
         self._starts = hub.starts
         self._stop = hub.watch_jobs(self._on_event)
 
@@ -111,6 +127,9 @@ class JobRegistry:
             if event.parts.part == state_results.PROGRESS:
                 self._state(event)
                 return
+            if event.parts.part == orchestrations.BEGUN and event.parts.kind is Kind.RUNNER:
+                self._step(event)
+                return
             found = job_events.read(event)
             if found is None:
                 return
@@ -149,6 +168,7 @@ class JobRegistry:
             job.describe(event.data)
             job.expect(minions)
             self._grown(job, before)
+            self._adopt(job, event.data)
 
     def _returned(self, found: JobReturned, event: Event) -> None:
         asked = self._questions.get(found.jid)
@@ -172,11 +192,40 @@ class JobRegistry:
             job.tell(*found, event)
             self._grown(job, before)
 
+    def _step(self, event: Event) -> None:
+        """Note that a step of an orchestration begins; of those within others, the outermost."""
+        for job in self._orchestrating():
+            if event.parts.jid in orchestrations.ids_of(job.jid, job.arg):
+                if job.orchestration is not None and job.orchestration.begin(event.data):
+                    job.changed()
+                return
+
+    def _adopt(self, job: RegisteredJob, data: Mapping[str, Any]) -> None:
+        """Take a job that is announced for one of an orchestration's, where it is like one."""
+        for whole in self._orchestrating():
+            users = self._masters_users if job.kind == "local" else {whole.user, NO_USER}
+            if (
+                whole is not job
+                and data.get("user") in users
+                and whole.orchestration is not None
+                and whole.orchestration.announced(job.jid, job.kind, data)
+            ):
+                job.watcher, job.parent = whole, whole.jid
+                job.changed()
+                return
+
+    def _orchestrating(self) -> list[RegisteredJob]:
+        return [job for job in self._orchestrations if not job.returns and job.jid in self._jobs]
+
     def _function(self, found: FunctionEvent, event: Event) -> None:
         if str(found.data.get("fun")).startswith(HIDDEN_FUNCTIONS):
             return
         if not found.ended:
             self._begin(found.jid, found.kind, event, [self._master_id])
+            job = self._jobs.get(found.jid)
+            if job is not None and job.orchestration and job not in self._orchestrations:
+                running = self._orchestrating()
+                self._orchestrations = deque([*running, job], maxlen=ORCHESTRATIONS_LIMIT)
             return
         job = self._jobs.get(found.jid)
         if job is not None and "return" in found.data:

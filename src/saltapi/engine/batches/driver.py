@@ -252,6 +252,7 @@ class Driver:
         await self._save()  # nothing is published that is not noted
         request = stage_request(batch, session, stage)
         job = job_service.registry.new(stage.jid, "local")
+        job.parent = batch.jid
         facts = {"fun": batch.fun, "arg": batch.arg, "tgt": minions, "tgt_type": "list"}
         job.describe({**facts, "kwargs": dict(request.extra)})
         act = {"client": "local", "fun": batch.fun, "tgt": minions, "tgt_type": "list"}

@@ -61,6 +61,8 @@ class Owned:
     """`[tgt, tgt_type, delimiter]`; None if it was too long."""
     machine: str = ""
     """The id of the narrowed token that it was started with, if it was."""
+    parent: Jid = ""
+    """The change of which the job is a stage; "" for all others."""
 
     def is_of(self, job: RegisteredJob) -> bool:
         """Return whether what is known of *job* is what was started."""
@@ -98,6 +100,7 @@ class JobOwners:
             "command": digest([job.fun, job.arg]),
             "target": target,
             "machine": "" if session.narrowed is None else session.machine,
+            "parent": job.parent,
         }
         value = json.dumps(facts, default=repr).encode()
         expire = time.time() + self._seconds

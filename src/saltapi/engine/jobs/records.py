@@ -13,9 +13,10 @@ from collections.abc import AsyncIterator
 from itertools import islice
 from typing import Any
 
+from saltapi.bridge.bus.job_starts import Source
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import JobState
-from saltapi.engine.jobs import cursors, parts, stage_records
+from saltapi.engine.jobs import cursors, parts, stage_records, step_records
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.state_records import Progress, StateTeller, running_states
 from saltapi.engine.jobs.times import time_text
@@ -119,10 +120,12 @@ async def document(
     found = {**head(job), "arg": arg, "expected": sorted(job.minions), **facts(job)}
     if job.kind in FUNCTION_KINDS:
         found["result"] = values.result()
-    if job.parent:
-        found["parent"] = job.parent
+    if parent := await _parent_of(job_service, job):
+        found["parent"] = parent
     if job.batch is not None:
         found["batch"] = stage_records.shown(job.batch)
+    if job.orchestration is not None:
+        found["steps"] = await step_records.tree(job_service, session, job, values)
     if at := running_states(job, masked=values.masked):
         found["progress"] = at
     if minion is not None:
@@ -133,6 +136,15 @@ async def document(
         chosen = parts.returns_of(job, minion)
         found["returns"] = {each.minion: await values.shown(each) for each in chosen}
     return found
+
+
+async def _parent_of(job_service: JobService, job: RegisteredJob) -> Jid:
+    """Return the job that has started *job*; "" where nobody knows of one."""
+    if not job.parent and job.source is Source.READ and job.jid:
+        with contextlib.suppress(SaltApiError):
+            owned = await job_service.owners.find(job.jid)
+            job.parent = "" if owned is None else owned.parent
+    return job.parent
 
 
 def is_told(job: RegisteredJob, seen: cursors.Cursor) -> bool:
@@ -194,8 +206,11 @@ async def _records(
     loop = asyncio.get_running_loop()
     told, told_at, questions = 0, loop.time(), job.questions
     stages = stage_records.StageTeller(job, seen.minions)
+    steps = step_records.StepTeller(job_service, session, job, values)
     while True:
         pulse = job.pulse()
+        if some := await steps.news():
+            yield [{"id": maker.cursor(), **each} for each in some]
         while some := teller.news():
             yield some
         arrived = list(islice(job.returns.values(), told, told + RECORDS_AT_ONCE))
@@ -234,6 +249,8 @@ async def _records(
                 await pulse.wait()
     if job.error is not None:
         raise job.error
+    if some := await steps.news():
+        yield [{"id": maker.cursor(), **each} for each in some]
     yield [_summary(job, maker.cursor(ended=True), values)]
 
 

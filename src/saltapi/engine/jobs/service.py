@@ -87,6 +87,7 @@ class JobService:
             jobs=jobs,
             limit_bytes=limit_bytes,
             syndics=client.jobs.order_masters,
+            masters_users={"root", str(client.opts.get("user"))},
         )
         self.cache = client.job_cache
         self.past_jobs = PastJobs(client.opts, client.job_cache)
@@ -309,9 +310,8 @@ class JobService:
     async def values(self, session: Session, job: RegisteredJob) -> dict[MinionId, Any]:
         """Return the values that the job cache has; for those that the registry left out."""
         found: dict[str, Any] = {}
-        stages = [] if job.batch is None else job.batch.stages
         with contextlib.suppress(JobCacheUnavailable):  # they are shown as left out
-            for jid in [job.jid] if job.batch is None else [s.jid for s in stages if s.jid]:
+            for jid in job.jids:
                 found |= await self._cached_returns(session, jid)
         return {m: data.get("return") for m, data in found.items() if isinstance(data, Mapping)}
 

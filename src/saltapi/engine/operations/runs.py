@@ -23,6 +23,7 @@ from saltapi.engine.jobs.records import Record, as_error, brief, document, recor
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.state_records import Progress
 from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.orchestrations import telling_steps
 from saltapi.engine.operations.state_events import telling_states
 from saltapi.engine.sessions.caller import Caller
 from saltapi.engine.store.outcomes import is_unknown
@@ -203,6 +204,7 @@ class Runs:
         if progress != "none":
             commands = list(map(telling_states, commands))
         for index, command in enumerate(commands):
+            commands[index] = command = telling_steps(command, self._client.jobs.new_jid())
             if command.jid is None and command.interface.our_jid:
                 commands[index] = replace(command, jid=self._client.jobs.new_jid())
         return Prepared(session, tuple(commands))

@@ -6,6 +6,7 @@ from fastapi import Query
 from pydantic import ConfigDict, Field
 
 from saltapi.netapi.rest_asgi.route import Model, SaltValue, stream_content
+from saltapi.netapi.rest_asgi.v1.step_models import Step
 
 State = Literal["running", "complete", "incomplete"]
 ListedState = Literal["running", "complete", "incomplete", "unknown"]
@@ -261,6 +262,7 @@ class Job(JobHead):
     )
     diff: Comparison | None = Field(default=None, description="With `diff`.")
     batch: Batch | None = Field(default=None, description="Of a change in stages.")
+    steps: list[Step] | None = Field(default=None, description="Of an orchestration.")
     parent: str | None = Field(default=None, description="The job that has started this one.")
 
 

@@ -24,6 +24,7 @@ from saltapi.netapi.rest_asgi.v1.minion_models import (
     MinionsEnd,
     MinionsSeen,
 )
+from saltapi.netapi.rest_asgi.v1.step_models import StepHead
 
 Cursor = Annotated[str | None, Field(description="Send it as `Last-Event-ID` to go on after it.")]
 Chunk = Annotated[int | None, Field(ge=0, description="The chunk of the run, from 0.")]
@@ -145,6 +146,24 @@ class BatchRecord(BatchHead):
     jid: str
 
 
+class StepRecord(StepHead):
+    """A step of an orchestration has begun, has started a job, or has ended; or a minion of it."""
+
+    type: Literal["step"]
+    chunk: Chunk = None
+    id: Cursor = None
+    jid: str = Field(description="The orchestration.")
+    event: Literal["begun", "started", "returned", "ended"]
+    minion: str | None = Field(default=None, description="Who has returned.")
+    value: SaltValue = Field(default=None, alias="return")
+    retcode: SaltValue = None
+    success: SaltValue = None
+    arrived: str | None = None
+    omitted: bool = False
+    trimmed: bool = False
+    states: StateCounts | None = None
+
+
 class StartedRecord(JobHead):
     """A job that nobody waits for is started; the summary of an asynchronous client."""
 
@@ -212,6 +231,7 @@ RunRecord = (
     | ReturnRecord
     | StageRecord
     | BatchRecord
+    | StepRecord
     | ProgressRecord
     | SummaryRecord
     | StartedRecord
