@@ -176,12 +176,14 @@ class Engine(Generic[SectionT]):
     @cached_property
     def batches(self) -> Batches:
         """Changes in stages, of all modules of the master on this machine."""
-        return Batches(
+        made = Batches(
             self.jobs,
             self._batch_store,
             limit=self.section.batches_at_once,
             begin_audit=self._begin_audit,
         )
+        self.metrics.batches = lambda: made.driven
+        return made
 
     @cached_property
     def keys(self) -> Keys:

@@ -85,9 +85,9 @@ class Batches:
         self._client.hub.observe(self._on_event)
 
     @property
-    def exist(self) -> bool:
-        """Whether any change was ever kept on this machine."""
-        return self._kept.exists
+    def driven(self) -> int:
+        """How many changes this process sees to."""
+        return len(self._drivers)
 
     def open(self) -> None:
         """Begin to see to changes that nobody drives; idempotent."""

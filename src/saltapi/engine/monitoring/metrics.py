@@ -161,6 +161,7 @@ MINIONS = "saltapi_minions"
 OF_ONE_PROCESS = frozenset({MINIONS})
 """What every process sees for itself: who is asked tells, and nothing is added up."""
 LOST = "saltapi_store_lost"
+BATCHES = "saltapi_batches"
 REQUESTS = "saltapi_http_requests_total"
 DURATION = "saltapi_http_request_duration_seconds"
 IN_FLIGHT = "saltapi_http_requests_in_flight"
@@ -183,6 +184,7 @@ NAMES = (
     ENDED,
     MISSING,
     LOST,
+    BATCHES,
     SELDOM,
     JOBS,
     RETURNS,
@@ -214,6 +216,8 @@ class Metrics:
         self.minions: Mapping[tuple[str, str], int] = {}
         """How many minions there are by the state of the key and the connection, where the module
         has a fleet."""
+        self.batches: Callable[[], int] = lambda: 0
+        """Returns how many changes in stages this process sees to."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._requests = Counter(
             REQUESTS,
@@ -310,6 +314,7 @@ class _Engine(Collector):
                 "Processes that have lost keys of commands.",
                 self._metrics.store_lost(),
             ),
+            (BATCHES, "gauge", "Changes in stages on their way.", self._metrics.batches()),
         ):
             family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))
