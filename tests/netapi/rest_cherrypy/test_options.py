@@ -479,6 +479,12 @@ def test_expire_responses(value: bool) -> None:
     assert 200 == WsgiDoor(expire_responses=value).ask("GET", "/").status
 
 
+@pytest.mark.parametrize("value", ["ram", "cache"])
+def test_session_store(value: str) -> None:
+    """`session_store` is taken, and changes nothing: sessions are the master's tokens."""
+    assert 200 == WsgiDoor(session_store=value).ask("GET", "/").status
+
+
 @pytest.mark.parametrize(
     ("option", "value", "said"),
     [
