@@ -2,6 +2,7 @@
 # make test            what takes ten minutes; SALT=3007 takes the other line of Salt
 # make long            the tests that `make test` leaves out
 # make faults          faults made for real, and a table of what clients saw
+# make cluster         two masters and three servers that share, while parts of it all are killed
 # make lint            ruff, mypy, the walls between the rooms, and the console's scripts
 # make coverage        all tests once more, and how much of each package they run
 # make fuzz            10,000 random commands of users with random permissions; ARGS="--seed 1"
@@ -33,7 +34,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels generators long screenshots faults lint coverage fuzz bench soak docs dist clean pins
+.PHONY: demo test test-chroot wheels generators long screenshots faults cluster lint coverage fuzz bench soak docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -53,6 +54,10 @@ screenshots: $(VENV)/.project
 
 faults: $(VENV)/.project
 	$(RUN) -m pytest -n 0 -m "long or not long" tests/faults $(ARGS)
+
+cluster: export SALTAPI_CLUSTER_SECONDS ?= 1200
+cluster: $(VENV)/.project
+	$(RUN) -m pytest -n 0 -s -m "long or not long" tests/cluster $(ARGS)
 
 lint: $(VENV)/.project
 	$(RUN) -m ruff check .

@@ -4,9 +4,11 @@ Fixtures that all tests share: real masters with real and with simulated minions
 - `master`: one for the whole session, with `minion-1` and `minion-2`. Leave it as you found it.
 - `private_master(**options)`: one of your own, to kill, or with other options.
 - `oidc_master`: one that trusts an identity provider, for the tests of single sign-on.
+- `nats_servers`: a server that keeps what several machines share; take a bucket of your own.
 - `swarm`: simulated minions `sim-0` to `sim-19` at `master`, while the module runs.
 """
 
+import asyncio
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -17,6 +19,7 @@ import salt._logging
 
 from saltapi.demo import PrivateMaster
 from saltapi.demo import master as private
+from tests.nats_servers import NatsServers
 from tests.oidc_master import OidcMaster, running_oidc_master
 from tests.swarm import Swarm
 from tests.waiting import TIMEOUT_FACTOR, scaled
@@ -86,6 +89,14 @@ def oidc_master() -> Iterator[OidcMaster]:
     """A master with one minion that trusts an identity provider; leave it as you found it."""
     with running_oidc_master() as master:
         yield master
+
+
+@pytest.fixture(scope="session")
+def nats_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NatsServers]:
+    """One server of NATS's."""
+    with NatsServers(tmp_path_factory.mktemp("nats")) as servers:
+        asyncio.run(servers.ready())
+        yield servers
 
 
 @pytest.fixture

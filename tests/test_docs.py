@@ -18,6 +18,7 @@ from saltapi import cli, config, errors, lowstate
 from saltapi.bridge.workers import ssh_options
 from saltapi.config import EngineConfig, Section
 from saltapi.config.oidc import IssuerSection, issuers_of
+from saltapi.config.shared_store import StoreSection
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.fleet.codes import Code
@@ -81,6 +82,12 @@ def test_fast_function(function: str) -> None:
 def test_option_of_an_issuer(option: str) -> None:
     """Every option of `saltapi_oidc` is in the documentation."""
     assert option in rows(part(text("sso.md"), "Options"))
+
+
+@pytest.mark.parametrize("option", StoreSection.option_names())
+def test_option_of_the_store(option: str) -> None:
+    """Every option of `saltapi_store` is in the documentation."""
+    assert option in rows(part(text("high-availability.md"), "Options"))
 
 
 @pytest.mark.parametrize(

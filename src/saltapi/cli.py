@@ -181,11 +181,13 @@ def _serve(args: argparse.Namespace) -> int:
 def _store(args: argparse.Namespace) -> int:
     """Say which stores have lost something, and take them as they are if that is wanted."""
     from saltapi import config
-    from saltapi.engine.store import identity, sqlite
+    from saltapi.engine.store import choice, identity, sqlite
 
-    opts = config.load(Path(args.config_dir).absolute())
+    directory = choice.store_directory(config.load(Path(args.config_dir).absolute()))
     status = 0
-    for path in sorted((Path(opts["cachedir"]) / "saltapi").glob("*.sqlite")):
+    for path in sorted([*directory.glob("*.sqlite"), *directory.glob("*.nats.id")]):
+        if path.suffix == ".id":  # what is noted of a bucket; the file itself is not here
+            path = path.with_suffix("")
         if args.reset and sqlite.reset(path):
             state = "reset: keys are taken again"
         elif identity.noted_lost_at(path) is not None:

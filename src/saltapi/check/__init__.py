@@ -18,7 +18,8 @@ from saltapi import config
 from saltapi.check import against, running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
-from saltapi.config.oidc import OPTION
+from saltapi.config import oidc, shared_store
+from saltapi.engine.store import choice, mounts
 from saltapi.errors import CannotStart
 from saltapi.interfaces import INTERFACES
 from saltapi.process import daemonize
@@ -111,6 +112,8 @@ def check(opts: Opts, token_file: str | None = None) -> Iterator[Line]:
     except config.WrongConfig as error:
         yield from sections.problems(error)
         engine = config.EngineConfig()
+    else:
+        yield from _store(opts)
     yield from sections.modules(opts)
     yield from sections.sections(opts)
     yield from _options(opts)
@@ -141,7 +144,8 @@ def _options(opts: Opts) -> Iterator[Line]:
         *salt.config.DEFAULT_MASTER_OPTS,
         *salt.config.DEFAULT_API_OPTS,
         *config.EngineConfig.option_names(),
-        OPTION,
+        oidc.OPTION,
+        shared_store.OPTION,
         *config.SECTIONS,
         *NETAPI_SECTIONS,
         *SECTION_OPTIONS,
@@ -174,6 +178,42 @@ def _clients(engine: config.EngineConfig) -> Iterator[Line]:
                 f"netapi_enable_clients: there is no client {name}.{meant}",
                 ("netapi_enable_clients",),
             )
+
+
+def _store(opts: Opts) -> Iterator[Line]:
+    """Tell where what processes and machines share is kept."""
+    try:
+        section = shared_store.store_of(opts)
+        directory = choice.store_directory(opts)
+        choice.store_for(opts, "check")
+    except config.WrongConfig as error:
+        yield from sections.problems(error)
+        return
+    except CannotStart as error:
+        yield Line("error", str(error), (shared_store.OPTION,))
+        return
+    tokens = {opts.get("eauth_tokens.cache_driver"), opts.get("eauth_tokens")}
+    if shared_store.TOKEN_DRIVER in tokens and (section is None or not section.secret_file):
+        text = (
+            f"Tokens are kept by {shared_store.TOKEN_DRIVER}: it needs saltapi_store.secret_file."
+        )
+        yield Line("error", text, (shared_store.OPTION,))
+    kind = mounts.network_file_system(directory)
+    if section is not None:
+        yield Line("ok", f"What machines share is kept by {', '.join(section.servers)}.")
+    elif kind is not None:
+        yield Line(
+            "warning",
+            f"{directory} is on {kind}, where SQLite may lose what processes share;"
+            " set store_directory to a directory on a disk.",
+            ("store_directory",),
+        )
+    if section is not None and section.tls is False:
+        yield Line(
+            "warning",
+            "saltapi_store.tls is false: what machines share travels in the clear.",
+            (shared_store.OPTION,),
+        )
 
 
 def _engine(engine: config.EngineConfig, opts: Opts) -> Iterator[Line]:

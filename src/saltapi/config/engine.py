@@ -5,7 +5,15 @@ from typing import Literal, Self
 from pydantic import Field
 
 from saltapi.config.section import Section
-from saltapi.config.values import KIB, MIB, ClientNames, ReturnersOption, Seconds, SshDirectory
+from saltapi.config.values import (
+    KIB,
+    MIB,
+    AbsolutePath,
+    ClientNames,
+    ReturnersOption,
+    Seconds,
+    SshDirectory,
+)
 from saltapi.types import Opts
 
 FAST_FUNCTIONS = [
@@ -67,6 +75,7 @@ class EngineConfig(Section):
     api_shutdown_timeout: Seconds = 20
     api_heartbeat_seconds: float = Field(default=30, ge=0)
     api_log_format: Literal["text", "json"] = "text"
+    store_directory: AbsolutePath = ""
 
     @classmethod
     def of(cls, opts: Opts) -> Self:

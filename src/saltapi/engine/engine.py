@@ -39,8 +39,9 @@ from saltapi.engine.sessions.browser_logins import BrowserLogins
 from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
+from saltapi.engine.store.choice import is_shared, store_directory, store_for
 from saltapi.engine.store.idempotency import Idempotency
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.engine.webhooks.secrets import HookSecrets
 from saltapi.types import Jid, Opts
 
@@ -82,9 +83,10 @@ class Engine(Generic[SectionT]):
         self.section = section
         self.name = name
         self.client = AsyncAPIClient(opts)
-        self.store = Store(directory / f"{name}.sqlite")
-        """What all processes of the module on this machine share; a file when it is needed."""
-        self.token_store = Store(directory / "tokens.sqlite")
+        self.store = store_for(opts, name)
+        """What all processes of the module share, on this machine or on several."""
+        # A file, wherever the rest is: what is in it opens this master's own sessions.
+        self.token_store = SqliteStore(store_directory(opts) / "tokens.sqlite")
         """What all modules share: tokens for machines, and those of identity providers."""
         self.machine_tokens = MachineTokens(
             opts,
@@ -100,7 +102,7 @@ class Engine(Generic[SectionT]):
             self.client.sessions.take([], self.machine_tokens)
         else:
             self.client.sessions.take([self.bearers], self.machine_tokens, self.bearers)
-        if section.processes != 1:
+        if section.processes != 1 or is_shared(opts):
             self.client.login_throttle.share(self.store)
         self.administrators = Administrators(opts, self.client.permissions, section.administrators)
         self.event_acl = self._event_acl()
@@ -124,7 +126,8 @@ class Engine(Generic[SectionT]):
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
         self.health = Health(self.client, self.idempotency)
-        self._batch_store = Store(directory / "batches.sqlite")
+        # A file, wherever the rest is: they belong to this master, and their tokens stay here.
+        self._batch_store = SqliteStore(store_directory(opts) / "batches.sqlite")
         self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
         if watches_jobs:

@@ -9,7 +9,7 @@ import pytest
 from saltapi.bridge.jobs.batches import Batch, BatchState, Stage, StageState
 from saltapi.engine.batches import kept as module
 from saltapi.engine.batches.kept import KeptBatches, LeaseLost
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import Conflict
 
 JID = "20261127190000000001"
@@ -18,7 +18,7 @@ Two = tuple[KeptBatches, KeptBatches]
 
 @pytest.fixture
 async def two(tmp_path: Path) -> AsyncIterator[Two]:
-    stores = [Store(tmp_path / "batches.sqlite"), Store(tmp_path / "batches.sqlite")]
+    stores = [SqliteStore(tmp_path / "batches.sqlite"), SqliteStore(tmp_path / "batches.sqlite")]
     yield KeptBatches(stores[0], seconds=60), KeptBatches(stores[1], seconds=60)
     for store in stores:
         await store.close()
@@ -112,7 +112,7 @@ async def test_orders(two: Two) -> None:
 
 async def test_of_another_version(two: Two, tmp_path: Path) -> None:
     """What cannot be read is as nothing."""
-    store = Store(tmp_path / "batches.sqlite")
+    store = SqliteStore(tmp_path / "batches.sqlite")
     await store.put("batch", JID, b'{"jid": "1"}', expire=time.time() + 60)
     assert await two[0].find(JID) is None
     await store.close()

@@ -20,7 +20,7 @@ from saltapi.engine.fleet.sight import Sights
 from saltapi.engine.fleet.why import Whys
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.sessions.administrators import Administrators
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.types import Opts, Session
 from tests.apis import jid_of_now
 from tests.fake_master import frame_body
@@ -44,7 +44,7 @@ class Scene:
         fleet = Fleet(self.client, self.keys, self.acl)
         sights = Sights(opts, self.client.permissions, administrators, self.acl)
         self.minions = Minions(self.client, fleet, sights)
-        self.store = Store(Path(opts["cachedir"]) / "test.sqlite")
+        self.store = SqliteStore(Path(opts["cachedir"]) / "test.sqlite")
         self.jobs = JobService(
             self.client,
             self.store,

@@ -8,7 +8,7 @@ import pytest
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.engine.jobs import owners as job_owners
 from saltapi.engine.jobs.owners import JobOwners, Owned, digest
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.types import Session
 
 JID = "20260101000000000001"
@@ -16,8 +16,8 @@ ME = Session(token="7" * 64, name="me", eauth="file", start=0, expire=2e9)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(tmp_path / "store.sqlite")
+def store(tmp_path: Path) -> SqliteStore:
+    return SqliteStore(tmp_path / "store.sqlite")
 
 
 def job(jid: str = JID, **more: Any) -> RegisteredJob:
@@ -34,7 +34,7 @@ async def found(owners: JobOwners, jid: str = JID) -> Owned:
     return owned
 
 
-async def test_what_is_recorded(store: Store) -> None:
+async def test_what_is_recorded(store: SqliteStore) -> None:
     """The user, and enough of the command to know it again; not the arguments."""
     owners = JobOwners(store)
     await owners.note(ME, job())
@@ -56,7 +56,7 @@ async def test_what_is_recorded(store: Store) -> None:
         {"kwargs": {"delimiter": "|"}},
     ],
 )
-async def test_another_command(store: Store, more: dict[str, Any]) -> None:
+async def test_another_command(store: SqliteStore, more: dict[str, Any]) -> None:
     """What differs in anything is not what was started."""
     owners = JobOwners(store)
     await owners.note(ME, job())
@@ -65,7 +65,7 @@ async def test_another_command(store: Store, more: dict[str, Any]) -> None:
     assert not owned.is_of(job(**more))
 
 
-async def test_long_targets(store: Store) -> None:
+async def test_long_targets(store: SqliteStore) -> None:
     """A target that is too long is not kept, and so not known again."""
     names = [f"minion-{number}" for number in range(1000)]
     owners = JobOwners(store)
@@ -75,7 +75,7 @@ async def test_long_targets(store: Store) -> None:
     assert not owned.is_of(job(tgt=names))
 
 
-async def test_bounds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_bounds(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of each process only the latest are kept."""
     monkeypatch.setattr(job_owners, "RECORDS_LIMIT", 2)
     owners = JobOwners(store)
@@ -85,7 +85,7 @@ async def test_bounds(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert [False, True, True] == [owned is not None for owned in kept]
 
 
-async def test_claims(store: Store) -> None:
+async def test_claims(store: SqliteStore) -> None:
     """A client's jid is claimed once among all processes, and not if a job has it."""
     one, other = JobOwners(store), JobOwners(store)
     assert [False, True] == [await one.claim(JID), await other.claim(JID)]
@@ -93,7 +93,7 @@ async def test_claims(store: Store) -> None:
     assert await other.claim("20260101000000000009")
 
 
-async def test_records_of_a_version_before(store: Store) -> None:
+async def test_records_of_a_version_before(store: SqliteStore) -> None:
     """What cannot be read counts as nothing."""
     for value in (b'{"eauth": "file"}', b"[]", b"{"):
         await store.put(job_owners.KIND, JID, value, expire=2e9)

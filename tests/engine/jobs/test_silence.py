@@ -9,7 +9,7 @@ from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.jobs.silence import Silence
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 
 JID = "20260101000000000001"
 
@@ -23,7 +23,7 @@ def outages() -> Outages:
 
 @pytest.fixture
 def silence(outages: Outages, tmp_path: Path) -> Silence:
-    return Silence(outages, Store(tmp_path / "store.sqlite"), seconds=60)
+    return Silence(outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60)
 
 
 def new_job(**facts: float) -> RegisteredJob:
@@ -95,7 +95,7 @@ async def test_given_up(silence: Silence, outages: Outages, tmp_path: Path) -> N
     job, elsewhere = new_job(), new_job()
     assert await silence.gave_up_at(elsewhere) is None
     await silence.settle(job, {"a": MinionState.NO_RESPONSE})
-    other = Silence(outages, Store(tmp_path / "store.sqlite"), seconds=60)
+    other = Silence(outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60)
     assert job.gave_up_at == await other.gave_up_at(elsewhere)
 
 

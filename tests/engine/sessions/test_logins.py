@@ -8,7 +8,7 @@ import pytest
 
 from saltapi.engine.sessions import logins
 from saltapi.engine.sessions.logins import LoginThrottle
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import (
     AuthenticationFailed,
     MasterUnavailable,
@@ -82,7 +82,7 @@ def test_ipv6_network() -> None:
 
 async def test_shared(tmp_path: Path) -> None:
     """Several processes together let through as many failures as one does."""
-    stores = [Store(tmp_path / "s" / "store.sqlite") for _ in range(2)]
+    stores = [SqliteStore(tmp_path / "s" / "store.sqlite") for _ in range(2)]
     guards = [LoginThrottle(4), LoginThrottle(4)]
     for guard, store in zip(guards, stores, strict=True):
         guard.share(store)
@@ -102,7 +102,7 @@ async def test_shared(tmp_path: Path) -> None:
 
 async def test_shared_counts_are_exact(tmp_path: Path) -> None:
     """Failures that several processes count in the same moment are all counted."""
-    stores = [Store(tmp_path / "s" / "store.sqlite") for _ in range(3)]
+    stores = [SqliteStore(tmp_path / "s" / "store.sqlite") for _ in range(3)]
     guards = [LoginThrottle(3) for _ in stores]
     for guard, store in zip(guards, stores, strict=True):
         guard.share(store)
@@ -118,7 +118,7 @@ async def test_shared_counts_are_exact(tmp_path: Path) -> None:
 
 async def test_shared_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also shared failures are forgotten after a minute."""
-    store = Store(tmp_path / "s" / "store.sqlite")
+    store = SqliteStore(tmp_path / "s" / "store.sqlite")
     guard = LoginThrottle(1)
     guard.share(store)
     await guard.count("192.0.2.1", "fred")
@@ -136,7 +136,7 @@ async def test_shared_window(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 async def test_store_in_trouble(tmp_path: Path) -> None:
     """Without the store every process counts for itself, and people can log in."""
     (tmp_path / "file").write_text("no directory")
-    store = Store(tmp_path / "file" / "store.sqlite")
+    store = SqliteStore(tmp_path / "file" / "store.sqlite")
     with pytest.raises(StoreUnavailable):
         await store.get("a", "b")
     guard = LoginThrottle(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from saltapi.engine.sessions.tickets import Tickets
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Session
 
@@ -24,7 +24,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 async def tickets(path: Path) -> AsyncIterator[Tickets]:
     """The tickets of one process."""
-    store = Store(path)
+    store = SqliteStore(path)
     yield Tickets(store)
     await store.close()
 
@@ -34,7 +34,7 @@ async def test_a_ticket_is_good_once(tickets: Tickets, path: Path) -> None:
     before = time.time()
     ticket, expire = await tickets.make(SESSION)
     assert before + 30 <= expire <= time.time() + 30
-    store = Store(path)
+    store = SqliteStore(path)
     elsewhere = Tickets(store)
     assert TOKEN == await elsewhere.redeem(ticket)
     for process in (tickets, elsewhere):

@@ -2,17 +2,22 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from saltapi.config.shared_store import StoreSection
 from saltapi.engine.store import idempotency as module
+from saltapi.engine.store import shares
 from saltapi.engine.store import sqlite as store_module
 from saltapi.engine.store.idempotency import Idempotency, Keyed
+from saltapi.engine.store.nats import NatsStore
 from saltapi.engine.store.request_keys import checked_key, fingerprint
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.sqlite import SqliteStore
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import (
     AuthorizationFailed,
     BadRequest,
@@ -29,6 +34,7 @@ from saltapi.errors import (
 )
 from saltapi.lowstate import Command
 from saltapi.types import Credentials, Session
+from tests.nats_servers import NatsServers
 from tests.waiting import scaled
 
 FRED = Session("0" * 64, "fred", "pam", 0.0, 1e12)
@@ -40,8 +46,8 @@ BATCH = Command("local_batch", "test.ping", Credentials(token="0" * 64), tgt="*"
 class Keys:
     """Keys in a store, as two processes see them."""
 
-    def __init__(self, path: Path) -> None:
-        self.stores = [Store(path), Store(path)]
+    def __init__(self, make: Callable[[], Store]) -> None:
+        self.stores = [make(), make()]
         self.listens = True
         numbers = itertools.count(20261123180812000000)
         self.processes = [
@@ -61,9 +67,20 @@ class Keys:
         return self.processes[process].keyed(key, "POST", "/run", body)
 
 
-@pytest.fixture
-async def keys(tmp_path: Path) -> AsyncIterator[Keys]:
-    made = Keys(tmp_path / "keys.sqlite")
+@pytest.fixture(params=["sqlite", "nats"])
+async def keys(
+    request: pytest.FixtureRequest, tmp_path: Path, nats_servers: NatsServers
+) -> AsyncIterator[Keys]:
+    """Two processes of one machine, or two doors."""
+    bucket = f"keys-{time.time_ns()}"
+    section = StoreSection(url=nats_servers.url, bucket=bucket, max_bytes=2**25)
+
+    def make() -> Store:
+        if request.param == "sqlite":
+            return SqliteStore(tmp_path / "keys.sqlite")
+        return NatsStore(section, "rest_asgi", tmp_path)
+
+    made = Keys(make)
     yield made
     for store in made.stores:
         await store.close()
@@ -238,7 +255,8 @@ async def test_large_results(keys: Keys) -> None:
 
 async def test_full_share(keys: Keys, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user with too many keys gets 429 before anything runs; others can go on."""
-    monkeypatch.setattr(store_module, "SHARE_BYTES", 20_000)
+    for kept in (store_module, shares):
+        monkeypatch.setattr(kept, "SHARE_BYTES", 20_000)
     number = 0
 
     async def fill() -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from saltapi.engine.store import sqlite as store_module
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.sqlite import SqliteStore
+from saltapi.engine.store.store import ShareUsed
 from saltapi.errors import StoreUnavailable
 from tests.waiting import scaled
 
@@ -20,10 +21,10 @@ LATER = time.time() + 3600
 RACE = """
 import asyncio, sys, time
 from pathlib import Path
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 
 async def main():
-    store = Store(Path(sys.argv[1]))
+    store = SqliteStore(Path(sys.argv[1]))
     me = sys.argv[2].encode()
     await store.put("ready", sys.argv[2], b"", expire=time.time() + 60)
     while await store.get("ready", "go") is None:
@@ -41,13 +42,13 @@ asyncio.run(main())
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    made = Store(tmp_path / "state" / "test.sqlite")
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    made = SqliteStore(tmp_path / "state" / "test.sqlite")
     yield made
     await made.close()
 
 
-async def test_put_get_remove(store: Store) -> None:
+async def test_put_get_remove(store: SqliteStore) -> None:
     """A value is there for its kind and key until it is removed."""
     await store.put("a", "key", b"1", expire=LATER)
     await store.put("a", "key", b"2", expire=LATER)
@@ -58,14 +59,14 @@ async def test_put_get_remove(store: Store) -> None:
     assert await store.get("a", "key") is None
 
 
-async def test_add(store: Store) -> None:
+async def test_add(store: SqliteStore) -> None:
     """The first value stays; whoever comes later learns it."""
     assert await store.add("a", "key", b"first", expire=LATER) is None
     assert b"first" == await store.add("a", "key", b"second", expire=LATER)
     assert b"first" == await store.get("a", "key")
 
 
-async def test_take(store: Store) -> None:
+async def test_take(store: SqliteStore) -> None:
     """A value can be taken once."""
     await store.put("a", "key", b"1", expire=LATER)
 
@@ -73,7 +74,7 @@ async def test_take(store: Store) -> None:
     assert await store.take("a", "key") is None
 
 
-async def test_replace(store: Store) -> None:
+async def test_replace(store: SqliteStore) -> None:
     """A value is replaced only while it is the one that the caller knows."""
     await store.put("a", "key", b"1", expire=LATER)
 
@@ -84,7 +85,7 @@ async def test_replace(store: Store) -> None:
     assert await store.get("a", "other") is None
 
 
-async def test_expired(store: Store) -> None:
+async def test_expired(store: SqliteStore) -> None:
     """What has expired is not there, and makes room for another value."""
     past = time.time() - 1
     await store.put("a", "key", b"1", expire=past)
@@ -96,7 +97,7 @@ async def test_expired(store: Store) -> None:
     assert b"2" == await store.get("a", "key")
 
 
-async def test_expired_rows_go(store: Store) -> None:
+async def test_expired_rows_go(store: SqliteStore) -> None:
     """Writing removes what has expired, a bounded part of it each time."""
     past = time.time() - 1
     count = store_module.EXPIRED_ROWS_PER_WRITE + 50
@@ -118,20 +119,20 @@ async def test_expired_rows_go(store: Store) -> None:
     database.close()
 
 
-async def test_survives_its_process(store: Store) -> None:
+async def test_survives_its_process(store: SqliteStore) -> None:
     """Another process, or the next one, finds the values."""
     await store.put("a", "key", b"1", expire=LATER)
-    other = Store(store.path)
+    other = SqliteStore(store.path)
 
     assert b"1" == await other.get("a", "key")
     await other.close()
     await store.close()
-    again = Store(store.path)
+    again = SqliteStore(store.path)
     assert b"1" == await again.get("a", "key")
     await again.close()
 
 
-async def test_two_processes_race(store: Store) -> None:
+async def test_two_processes_race(store: SqliteStore) -> None:
     """Of two processes that add or take the same key at the same time, one succeeds."""
     for number in range(200):
         await store.put("prize", str(number), b"", expire=LATER)
@@ -158,7 +159,7 @@ async def test_two_processes_race(store: Store) -> None:
     assert (200, 200) == (sum(added), sum(taken))
 
 
-async def test_only_for_us(store: Store) -> None:
+async def test_only_for_us(store: SqliteStore) -> None:
     """Nobody but the owner can read the files, whatever the umask and what was there before."""
     store.path.parent.mkdir(mode=0o755)
     store.path.touch(mode=0o644)
@@ -175,7 +176,7 @@ async def test_only_for_us(store: Store) -> None:
     assert 0o700 == store.path.parent.stat().st_mode & 0o777
 
 
-async def test_no_link_is_followed(store: Store, tmp_path: Path) -> None:
+async def test_no_link_is_followed(store: SqliteStore, tmp_path: Path) -> None:
     """A link in the place of the file is refused."""
     store.path.parent.mkdir()
     store.path.symlink_to(tmp_path / "elsewhere")
@@ -186,7 +187,9 @@ async def test_no_link_is_followed(store: Store, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["all", "pages"])
-async def test_damaged_file(store: Store, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_damaged_file(
+    store: SqliteStore, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     """A damaged file is renamed, the log says so, and the store begins afresh."""
     await store.put("a", "key", b"1" * 100_000, expire=LATER)
     await store.close()
@@ -195,7 +198,7 @@ async def test_damaged_file(store: Store, damage: str, caplog: pytest.LogCapture
         file.seek(0 if damage == "all" else store_module.PAGE_BYTES)
         file.write(b"\xff" * (size if damage == "all" else size - store_module.PAGE_BYTES))
 
-    first, second = Store(store.path), Store(store.path)
+    first, second = SqliteStore(store.path), SqliteStore(store.path)
     await asyncio.gather(
         first.add("a", "key", b"2", expire=LATER), second.add("a", "key", b"2", expire=LATER)
     )
@@ -207,22 +210,22 @@ async def test_damaged_file(store: Store, damage: str, caplog: pytest.LogCapture
     await second.close()
 
 
-async def test_file_is_taken_away(store: Store) -> None:
+async def test_file_is_taken_away(store: SqliteStore) -> None:
     """Processes meet again in the new file when the old one was removed or renamed."""
-    other = Store(store.path)
+    other = SqliteStore(store.path)
     await store.put("a", "key", b"old", expire=LATER)
     assert b"old" == await other.get("a", "key")
     store.path.rename(store.path.with_name("elsewhere"))
 
     await store.put("a", "key", b"new", expire=LATER)
     assert b"new" == await other.get("a", "key")
-    third = Store(store.path)
+    third = SqliteStore(store.path)
     assert b"new" == await third.get("a", "key")
     await third.close()
     await other.close()
 
 
-async def test_disk_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_disk_full(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """What does not fit is refused with a sentence; what is there stays."""
     monkeypatch.setattr(store_module, "MAX_BYTES", 20 * store_module.PAGE_BYTES)
     await store.put("a", "key", b"1", expire=LATER)
@@ -234,7 +237,7 @@ async def test_disk_full(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     assert await store.add("a", "third", b"3", expire=LATER) is None
 
 
-async def test_shares(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_shares(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who fills a share fills it for nobody else, and gets room again as values go."""
     monkeypatch.setattr(store_module, "SHARE_BYTES", 10_000)
     value = b"x" * 850  # with key and row about 1,000
@@ -263,7 +266,9 @@ async def test_shares(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
         await store.put("a", f"fred {number}", value, expire=LATER, owner="fred")
 
 
-async def test_expired_values_take_no_share(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_expired_values_take_no_share(
+    store: SqliteStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What has expired gives its room back at once, however much it is."""
     monkeypatch.setattr(store_module, "EXPIRED_ROWS_PER_WRITE", 1)
     soon = time.time() + 0.5
@@ -275,7 +280,7 @@ async def test_expired_values_take_no_share(store: Store, monkeypatch: pytest.Mo
     assert await store.add("a", "new", b"x" * 100, expire=LATER, owner="fred") is None
 
 
-async def test_shares_add_up(store: Store) -> None:
+async def test_shares_add_up(store: SqliteStore) -> None:
     """The sizes that are counted are those of what is there, whatever was done."""
     for number in range(50):
         owner = f"user {number % 3}"
@@ -309,7 +314,7 @@ async def test_older_file(tmp_path: Path) -> None:
     database.execute("PRAGMA user_version = 1")
     database.commit()
     database.close()
-    store = Store(path)
+    store = SqliteStore(path)
     await store.put("a", "new", b"2", expire=LATER, owner="fred")
 
     assert (b"1", b"2") == (await store.get("a", "old"), await store.get("a", "new"))
@@ -321,19 +326,19 @@ async def test_older_file(tmp_path: Path) -> None:
 async def test_no_directory(tmp_path: Path) -> None:
     """Where no directory can be made there is an answer, not a traceback."""
     (tmp_path / "file").touch()
-    store = Store(tmp_path / "file" / "test.sqlite")
+    store = SqliteStore(tmp_path / "file" / "test.sqlite")
 
     with pytest.raises(StoreUnavailable):
         await store.get("a", "key")
     await store.close()
 
 
-async def test_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_busy(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who cannot write because another process holds the file for long is told to come back."""
     monkeypatch.setattr(store_module, "BUSY_TIMEOUT_SECONDS", 0.05)
     await store.put("a", "key", b"1", expire=LATER)
     await store.close()
-    again = Store(store.path)
+    again = SqliteStore(store.path)
     database = sqlite3.connect(store.path, isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
 
@@ -346,7 +351,7 @@ async def test_busy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     await again.close()
 
 
-async def test_close(store: Store) -> None:
+async def test_close(store: SqliteStore) -> None:
     """Closing twice does no harm, and a closed store says that the server stops."""
     await store.put("a", "key", b"1", expire=LATER)
     await store.close()

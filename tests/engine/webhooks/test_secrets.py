@@ -14,7 +14,7 @@ from saltapi.config import RestAsgiConfig
 from saltapi.config.webhooks import NotSigned
 from saltapi.engine.sessions import logins
 from saltapi.engine.sessions.logins import LoginThrottle
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.engine.webhooks.secrets import HookSecrets, Signed, most_specific
 from saltapi.errors import AuthenticationFailed, CannotStart, Conflict, TooManyRequests
 
@@ -27,13 +27,13 @@ STANDARD_SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
 @pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    store = Store(tmp_path / "shared.sqlite")
+async def store(tmp_path: Path) -> AsyncIterator[SqliteStore]:
+    store = SqliteStore(tmp_path / "shared.sqlite")
     yield store
     await store.close()
 
 
-def secrets(store: Store, settings: dict[str, Any], *, failures: int = 20) -> HookSecrets:
+def secrets(store: SqliteStore, settings: dict[str, Any], *, failures: int = 20) -> HookSecrets:
     section = RestAsgiConfig.parse({"port": 1, "webhook_secrets": settings})
     return HookSecrets(section.webhook_secrets, once=store, throttle=LoginThrottle(failures))
 
@@ -62,7 +62,7 @@ def standard_headers(
     }
 
 
-async def test_github(store: Store) -> None:
+async def test_github(store: SqliteStore) -> None:
     """The example of GitHub's documentation is taken, by any case of the header's name."""
     hooks = secrets(store, {"x": GITHUB})
     signed = await verify(hooks, {"x-hub-signature-256": GITHUB_SIGNATURE}, b"Hello, World!")
@@ -84,14 +84,14 @@ async def test_github(store: Store) -> None:
         {"X-Hub-Signature": "sha1=" + "0" * 40},
     ],
 )
-async def test_github_refuses(store: Store, headers: dict[str, str]) -> None:
+async def test_github_refuses(store: SqliteStore, headers: dict[str, str]) -> None:
     """A signature that is missing, malformed or wrong is refused."""
     hooks = secrets(store, {"x": GITHUB})
     with pytest.raises(AuthenticationFailed):
         await verify(hooks, headers, b"Hello, World!")
 
 
-async def test_every_byte_counts(store: Store) -> None:
+async def test_every_byte_counts(store: SqliteStore) -> None:
     """The body is signed as it was sent: what means the same in JSON is another body."""
     hooks = secrets(store, {"x": GITHUB})
     signature = "sha256=" + hexdigest(GITHUB["secret"], '{"a": 1}')
@@ -101,7 +101,7 @@ async def test_every_byte_counts(store: Store) -> None:
     assert await verify(hooks, {"X-Hub-Signature-256": signature}, b'{"a": 1}')
 
 
-async def test_gitlab(store: Store) -> None:
+async def test_gitlab(store: SqliteStore) -> None:
     """GitLab's token must be the secret; the same request may come again."""
     hooks = secrets(store, {"x": {"type": "gitlab", "secret": "sésame"}})
     for _ in range(2):
@@ -113,7 +113,7 @@ async def test_gitlab(store: Store) -> None:
             await verify(hooks, {"X-Gitlab-Token": wrong})
 
 
-async def test_standard_example(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_standard_example(store: SqliteStore, monkeypatch: pytest.MonkeyPatch) -> None:
     """The example of the Standard Webhooks specification is taken at its time."""
     hooks = secrets(store, {"x": {"type": "standard", "secret": STANDARD_SECRET}})
     headers = {
@@ -126,7 +126,7 @@ async def test_standard_example(store: Store, monkeypatch: pytest.MonkeyPatch) -
     assert await verify(hooks, headers, b'{"test": 2432232314}')
 
 
-async def test_standard(store: Store) -> None:
+async def test_standard(store: SqliteStore) -> None:
     """Of several signatures one must be right, and the id may not come twice."""
     hooks = secrets(store, {"x": {"type": "standard", "secret": STANDARD_SECRET}})
     assert await verify(hooks, standard_headers("{}"))
@@ -144,7 +144,7 @@ async def test_standard(store: Store) -> None:
 
 
 @pytest.mark.parametrize("seconds", [-301, 360])
-async def test_old_and_early(store: Store, seconds: int) -> None:
+async def test_old_and_early(store: SqliteStore, seconds: int) -> None:
     """A signature whose time is further away than the tolerance is refused, though it is right."""
     hooks = secrets(store, {"x": {"type": "standard", "secret": STANDARD_SECRET}}, failures=1)
     for _ in range(3):  # it does not count as a failed login
@@ -152,7 +152,7 @@ async def test_old_and_early(store: Store, seconds: int) -> None:
             await verify(hooks, standard_headers("{}", at=time.time() + seconds))
 
 
-async def test_hmac(store: Store) -> None:
+async def test_hmac(store: SqliteStore) -> None:
     """Time and signature in one header, as Stripe has them; any of several signatures may fit."""
     hooks = secrets(store, {"x": {"type": "hmac", "secret": "k"}})
     now = int(time.time())
@@ -164,7 +164,7 @@ async def test_hmac(store: Store) -> None:
             await verify(hooks, {"X-Signature": wrong})
 
 
-async def test_hmac_with_headers_of_its_own(store: Store) -> None:
+async def test_hmac_with_headers_of_its_own(store: SqliteStore) -> None:
     """Headers, prefix and what is signed can be set: this is how Slack signs."""
     slack = {
         "type": "hmac",
@@ -188,7 +188,7 @@ async def test_hmac_with_headers_of_its_own(store: Store) -> None:
         await verify(hooks, {**headers, "X-Slack-Request-Timestamp": str(now - 1)})
 
 
-async def test_hmac_in_base64(store: Store) -> None:
+async def test_hmac_in_base64(store: SqliteStore) -> None:
     """Algorithm and encoding can be set."""
     setting = {"type": "hmac", "secret": "k", "algorithm": "sha512", "encoding": "base64"}
     hooks = secrets(store, {"x": setting})
@@ -199,11 +199,11 @@ async def test_hmac_in_base64(store: Store) -> None:
     assert await verify(hooks, {"X-Signature": value})
 
 
-async def test_once_for_all_processes(store: Store, tmp_path: Path) -> None:
+async def test_once_for_all_processes(store: SqliteStore, tmp_path: Path) -> None:
     """What one process has taken, another one refuses; elsewhere it may come once more."""
     settings = {"x": GITHUB, "y": GITHUB}
     headers = {"X-Hub-Signature-256": GITHUB_SIGNATURE}
-    other_store = Store(tmp_path / "shared.sqlite")
+    other_store = SqliteStore(tmp_path / "shared.sqlite")
     try:
         assert await verify(secrets(store, settings), headers, b"Hello, World!")
         other = secrets(other_store, settings)
@@ -215,7 +215,7 @@ async def test_once_for_all_processes(store: Store, tmp_path: Path) -> None:
         await other_store.close()
 
 
-async def test_again_after_a_failure(store: Store) -> None:
+async def test_again_after_a_failure(store: SqliteStore) -> None:
     """A delivery whose event could not be fired may come again."""
     hooks = secrets(store, {"x": GITHUB})
     headers = {"X-Hub-Signature-256": GITHUB_SIGNATURE}
@@ -226,7 +226,7 @@ async def test_again_after_a_failure(store: Store) -> None:
     assert await verify(hooks, headers, b"Hello, World!")
 
 
-async def test_rotation(store: Store) -> None:
+async def test_rotation(store: SqliteStore) -> None:
     """While a secret is changed, both are good."""
     old, new = ({"type": "gitlab", "secret": word} for word in ("old", "new"))
     hooks = secrets(store, {"x": [old, new]})
@@ -236,7 +236,7 @@ async def test_rotation(store: Store) -> None:
         await verify(hooks, {"X-Gitlab-Token": "other"})
 
 
-async def test_paths_without_a_secret(store: Store) -> None:
+async def test_paths_without_a_secret(store: SqliteStore) -> None:
     """A path that has no secret is left to the session."""
     assert await verify(secrets(store, {"github/*": GITHUB}), {}, path="other") is None
 
@@ -262,7 +262,7 @@ def test_most_specific(path: str, pattern: str | None) -> None:
     assert pattern == most_specific(patterns, path)
 
 
-async def test_throttle(store: Store) -> None:
+async def test_throttle(store: SqliteStore) -> None:
     """Wrong signatures count as failed logins do; then not even the right one is looked at."""
     hooks = secrets(store, {"x": GITHUB}, failures=2)
     for _ in range(2):
@@ -274,7 +274,7 @@ async def test_throttle(store: Store) -> None:
     assert 0 < (refused.value.retry_after_seconds or 0) <= logins.WINDOW_SECONDS
 
 
-async def test_secret_file(store: Store, tmp_path: Path) -> None:
+async def test_secret_file(store: SqliteStore, tmp_path: Path) -> None:
     """A secret may be in a file, which is read again on a reload; a bad one changes nothing."""
     file = tmp_path / "secret"
     file.write_text("first\n")
@@ -362,7 +362,7 @@ def test_secrets_are_not_shown() -> None:
         "gitlab/deploy%c0%80",
     ],
 )
-async def test_near_misses(store: Store, pattern: str, path: str) -> None:
+async def test_near_misses(store: SqliteStore, pattern: str, path: str) -> None:
     """What is nearly a signed path has to be signed, too."""
     hooks = secrets(store, {pattern: GITHUB})
     assert pattern == hooks.pattern_of(path)
@@ -373,6 +373,6 @@ async def test_near_misses(store: Store, pattern: str, path: str) -> None:
 @pytest.mark.parametrize(
     "path", ["", "gitlab", "gitlab/build", "other/deploy", "deploy", "gitlab/../deploy", "git/lab"]
 )
-async def test_other_paths(store: Store, path: str) -> None:
+async def test_other_paths(store: SqliteStore, path: str) -> None:
     """Other paths are nobody's near misses."""
     assert await verify(secrets(store, {"gitlab/deploy": GITHUB}), {}, path=path) is None

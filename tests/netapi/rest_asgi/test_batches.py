@@ -13,7 +13,7 @@ from saltapi.bridge.jobs.batches import Batch, BatchState, Stage, StageState
 from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.demo import PrivateMaster
 from saltapi.engine.batches.kept import KeptBatches
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from tests.apis import OURS, ApiServer, jid_of_now
 from tests.netapi.rest_asgi.test_retry_safe import Counted
 from tests.swarm import Swarm
@@ -285,7 +285,7 @@ def test_taken_over(master: PrivateMaster, ask: Ask, tmp_path: Path, how: str) -
 @pytest.mark.long
 def test_in_doubt(api: ApiServer, master: PrivateMaster, ask: Ask) -> None:
     """A stage that may have been published is not published again: the change ends there."""
-    store = Store(Path(master.options["cachedir"]) / "saltapi" / "batches.sqlite")
+    store = SqliteStore(Path(master.options["cachedir"]) / "saltapi" / "batches.sqlite")
     assert store.path.exists()
     jid, now = jid_of_now(), time.time()
     batch = Batch(

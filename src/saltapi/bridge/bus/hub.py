@@ -16,7 +16,8 @@ from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.bus.share import LoopShare
 from saltapi.bridge.bus.wake import Wake
-from saltapi.types import Jid
+from saltapi.config import EngineConfig
+from saltapi.types import Jid, Opts
 
 JobCallback = Callable[[Event], None]
 
@@ -208,6 +209,16 @@ class Hub:
         """How many connections are written to."""
         self.share = LoopShare()
         """When they may be, so that requests are answered meanwhile."""
+
+    @classmethod
+    def of(cls, opts: Opts, config: EngineConfig) -> Self:
+        """Return the hub of the master that *opts* are of."""
+        return cls(
+            history_bytes=config.api_event_history_bytes,
+            queue_bytes=config.api_listener_queue_bytes,
+            master=str(opts.get("id") or ""),
+            clustered=bool(opts.get("cluster_id")),
+        )
 
     @property
     def queued_bytes(self) -> int:

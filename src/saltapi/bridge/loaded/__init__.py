@@ -14,5 +14,7 @@ def directories() -> dict[str, list[str]]:
     package = os.path.dirname(os.path.dirname(here))
     return {
         "auth": [os.path.join(here, "auth")],
+        "cache": [os.path.join(here, "cache")],
+        "tokens": [os.path.join(here, "tokens")],
         "netapi": [os.path.join(package, "netapi", "_salt_api")],
     }

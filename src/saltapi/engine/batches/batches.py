@@ -24,7 +24,7 @@ from saltapi.engine.jobs import termination
 from saltapi.engine.jobs.owners import OWNER_SECONDS
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.termination import Outcome
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import (
     AuthorizationFailed,
     BadRequest,
@@ -56,7 +56,7 @@ class Batches:
     def __init__(
         self,
         job_service: JobService,
-        store: Store,
+        store: SqliteStore,
         *,
         limit: int,
         begin_audit: Callable[[Jid], None] = lambda _jid: None,

@@ -23,7 +23,7 @@ from saltapi.engine.batches.views import BatchViews
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.store.outcomes import is_unknown
-from saltapi.engine.store.sqlite import ShareUsed
+from saltapi.engine.store.store import ShareUsed
 from saltapi.errors import (
     AuthenticationFailed,
     AuthorizationFailed,

@@ -13,7 +13,7 @@ from typing import Literal, TypeAlias
 
 from saltapi import formats
 from saltapi.bridge.jobs.batches import Batch
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import Conflict, StoreUnavailable
 from saltapi.types import Jid, Token
 
@@ -41,7 +41,7 @@ class LeaseLost(Exception):
 class KeptBatches:
     """Reads and writes what is kept; every method raises `StoreUnavailable`."""
 
-    def __init__(self, store: Store, *, seconds: float) -> None:
+    def __init__(self, store: SqliteStore, *, seconds: float) -> None:
         """
         Args:
             store: What all processes of the master's modules share.

@@ -67,12 +67,7 @@ class AsyncAPIClient:
         """
         self.opts = opts
         self.config = EngineConfig.of(opts)
-        self.hub = Hub(
-            history_bytes=self.config.api_event_history_bytes,
-            queue_bytes=self.config.api_listener_queue_bytes,
-            master=str(opts.get("id") or ""),
-            clustered=bool(opts.get("cluster_id")),
-        )
+        self.hub = Hub.of(opts, self.config)
         self.bus = Bus(
             opts,
             on_event=self.hub.dispatch,

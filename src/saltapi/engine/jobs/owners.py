@@ -11,9 +11,10 @@ import time
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.engine.store.store import Store
 from saltapi.errors import SaltApiError
 from saltapi.types import Jid, Session
 
@@ -27,26 +28,6 @@ RECORDS_LIMIT = 50_000
 """So many jobs of one process are kept, the latest."""
 TARGET_LIMIT_CHARACTERS = 1_000
 """Longer targets are not kept."""
-
-
-class OwnerStore(Protocol):
-    """What the processes on this machine share; `saltapi.engine.store.sqlite.Store`."""
-
-    async def add(
-        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
-    ) -> bytes | None:
-        """Put *value* unless there is one; None if it was put, else what was there."""
-
-    async def get(self, kind: str, key: str) -> bytes | None:
-        """Return the value; None if there is none."""
-
-    async def put(
-        self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
-    ) -> None:
-        """Put *value* into the share of *owner*; *expire* in seconds since the epoch."""
-
-    async def remove(self, kind: str, key: str) -> None:
-        """Remove the value, if there is one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +54,7 @@ class Owned:
 class JobOwners:
     """Keeps who has started which job."""
 
-    def __init__(self, store: OwnerStore, *, seconds: float = OWNER_SECONDS) -> None:
+    def __init__(self, store: Store, *, seconds: float = OWNER_SECONDS) -> None:
         """
         Args:
             store: Where it is kept.

@@ -32,7 +32,7 @@ from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners
 from saltapi.engine.jobs.silence import Silence
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.store.doubts import Doubts
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import (
     CommandTimeout,
     JobCacheUnavailable,

@@ -12,8 +12,7 @@ from collections.abc import Callable, Mapping
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.states import MinionState
-from saltapi.engine.jobs.owners import OwnerStore
-from saltapi.engine.store.sqlite import ShareUsed
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import SaltApiError, StoreUnavailable
 from saltapi.types import MinionId
 
@@ -32,7 +31,7 @@ COARSE = frozenset({MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE})
 class Silence:
     """Tells why minions are silent, and since when nobody waits for them."""
 
-    def __init__(self, outages: Outages, store: OwnerStore, *, seconds: float) -> None:
+    def __init__(self, outages: Outages, store: Store, *, seconds: float) -> None:
         """
         Args:
             outages: When the bus was not heard.

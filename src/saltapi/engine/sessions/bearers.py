@@ -22,7 +22,7 @@ from saltapi.bridge.oidc.fetching import Unreachable
 from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import SYSTEM, Verifier
 from saltapi.engine.sessions.sessions import Sessions
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.store import Store
 from saltapi.errors import AuthenticationFailed, ProviderUnavailable, SaltApiError
 from saltapi.types import Session, Token
 

@@ -14,7 +14,7 @@ from collections import OrderedDict, deque
 from collections.abc import AsyncIterator
 
 from saltapi.engine.limits.requests import client_of
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import AuthenticationFailed, StoreUnavailable, TooManyRequests
 
 WINDOW_SECONDS = 60.0

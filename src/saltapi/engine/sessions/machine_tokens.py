@@ -23,7 +23,7 @@ from typing import Any
 
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.engine.sessions.forms import MACHINE_PREFIX, is_machine_token
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.store import Store
 from saltapi.errors import (
     AuthenticationFailed,
     NotFound,

@@ -11,7 +11,7 @@ import re
 import secrets
 import time
 
-from saltapi.engine.store.sqlite import Store
+from saltapi.engine.store.store import Store
 from saltapi.errors import AuthenticationFailed
 from saltapi.types import Session, Token
 

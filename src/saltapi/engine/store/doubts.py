@@ -7,7 +7,7 @@ A request waits in the master's queue, also when its sender has long gone.
 import time
 from collections.abc import Iterable
 
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.types import Jid, Session
 
 KIND = "job-doubt"

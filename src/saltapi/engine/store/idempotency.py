@@ -26,7 +26,7 @@ from saltapi.engine.store.outcomes import (
     nothing_ran,
 )
 from saltapi.engine.store.request_keys import checked_key, fingerprint
-from saltapi.engine.store.sqlite import ShareUsed, Store
+from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import (
     KeyReused,
     MasterUnavailable,

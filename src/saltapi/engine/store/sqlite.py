@@ -7,7 +7,6 @@ waits for the disk. Everybody has a share of the file, so that nobody can fill i
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import sqlite3
@@ -18,8 +17,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from saltapi.engine.store import identity
-from saltapi.errors import StoreUnavailable, TooManyRequests
+from saltapi.engine.store import files, identity
+from saltapi.engine.store.store import GROWTH_BYTES, ITEMS_LIMIT, ROW_BYTES, SHARE_BYTES, ShareUsed
+from saltapi.errors import StoreUnavailable
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,13 +31,6 @@ EXPIRED_ROWS_PER_WRITE = 100
 MAX_BYTES = 256 * 1024 * 1024
 """How large the file may grow; what does not fit is refused like on a full disk."""
 PAGE_BYTES = 4096
-SHARE_BYTES = 16 * 1024 * 1024
-"""How much of it the values of one kind and one owner may take."""
-ROW_BYTES = 150
-"""What a value counts for beside itself and its key."""
-GROWTH_BYTES = 1024
-"""So much a value may always grow: how far something is can be noted when a share is used up."""
-FULL_RETRY_SECONDS = 60
 
 DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 SCHEMA_VERSION = 2
@@ -65,24 +58,8 @@ ADD_SHARE = "ALTER TABLE entries ADD COLUMN share TEXT NOT NULL DEFAULT ''"
 """Makes a file of version 1 one of version 2; what is in it is in nobody's share."""
 
 
-class ShareUsed(TooManyRequests):
-    """Who wants to keep something has no room left for it."""
-
-    def __init__(self) -> None:
-        super().__init__(
-            "You have as much kept here as there is room for; it is forgotten with time.",
-            retry_after_seconds=FULL_RETRY_SECONDS,
-        )
-
-
-class Store:
-    """
-    Values by kind and key, shared by the processes that open the same file.
-
-    Every method raises `StoreUnavailable` if the file cannot be read or written. Those that put a
-    value raise `ShareUsed` if the values of its owner and kind would take more than `SHARE_BYTES`;
-    values without an owner have a share for each kind.
-    """
+class SqliteStore:
+    """Same as `saltapi.engine.store.store.Store`, for the processes that open the same file."""
 
     def __init__(self, path: Path) -> None:
         """
@@ -102,16 +79,7 @@ class Store:
     async def add(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
     ) -> bytes | None:
-        """
-        Put *value* unless there is one, atomically; None if it was put, else what was there.
-
-        Args:
-            kind: Whose values these are; keys of different kinds never meet.
-            key: The name of the value.
-            value: Any bytes.
-            expire: When the value is gone, in seconds since the epoch.
-            owner: Whose share it takes: a user, whoever that is.
-        """
+        """Put *value* unless there is one; None if it was put, else what was there."""
 
         def change(database: sqlite3.Connection) -> bytes | None:
             found = _find(database, kind, key)
@@ -125,12 +93,13 @@ class Store:
         """Return the value; None if there is none, or it has expired."""
         return await self._call(lambda database: _find(database, kind, key))
 
-    async def items(self, kind: str) -> dict[str, bytes]:
-        """Return the values of a kind that have not expired, by key."""
+    async def items(self, kind: str, *, limit: int = ITEMS_LIMIT) -> dict[str, bytes]:
+        """Return the values of a kind by their keys, in the order of these."""
 
         def read(database: sqlite3.Connection) -> dict[str, bytes]:
             rows = database.execute(
-                "SELECT key, value FROM entries WHERE kind = ? AND expire > ?", (kind, time.time())
+                "SELECT key, value FROM entries WHERE kind = ? AND expire > ? ORDER BY key LIMIT ?",
+                (kind, time.time(), limit),
             )
             return {str(key): bytes(value) for key, value in rows}
 
@@ -139,7 +108,7 @@ class Store:
     async def put(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
     ) -> None:
-        """Put *value*, whatever was there; *expire* and *owner* as for `add`."""
+        """Put *value*, whatever was there."""
         await self._change(lambda database: _write(database, kind, key, value, expire, owner))
 
     async def replace(
@@ -228,8 +197,8 @@ class Store:
                 self._put_away(inode)
             self._size_bytes = size_bytes
         if self._database is None:
-            _make_directory(self.path.parent)
-            with _locked(self.path):
+            files.make_directory(self.path.parent)
+            with files.locked(self.path):
                 self._inode = _make_file(self.path)
                 self._database = _opened(self.path)
                 self._size_bytes = self.path.stat().st_size
@@ -261,7 +230,7 @@ class Store:
 
     def _put_away(self, inode: int | None) -> None:
         """Rename the file that is shorter than it was, unless another process has done so."""
-        with _locked(self.path):
+        with files.locked(self.path):
             if _inode_and_size(self.path)[0] == inode:
                 self._rename("it was truncated")
         self._disconnect()  # what it still writes goes into the file that is not used any more
@@ -269,7 +238,7 @@ class Store:
     def _begin_afresh(self, error: sqlite3.Error) -> None:
         """Rename the damaged file, unless another process has done so already."""
         self._disconnect()
-        with _locked(self.path):
+        with files.locked(self.path):
             if not _is_sound(self.path):
                 self._rename(error)
 
@@ -337,12 +306,6 @@ def _transaction(database: sqlite3.Connection) -> Iterator[None]:
         if database.in_transaction:
             database.execute("ROLLBACK")
         raise
-
-
-def _make_directory(path: Path) -> None:
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
-    if path.stat().st_mode & 0o077:
-        path.chmod(0o700)
 
 
 def _make_file(path: Path) -> int:
@@ -416,17 +379,5 @@ def _wal(path: Path) -> Path:
 
 def reset(path: Path) -> bool:
     """Take the file that is there for the store; return whether another one was missed."""
-    with _locked(path):
+    with files.locked(path):
         return identity.reset(path)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Keep other processes from opening the file of this name: it is made, or replaced."""
-    lock = path.with_name(f"{path.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

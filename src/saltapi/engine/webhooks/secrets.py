@@ -30,7 +30,7 @@ TWICE = "This delivery has been taken already; it is not fired again."
 
 
 class Once(Protocol):
-    """What remembers deliveries for all processes: `saltapi.engine.store.sqlite.Store`."""
+    """What remembers deliveries for all processes: `saltapi.engine.store.store.Store`."""
 
     async def add(self, kind: str, key: str, value: bytes, *, expire: float) -> bytes | None:
         """Put a value unless there is one; None if it was put."""

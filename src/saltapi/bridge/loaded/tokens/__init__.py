@@ -1,0 +1,1 @@
+"""Stores of tokens, as Salt 3007 has them."""

@@ -1,0 +1,4 @@
+"""Values in NATS JetStream, for several machines.
+
+It knows servers and bytes, and nothing of Salt.
+"""

@@ -1,0 +1,1 @@
+"""Several masters and servers, while parts of them are killed."""
