@@ -79,7 +79,7 @@ def candidates(words: list[str]) -> list[str]:
     options = (*(BY_NAME[command].options if command else SALT.options), *COMMON)
     previous = before[-1] if before else ""
     for option in options:
-        if previous in option.names and previous.startswith("-") and takes_value(option):
+        if previous in option.names and previous.startswith("-") and option.takes_value:
             return matching(values_of(option.completes, before), start)
     if start.startswith("-"):
         return matching([n for o in options for n in o.names if n.startswith("-")], start)
@@ -102,14 +102,9 @@ def is_positional(option: Option) -> bool:
     return not option.names[0].startswith("-")
 
 
-def takes_value(option: Option) -> bool:
-    """Return whether the next word is its value."""
-    return not str(option.how.get("action", "")).startswith("store")
-
-
 def places(before: list[str], options: tuple[Option, ...]) -> list[str]:
     """Return the words that are no options and no options' values."""
-    with_value = {name for option in options if takes_value(option) for name in option.names}
+    with_value = {name for option in options if option.takes_value for name in option.names}
     found, skip = [], False
     for word in before:
         if skip:

@@ -16,6 +16,11 @@ class Option:
     completes: str = ""
     """What the values are, for completion: minions, functions, jids, or words with spaces."""
 
+    @property
+    def takes_value(self) -> bool:
+        """Whether the next word is its value."""
+        return not str(self.how.get("action", "")).startswith("store")
+
 
 @dataclass(frozen=True)
 class Command:

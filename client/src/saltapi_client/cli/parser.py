@@ -27,12 +27,26 @@ def parse(argv: Sequence[str]) -> tuple[Command, argparse.Namespace]:
     if name in BY_NAME and place is not None:
         command = BY_NAME[name]
         rest = [*argv[:place], *argv[place + 1 :]]
-        return command, parser_of(command).parse_intermixed_args(rest)
+        return command, parser_of(command).parse_intermixed_args(joined(rest, command))
     parser = parser_of(SALT)
-    found = parser.parse_intermixed_args(list(argv))
+    found = parser.parse_intermixed_args(joined(argv, SALT))
     if len(found.words) < 2:
         parser.error("a target and a function are needed, or a command" + near(name))
     return SALT, found
+
+
+def joined(argv: Sequence[str], command: Command) -> list[str]:
+    """Return *argv* with values that begin with a dash beside their options: `--sort=-id`."""
+    options = (*command.options, *COMMON)
+    known = {name for option in options for name in option.names}
+    takes = {name for o in options if o.takes_value for name in o.names if name.startswith("--")}
+    found: list[str] = []
+    for word in argv:
+        if found and found[-1] in takes and word.startswith("-") and word not in known:
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def near(name: str) -> str:
@@ -51,7 +65,7 @@ def command_place(argv: Sequence[str]) -> int | None:
         name
         for option in (*COMMON, *SALT.options)
         for name in option.names
-        if name.startswith("-") and not option.how.get("action", "").startswith("store")
+        if name.startswith("-") and option.takes_value
     }
     skip = False
     for place, word in enumerate(argv):
