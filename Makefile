@@ -159,7 +159,7 @@ pins:
 	mv requirements/package.new requirements/package.txt
 	python3.11 requirements/pin.py generators $(PYTHONS) > requirements/generators.new
 	mv requirements/generators.new requirements/generators.txt
-	python3.11 requirements/pin.py 3008.3 $(PYTHONS) > requirements/salt-3008.new
+	python3.11 requirements/pin.py 3008.4 $(PYTHONS) > requirements/salt-3008.new
 	mv requirements/salt-3008.new requirements/salt-3008.txt
-	python3.11 requirements/pin.py 3007.15 $(PYTHONS) > requirements/salt-3007.new
+	python3.11 requirements/pin.py 3007.16 $(PYTHONS) > requirements/salt-3007.new
 	mv requirements/salt-3007.new requirements/salt-3007.txt

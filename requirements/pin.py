@@ -1,7 +1,7 @@
 """
 Print the pins of everything that one line of Salt and `direct.in` need, each with its hashes.
 
-    python requirements/pin.py 3008.3 python3.11 python3.12 python3.13
+    python requirements/pin.py 3008.4 python3.11 python3.12 python3.13
     python requirements/pin.py build python3.11 python3.12 python3.13
 
 asks pip of each interpreter what it would install, and merges the answers: what they do not
