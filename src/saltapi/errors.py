@@ -46,7 +46,7 @@ An error's text is a sentence for the person who sent the request. Details that 
 attacker something, or that nobody can act on, belong into the log.
 """
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class SaltApiError(Exception):
@@ -113,6 +113,15 @@ class AuthenticationFailed(SaltApiError):
 
     status = 401
     code = "authentication"
+    with_command = False
+    """Whether the master refused them with a command, and not when they were looked at before."""
+
+    @classmethod
+    def of_command(cls, message: str) -> Self:
+        """Return the error of a command whose credentials the master refuses."""
+        error = cls(message)
+        error.with_command = True
+        return error
 
 
 class AuthorizationFailed(SaltApiError):

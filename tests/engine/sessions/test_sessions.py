@@ -331,10 +331,20 @@ async def test_a_good_token_that_the_master_refuses(
         async with sessions.for_command(Credentials(token=token)):
             if not is_known:
                 del master.store.tokens[token]
-            raise AuthenticationFailed("as the master says it")
+            raise AuthenticationFailed.of_command("as the master says it")
 
     with pytest.raises(error):
         await command()
+
+
+async def test_another_credential_that_is_refused(master: FakeMaster) -> None:
+    """Beside a good token a wrong password is a wrong password, and no fault of the store."""
+    opts: Any = {"external_auth": {"pam": {}}}
+    sessions = Sessions(opts, master, master.store, cache_seconds=60.0)  # type: ignore[arg-type]
+    token = (await log_in(sessions)).token
+    with pytest.raises(AuthenticationFailed, match="another"):
+        async with sessions.for_command(Credentials(token=token)):
+            raise AuthenticationFailed("another")
 
 
 async def test_a_password_is_exchanged_for_a_token(master: FakeMaster) -> None:

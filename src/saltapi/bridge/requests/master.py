@@ -141,7 +141,7 @@ class Master:
             load["to"] = to_seconds
         answer = await self._send(load, self._publish_timeout_seconds)
         if not answer:
-            raise AuthenticationFailed("The Salt master did not accept the credentials.")
+            raise AuthenticationFailed.of_command("The Salt master did not accept the credentials.")
         job = _checked(answer, self._opts).get("load")
         if not isinstance(job, dict) or not isinstance(job.get("minions"), list):
             raise _malformed(answer, self._opts)
@@ -227,7 +227,7 @@ class Master:
 def _checked(answer: Any, opts: Opts) -> dict[str, Any]:
     """Return *answer* if it is a dict without an error in it, raise the error's type otherwise."""
     if answer in ("", None, {}, False):
-        raise AuthenticationFailed("The Salt master did not accept the credentials.")
+        raise AuthenticationFailed.of_command("The Salt master did not accept the credentials.")
     if not isinstance(answer, dict):
         raise _malformed(answer, opts)
     error = answer.get("error")
@@ -244,7 +244,7 @@ def _checked(answer: Any, opts: Opts) -> dict[str, Any]:
     ):
         raise AuthorizationFailed(message)
     if name in AUTHENTICATION_NAMES:
-        raise AuthenticationFailed(message)
+        raise AuthenticationFailed.of_command(message)
     if name == "SaltInvocationError":
         raise InvalidChunk(message, key="fun")
     raise BadRequest(f"The Salt master refused the command: {message}")

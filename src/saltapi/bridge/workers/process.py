@@ -182,7 +182,7 @@ class WorkerProcess:
 def refusal(kind: str, message: str) -> Exception:
     """Return our error for a worker's *kind* of refusal."""
     if kind == "authentication":
-        return AuthenticationFailed(message)
+        return AuthenticationFailed.of_command(message)
     if kind == "authorization":
         return AuthorizationFailed(message)
     if kind == "chunk":

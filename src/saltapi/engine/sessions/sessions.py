@@ -330,8 +330,8 @@ class Sessions:
         """
         try:
             yield
-        except AuthenticationFailed:
-            if await self._is_good(token):
+        except AuthenticationFailed as error:
+            if error.with_command and await self._is_good(token):
                 raise TokenStoreUnavailable(
                     "The Salt master could not look up the token, which is good. Try again."
                 ) from None
