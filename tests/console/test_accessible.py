@@ -11,6 +11,9 @@ from playwright.sync_api import Page, expect
 from tests.console.browser import Visitor
 from tests.console.runs import Run
 
+pytestmark = pytest.mark.long
+
+
 NODE = Path(__file__).with_name("node")
 AXE = NODE / "node_modules" / "axe-core" / "axe.min.js"
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

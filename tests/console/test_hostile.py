@@ -14,6 +14,9 @@ MARKUP = (
     "<img src=x onerror='window.hacked=1'><script>window.hacked=1</script>"
     "</pre><style>*{display:none}</style><a href='javascript:window.hacked=1'>x</a>"
 )
+
+pytestmark = pytest.mark.long
+
 BIDI = "\u202eevil\u2066\u200f"
 BYTES = 900_000
 """What is much longer is trimmed by Salt (`max_event_size`), before we have it."""
@@ -105,7 +108,6 @@ def test_what_is_asked(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
 
 
-@pytest.mark.long
 def test_long_texts(page: Page, run: Run) -> None:
     """A text of almost a million characters is shown from its beginning, and stays quick."""
     code = f"python3 -c \"print('<b>ab</b> ' * {BYTES // 10})\""

@@ -15,6 +15,9 @@ from tests.console.browser import Visitor
 from tests.console.runs import Run
 from tests.waiting import eventually, scaled
 
+pytestmark = pytest.mark.long
+
+
 NGINX = shutil.which("nginx", path="/usr/sbin:/usr/bin:/sbin:/bin")
 SITE = """
 server {{

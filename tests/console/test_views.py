@@ -68,6 +68,7 @@ def test_from_login_to_logout(visitor: Callable[..., Visitor], api: ApiServer) -
     expect(page.get_by_role("button", name="Log in")).to_be_visible()
 
 
+@pytest.mark.long
 def test_overview(page: Page, failed: str) -> None:
     """Who is up, and what failed, each with a way to it."""
     up = page.get_by_role("link", name="minions up")
@@ -81,6 +82,7 @@ def test_overview(page: Page, failed: str) -> None:
     expect(page.get_by_role("table", name="Minions")).to_contain_text("minion-1")
 
 
+@pytest.mark.long
 def test_minions(page: Page) -> None:
     """Filters and grains stand in the URL; who is chosen becomes a target."""
     at(page, "minions?tgt=G@os:* and minion-1&tgt_type=compound&columns=kernel")
@@ -94,6 +96,7 @@ def test_minions(page: Page) -> None:
     expect(page.get_by_label("Target", exact=True)).to_have_value("minion-1")
 
 
+@pytest.mark.long
 def test_minion(page: Page, failed: str) -> None:
     """What is known of a minion: its grains, its jobs, and its key."""
     at(page, "minions/minion-1")
@@ -104,6 +107,7 @@ def test_minion(page: Page, failed: str) -> None:
     expect(page.get_by_label("Keys")).to_contain_text("minion-1")
 
 
+@pytest.mark.long
 def test_run_states(page: Page) -> None:
     """A dry run, then the same for real, and the state that fails is on top."""
     at(page, "run")
@@ -124,6 +128,7 @@ def test_run_states(page: Page) -> None:
     expect(first).to_contain_text("minion-1")
 
 
+@pytest.mark.long
 def test_stages(page: Page) -> None:
     """A change in stages shows each of them, and stops where one fails."""
     at(page, "run?fun=state.apply&args=mixed&tgt=minion-*")
@@ -140,6 +145,7 @@ def test_stages(page: Page) -> None:
     expect(page.get_by_text("1 of 1 minion returned")).to_be_visible()
 
 
+@pytest.mark.long
 def test_may_it(visitor: Callable[..., Visitor]) -> None:
     """What a user may not run is refused before it runs, with a reason; what they may not see is
     not offered."""
@@ -176,6 +182,7 @@ def test_job(page: Page, failed: str) -> None:
     expect(page.get_by_text("1 of 1 minion returned")).to_be_visible()
 
 
+@pytest.mark.long
 def test_folded(page: Page, run: Run) -> None:
     """Equal results are there once, with their minions."""
     at(page, f"jobs/{run('test.echo', 'same', tgt='minion-*')}")
@@ -185,6 +192,7 @@ def test_folded(page: Page, run: Run) -> None:
     expect(group.locator("pre")).to_have_text("same")
 
 
+@pytest.mark.long
 def test_job_is_stopped(page: Page, api: ApiServer) -> None:
     """Who has a running job on the screen can stop it, and is asked on how many minions."""
     at(page, "run?fun=test.sleep&args=300&tgt=minion-1")
@@ -196,6 +204,7 @@ def test_job_is_stopped(page: Page, api: ApiServer) -> None:
     expect(page.get_by_text("incomplete")).to_be_visible()
 
 
+@pytest.mark.long
 def test_orchestration_and_runners(page: Page) -> None:
     """A runner function has its result."""
     at(page, "run?client=runner&fun=test.arg&args=hello")
@@ -203,6 +212,7 @@ def test_orchestration_and_runners(page: Page) -> None:
     expect(page.get_by_label("Result")).to_contain_text("hello")
 
 
+@pytest.mark.long
 def test_jobs(page: Page, failed: str) -> None:
     """Jobs are filtered by what stands in the URL; back goes back."""
     at(page, "jobs")
@@ -216,6 +226,7 @@ def test_jobs(page: Page, failed: str) -> None:
     expect(page.get_by_label("Function")).to_have_value("state.*")
 
 
+@pytest.mark.long
 def test_events(page: Page, run: Run) -> None:
     """Events come by themselves; a pause counts what comes and loses nothing."""
     at(page, "events?tag=salt/job/*/ret/minion-1")
@@ -234,6 +245,7 @@ def test_events(page: Page, run: Run) -> None:
     expect(page.get_by_label("Event", exact=True)).to_contain_text(f"jid: {second}")
 
 
+@pytest.mark.long
 def test_keys(page: Page, master: PrivateMaster) -> None:
     """Keys are accepted after a look at their fingerprints, and deleted."""
     pki = master.directory / "master" / "pki"
@@ -257,6 +269,7 @@ def test_keys(page: Page, master: PrivateMaster) -> None:
     assert not (pki / "minions" / "newcomer").exists()
 
 
+@pytest.mark.long
 def test_audit(page: Page, api: ApiServer, failed: str) -> None:
     """Administrators see what was done, and find it."""
     at(page, "audit?search=state.apply")
@@ -265,6 +278,7 @@ def test_audit(page: Page, api: ApiServer, failed: str) -> None:
     expect(log.get_by_role("row").nth(1)).to_contain_text(api.master.username)
 
 
+@pytest.mark.long
 def test_about(page: Page) -> None:
     """Health, versions, and who one is."""
     at(page, "about")
@@ -272,6 +286,7 @@ def test_about(page: Page) -> None:
     expect(page.get_by_label("Health")).to_contain_text("event bus")
 
 
+@pytest.mark.long
 def test_no_such_view(page: Page) -> None:
     """A URL that leads nowhere says so, and the menu is there."""
     at(page, "nothing/here")
@@ -280,6 +295,7 @@ def test_no_such_view(page: Page) -> None:
     expect(page.get_by_role("alert")).to_be_visible()
 
 
+@pytest.mark.long
 def test_two_tabs(visitor: Callable[..., Visitor], run: Run) -> None:
     """Two tabs share one stream of events, and both have all; a logout is one of both."""
     somebody = visitor()
@@ -302,6 +318,7 @@ def test_two_tabs(visitor: Callable[..., Visitor], run: Run) -> None:
     expect(pages[1].get_by_text(f"salt/job/{jid}/ret/minion-2")).to_be_visible()
 
 
+@pytest.mark.long
 def test_expired(visitor: Callable[..., Visitor], api: ApiServer) -> None:
     """The password is asked for in place; what was typed stays, and what waited goes on."""
     somebody = visitor()
@@ -323,6 +340,7 @@ def test_expired(visitor: Callable[..., Visitor], api: ApiServer) -> None:
     expect(page.get_by_text("● live")).to_be_visible()
 
 
+@pytest.mark.long
 def test_survives_a_kill(visitor: Callable[..., Visitor], api: ApiServer) -> None:
     """A lost connection is said at once and made again; what may be missing is said too."""
     page = visitor().enter(place="events")
@@ -359,6 +377,7 @@ def test_policy_is_kept(visitor: Callable[..., Visitor]) -> None:
     tab.faults.clear()
 
 
+@pytest.mark.long
 def test_first_view(visitor: Callable[..., Visitor]) -> None:
     """The form, with nothing cached, and the overview are there soon; how soon is shown."""
     tab = visitor().tab()
