@@ -122,7 +122,8 @@ def test_metrics_say_no_names(api: ApiServer) -> None:
     for word in (api.master.username, "minion-1", "20261123180000000000", "nowhere", "BREW"):
         assert word not in text
     labels = {key for _, labels in values for key, _ in labels}
-    assert labels <= {"route", "method", "status", "le", "code", "result", "kind"}
+    requests = {"route", "method", "status", "le", "code", "result", "kind"}
+    assert labels <= {*requests, "client", "outcome", "key", "connected"}
 
 
 def test_trace_context(api: ApiServer) -> None:
