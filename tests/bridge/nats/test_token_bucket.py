@@ -95,11 +95,12 @@ async def test_a_session_of_another_master(masters: Masters) -> None:
 async def test_what_has_expired(masters: Masters) -> None:
     """A token ends when it has to, without anybody who cleans."""
     store = masters.store()
-    token = await login(store, 0.5)
+    token = await login(store, 3.0)
     assert await store.get(token)
-    await asyncio.sleep(0.6)
+    await asyncio.sleep(3.1)
     assert {} == await store.get(token)
-    await store.calls.call(lambda auth: auth.clean_expired_tokens())
+    if SALT_LINE >= 3008:  # 3007 has no such method
+        await store.calls.call(lambda auth: auth.clean_expired_tokens())
     assert [] == list(await store.calls.call(lambda auth: auth.list_tokens()))
 
 
