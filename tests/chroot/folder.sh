@@ -2,7 +2,8 @@
 # the root of the source tree. Folders are kept in .chroot, so that only the first run is slow.
 # Exit status 77: it cannot be done here; one line says why.
 
-MIRROR=${MIRROR:-http://deb.debian.org/debian}
+# What this machine's own packages come from; MIRROR=… takes another one.
+MIRROR=${MIRROR:-$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 2>/dev/null | grep -v security | head -n 1 || true)}
 PACKAGES=python3,python3-venv,python3-dev,gcc,g++,make,git,curl,openssl,ca-certificates,procps
 PACKAGES+=,rpm,iproute2 # for tests/packages
 CANNOT=77
@@ -21,6 +22,7 @@ need_namespaces() {
 # make_folder SUITE FOLDER [PACKAGES]
 make_folder() {
   [ -f "$2/etc/debian_version" ] && return
+  [ -n "$MIRROR" ] || cannot "MIRROR=… must say where packages of Debian are"
   if ! command -v debootstrap >/dev/null; then
     apt-get update -qq && apt-get install -qq -y debootstrap || cannot "debootstrap is missing and cannot be installed"
   fi

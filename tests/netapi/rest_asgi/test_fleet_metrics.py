@@ -9,6 +9,7 @@ from saltapi.engine.monitoring import metrics
 from tests.apis import OURS, ApiServer
 from tests.engine.monitoring.test_metrics import Values, value, values_of
 from tests.swarm import Swarm
+from tests.waiting import eventually
 
 SLS = """\
 fine:
@@ -38,6 +39,11 @@ def scraped(api: ApiServer) -> Values:
     return values_of(answer.body)
 
 
+def jobs_in(found: Values) -> float:
+    """Return how many commands were counted in all."""
+    return sum(number for (name, _), number in found.items() if name == metrics.JOBS)
+
+
 def test_jobs_returns_and_states(api: ApiServer, swarm: Swarm) -> None:
     """Each command counts once with what became of it, at whichever URL and worker it came."""
     assert swarm.ids
@@ -52,8 +58,16 @@ def test_jobs_returns_and_states(api: ApiServer, swarm: Swarm) -> None:
         ("/v1/run", {"client": "runner", "fun": "test.arg"}),
         ("/", [{"client": "wheel", "fun": "key.list_all"}]),
     ):
-        api.send("POST", url, headers=headers, json_body=chunks)
-    after = scraped(api)
+        answer = api.send("POST", url, headers=headers, json_body=chunks)
+        assert answer.status < 500, answer
+
+    def all_counted() -> Values | None:
+        """Return the numbers once the worker that is not asked has written its own."""
+        found = scraped(api)
+        return found if jobs_in(found) >= jobs_in(before) + 7 else None
+
+    after = eventually(all_counted)
+    assert after is not None
 
     def grown(name: str, **labels: str) -> float:
         return (value(after, name, **labels) or 0) - (value(before, name, **labels) or 0)

@@ -55,7 +55,7 @@ class KeptBatches:
     @property
     def exists(self) -> bool:
         """Whether anything was ever kept."""
-        return self._store.path.exists()
+        return self._store.exists
 
     async def create(self, batch: Batch, token: Token) -> bytes:
         """

@@ -22,7 +22,7 @@ from saltapi.bridge.oidc.fetching import Unreachable
 from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import SYSTEM, Verifier
 from saltapi.engine.sessions.sessions import Sessions
-from saltapi.engine.store.store import Store
+from saltapi.engine.store.store import ALL_ITEMS, Store
 from saltapi.errors import AuthenticationFailed, ProviderUnavailable, SaltApiError
 from saltapi.types import Session, Token
 
@@ -159,7 +159,7 @@ class Bearers:
             issuer, lambda: self.verifier.logged_out(logout_token)
         )
         found = 0
-        for key, value in (await self._store.items(SESSION_KIND)).items():
+        for key, value in (await self._store.items(SESSION_KIND, limit=ALL_ITEMS)).items():
             of, user, one, token = json.loads(value)
             is_meant = one == session_id if session_id else user == subject
             if of == issuer and is_meant and subject in {"", user}:

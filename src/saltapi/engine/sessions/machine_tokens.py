@@ -20,10 +20,12 @@ from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+from weakref import WeakValueDictionary
 
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.engine.sessions.forms import MACHINE_PREFIX, is_machine_token
-from saltapi.engine.store.store import Store
+from saltapi.engine.store.sqlite import SqliteStore
+from saltapi.engine.store.store import ALL_ITEMS
 from saltapi.errors import (
     AuthenticationFailed,
     NotFound,
@@ -85,7 +87,7 @@ class MachineTokens:
     """Makes, lists, revokes and takes tokens for machines; for all processes of this machine."""
 
     def __init__(
-        self, opts: Opts, store: Store, token_store: TokenStore, *, cache_seconds: float
+        self, opts: Opts, store: SqliteStore, token_store: TokenStore, *, cache_seconds: float
     ) -> None:
         """
         Args:
@@ -101,7 +103,7 @@ class MachineTokens:
         """Whether this process can make tokens of the master's."""
         self._known: OrderedDict[Token, tuple[float, Session]] = OrderedDict()
         self._standing: dict[str, _Standing] = {}
-        self._locks: dict[str, asyncio.Lock] = {}
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._used: dict[tuple[str, str], float] = {}
 
     def takes(self, token: Any) -> bool:
@@ -161,7 +163,7 @@ class MachineTokens:
     ) -> list[tuple[Record, dict[str, Any]]]:
         """Return the user's tokens, or everybody's, each with when and from where it was used."""
         found = await self._records(None if everybody else session)
-        uses = await self._store.items(USE_KIND)
+        uses = await self._store.items(USE_KIND, limit=ALL_ITEMS)
         return [
             (record, json.loads(uses[record.id]) if record.id in uses else {})
             for record in sorted(found, key=lambda record: record.made_at)
@@ -245,11 +247,15 @@ class MachineTokens:
                 "groups": list(session.groups),
             }
             made = await self._token_store.make(data, expire=expire)
+            # Of those that have expired nothing needs to be known.
+            self._standing = {key: one for key, one in self._standing.items() if one.expire > now}
             self._standing[session.machine] = _Standing(made["token"], expire, session.groups)
             return str(made["token"])
 
     async def logged_in(self, session: Session) -> None:
         """Note the groups of a user who has just logged in: by them the user's tokens go."""
+        if not self._store.exists:  # nobody has any
+            return
         try:
             if await self._store.get(GROUPS_KIND, _digest(session.owner)) is not None:
                 await self._note_groups(session, 0.0)
@@ -270,7 +276,8 @@ class MachineTokens:
 
     async def _records(self, session: Session | None) -> Sequence[Record]:
         """Return what is kept of the tokens of a session's user, or of everybody's."""
-        found = [_record(value) for value in (await self._store.items(KIND)).values()]
+        values = (await self._store.items(KIND, limit=ALL_ITEMS)).values()
+        found = map(_record, values)
         return [one for one in found if session is None or one.maker == session.owner]
 
     async def _groups(self, record: Record) -> tuple[str, ...]:

@@ -76,6 +76,11 @@ class SqliteStore:
         """When a file before this one was lost, in seconds since the epoch; None if none was."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-store")
 
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever kept."""
+        return self.path.exists()
+
     async def add(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
     ) -> bytes | None:

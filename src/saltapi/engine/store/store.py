@@ -14,7 +14,9 @@ SHARE_BYTES = 16 * 1024 * 1024
 ROW_BYTES = 150
 """What a value counts for beside itself and its key."""
 ITEMS_LIMIT = 10_000
-"""So many values of a kind are listed, if nobody wants fewer."""
+"""So many values of a kind are listed, if nobody wants another number."""
+ALL_ITEMS = 2**31
+"""More than a store of a machine's holds."""
 GROWTH_BYTES = 1024
 """So much a value may always grow: how far something is can be noted when a share is used up."""
 FULL_RETRY_SECONDS = 60

@@ -4,6 +4,8 @@ from typing import Any
 
 from fastapi import APIRouter, Request
 
+from saltapi.engine.batches.kept import Order
+from saltapi.engine.engine import Engine
 from saltapi.engine.jobs import records as job_records
 from saltapi.netapi.rest_asgi.protection import COMMANDS, costs
 from saltapi.netapi.rest_asgi.record_streams import document
@@ -11,6 +13,7 @@ from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Route, described
 from saltapi.netapi.rest_asgi.v1 import job_models as models
 from saltapi.netapi.rest_asgi.v1.jobs import NO_JOB, Jid
+from saltapi.types import Session
 
 router = APIRouter(tags=["jobs"], route_class=Route)
 
@@ -35,8 +38,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
 @costs(COMMANDS)
 async def pause(request: Request, engine: TheEngine, session: TheSession, jid: Jid) -> Any:
     """Pause a change after the stage that runs; it waits for `resume` or `stop`, seven days."""
-    job = await engine.batches.order(session, jid, "pause")
-    return await document(request, await job_records.document(engine.jobs, session, job))
+    return await _ordered(request, engine, session, jid, "pause")
 
 
 @router.post(
@@ -53,8 +55,7 @@ async def resume(request: Request, engine: TheEngine, session: TheSession, jid: 
 
     So it also goes on where the session before has expired.
     """
-    job = await engine.batches.order(session, jid, "resume")
-    return await document(request, await job_records.document(engine.jobs, session, job))
+    return await _ordered(request, engine, session, jid, "resume")
 
 
 @router.post(
@@ -67,5 +68,11 @@ async def resume(request: Request, engine: TheEngine, session: TheSession, jid: 
 @costs(COMMANDS)
 async def stop(request: Request, engine: TheEngine, session: TheSession, jid: Jid) -> Any:
     """Leave out the stages that have not begun; the one that runs goes on to its end."""
-    job = await engine.batches.order(session, jid, "stop")
+    return await _ordered(request, engine, session, jid, "stop")
+
+
+async def _ordered(
+    request: Request, engine: Engine[Any], session: Session, jid: str, order: Order
+) -> Any:
+    job = await engine.batches.order(session, jid, order)
     return await document(request, await job_records.document(engine.jobs, session, job))
