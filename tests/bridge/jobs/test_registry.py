@@ -164,6 +164,17 @@ def test_byte_limit(hub: Hub) -> None:
     assert registry.get(JID) is None
 
 
+def test_jobs_of_our_own_count_what_they_grow_by(hub: Hub) -> None:
+    """A job begun here, whose minions are told by the master's answer, counts with them."""
+    registry = book_of(hub, jobs=1_000, limit_bytes=100_000)
+    minions = [f"minion-{number}" for number in range(50)]
+    for number in range(100):
+        job = registry.new(f"{20260101000000000000 + number}", "local")
+        registry.add(job)
+        job.expect(minions)
+    assert 100_000 >= sum(job.size_bytes for job in registry.jobs()[:-1]) > 80_000
+
+
 async def test_who_waits_is_woken(hub: Hub) -> None:
     """Every change of a job wakes those that wait for one."""
     registry = book_of(hub)

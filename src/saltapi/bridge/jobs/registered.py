@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -134,6 +134,8 @@ class RegisteredJob:
         self.watcher: RegisteredJob | None = None
         """The orchestration that this job is taken for a part of; it changes with this."""
         self.size_bytes = JOB_OVERHEAD_BYTES
+        self.on_growth: Callable[[int], None] | None = None
+        """Learns of every byte that the job grows by: the registry's, while it keeps the job."""
         self._limit_bytes = limit_bytes
         self._pulse: asyncio.Event | None = None
 
@@ -296,6 +298,8 @@ class RegisteredJob:
 
     def _add_bytes(self, size_bytes: int) -> None:
         self.size_bytes += size_bytes
+        if self.on_growth is not None:
+            self.on_growth(size_bytes)
 
 
 def returned(

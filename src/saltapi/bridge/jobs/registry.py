@@ -103,14 +103,19 @@ class JobRegistry:
         if known := self._jobs.get(job.jid):
             self.remove(known)
         self._jobs[job.jid] = job
-        self._size_bytes += job.size_bytes
+        self._grow(job.size_bytes)
+        job.on_growth = self._grow
         self._forget_oldest(job)
 
     def remove(self, job: RegisteredJob) -> None:
         """Forget a job; idempotent."""
         if self._jobs.get(job.jid) is job:
             del self._jobs[job.jid]
-            self._size_bytes -= job.size_bytes
+            job.on_growth = None
+            self._grow(-job.size_bytes)
+
+    def _grow(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
 
     def _forget_oldest(self, keep: RegisteredJob) -> None:
         for _ in range(len(self._jobs)):
@@ -164,10 +169,9 @@ class JobRegistry:
                 known.contradict(event.data)
         elif believed:
             job = self.open(jid, kind)
-            before = job.size_bytes
             job.describe(event.data)
             job.expect(minions)
-            self._grown(job, before)
+            self._forget_oldest(job)
             self._adopt(job, event.data)
 
     def _returned(self, found: JobReturned, event: Event) -> None:
@@ -180,17 +184,14 @@ class JobRegistry:
             return
         job = self._jobs.get(found.jid)
         if job is not None and job.batch is None and "return" in found.data:
-            before = _size_bytes(job)
             self._take(job, found.minion, event)
-            self._grown(job, before)
 
     def _state(self, event: Event) -> None:
         job = self._jobs.get(str(event.parts.jid))
         found = state_results.read(event) if job is not None and job.batch is None else None
         if job is not None and found is not None:
-            before = _size_bytes(job)
             job.tell(*found, event)
-            self._grown(job, before)
+            self._forget_oldest(job)
 
     def _step(self, event: Event) -> None:
         """Note that a step of an orchestration begins; of those within others, the outermost."""
@@ -229,24 +230,14 @@ class JobRegistry:
             return
         job = self._jobs.get(found.jid)
         if job is not None and "return" in found.data:
-            before = job.size_bytes
             self._take(job, self._master_id, event)
-            self._grown(job, before)
 
     def _take(self, job: RegisteredJob, minion: MinionId, event: Event) -> None:
         kept = Event(event.id, event.tag, event.payload)  # without what was decoded of it
         found = returned(minion, event.data, arrived_at=epoch_of(event.data.get("_stamp")))
         job.take(replace(found, event=kept, value=None), kept.size_bytes)
-
-    def _grown(self, job: RegisteredJob, before: int) -> None:
-        self._size_bytes += _size_bytes(job) - before
         self._forget_oldest(job)
 
 
 def _time_of(event: Event) -> float:
     return epoch_of(event.data.get("_stamp")) or time.time()
-
-
-def _size_bytes(job: RegisteredJob) -> int:
-    """Return how much *job* takes, with what it adds to the change that it is a stage of."""
-    return job.size_bytes + (0 if job.whole is None else job.whole.size_bytes)
