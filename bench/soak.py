@@ -6,7 +6,8 @@ A soak: hours of mixed use, and whether memory grows without end.
 Each module has clients that log in, fail to, run commands on minions that answer and that do not,
 list jobs and keys, repeat commands by their key, listen and go away without a word. Every so often
 the resident memory of the process that serves is printed. In the end memory grew or did not: what
-counts is the second half, since caches and histories fill up to their bounds in the first.
+counts is the second half, since caches and histories fill up to their bounds in the first. Where
+there were too few jobs for that, it is said.
 """
 
 import argparse
@@ -23,7 +24,10 @@ import psutil
 from bench.contestants import CONTESTANTS, Daemon
 from bench.soaking import ACTIONS, Client
 from bench.worlds import GROUP, RealWorld, real_world
+from saltapi.bridge.bus import job_starts
+from saltapi.bridge.jobs import jids
 from saltapi.demo import PrivateMaster
+from saltapi.engine.events import subjects
 from saltapi.process.descriptors import allow_many_connections
 
 MIB = 1024 * 1024
@@ -32,6 +36,10 @@ SAMPLES = 120
 """How often memory is looked at."""
 GROWTH_LIMIT = 0.02
 """By how much of it memory may grow in the second half."""
+TABLES_JOBS = max(job_starts.JOBS_LIMIT, subjects.JIDS_LIMIT, jids.CLAIMS_LIMIT)
+"""Of so many of the latest jobs a process keeps the ids; before, these tables grow."""
+JOB_ACTIONS = ("ping ", "echo ", "async ", "failing ", "repeated ", "runner ", "dead minion ")
+"""What starts a job that all modules hear of."""
 DEAD = f"{GROUP}-gone"
 BOUNDS = {"api_event_history_bytes": 2 * MIB}
 JOBS = {"rest_asgi": {"job_book_jobs": 500}}
@@ -128,6 +136,9 @@ def main() -> int:
         names = arguments.modules.split(",")
         found = soak(world, names, arguments.minutes, arguments.clients)
     status = 0
+    jobs = sum(n for one in found for what, n in one.counts.items() if what.startswith(JOB_ACTIONS))
+    if jobs < 2 * TABLES_JOBS:
+        print(f"\n{jobs} jobs: tables of {TABLES_JOBS} grew in the second half; stay longer.")
     for one in found:
         said = ", ".join(f"{what}: {count}" for what, count in sorted(one.counts.items()))
         print(f"\n{one.daemon.name}: {one.counts.total()} requests ({said})")
