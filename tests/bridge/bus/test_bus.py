@@ -190,6 +190,7 @@ def test_the_reader_takes_any_cut() -> None:
             reader = bus_module._Reader(found.append)
             for begin, end in zip([0, *cut], [*cut, len(stream)], strict=True):
                 reader.data_received(stream[begin:end])
+            await reader.drained()
             assert bodies == found
 
     asyncio.run(check())

@@ -240,7 +240,7 @@ class Batches:
     async def _poll(self) -> None:
         while True:
             try:
-                if self._kept.exists:
+                if await self._kept.exists():
                     await self._look()
             except SaltApiError as error:
                 log.warning("Changes in stages cannot be looked for: %s", error)
@@ -295,7 +295,7 @@ class Batches:
 
     async def _find(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return the job of a change, from what is kept of it (`JobService.find_whole`)."""
-        if not self._kept.exists:
+        if not await self._kept.exists():
             return None
         kept = await self._kept.find(jid)
         return None if kept is None else await self._views.load(kept[0], session)

@@ -52,10 +52,9 @@ class KeptBatches:
         self.me = secrets.token_hex(8)
         """What stands for this process."""
 
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever kept."""
-        return self._store.exists
+    async def exists(self) -> bool:
+        """Return whether anything was ever kept."""
+        return await self._store.exists()
 
     async def create(self, batch: Batch, token: Token) -> bytes:
         """

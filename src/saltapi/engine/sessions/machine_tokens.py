@@ -254,9 +254,9 @@ class MachineTokens:
 
     async def logged_in(self, session: Session) -> None:
         """Note the groups of a user who has just logged in: by them the user's tokens go."""
-        if not self._store.exists:  # nobody has any
-            return
         try:
+            if not await self._store.exists():  # nobody has any
+                return
             if await self._store.get(GROUPS_KIND, _digest(session.owner)) is not None:
                 await self._note_groups(session, 0.0)
         except SaltApiError as error:

@@ -76,10 +76,12 @@ class SqliteStore:
         """When a file before this one was lost, in seconds since the epoch; None if none was."""
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-store")
 
-    @property
-    def exists(self) -> bool:
-        """Whether anything was ever kept."""
-        return self.path.exists()
+    async def exists(self) -> bool:
+        """Return whether anything was ever kept; nothing is made for the answer."""
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, self.path.exists)
+        except RuntimeError as error:
+            raise StoreUnavailable("The server stops; try again.") from error
 
     async def add(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
