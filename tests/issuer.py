@@ -19,7 +19,7 @@ from urllib.parse import parse_qsl, quote_plus, urlsplit
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
 
-AUDIENCE, CLIENT, SECRET = "salt", "saltapi", "s3cret/+"
+AUDIENCE, CLIENT, SECRET, DEVICE = "salt", "saltapi", "s3cret/+", "saltctl"
 MAKERS: dict[str, Callable[[str], Key]] = {
     "RS256": lambda kid: RSAKey.generate_key(2048, {"kid": kid}),
     "ES256": lambda kid: ECKey.generate_key("P-256", {"kid": kid}),
@@ -50,6 +50,8 @@ class Issuer:
         self.is_away = False
         self.metadata: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.device_errors: list[str] = []
+        self.refresh_token = ""
         self.codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         issuer = self
 
@@ -76,7 +78,10 @@ class Issuer:
                 form = dict(
                     parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 )
-                status, answer = issuer.redeem(form, self.headers.get("Authorization"))
+                if form.get("client_id") == DEVICE:
+                    status, answer = issuer.device(form)
+                else:
+                    status, answer = issuer.redeem(form, self.headers.get("Authorization"))
                 body = json.dumps(answer).encode()
                 self.send_response(503 if issuer.is_away else status)
                 self.send_header("Content-Length", str(len(body)))
@@ -94,7 +99,8 @@ class Issuer:
     def discovery(self) -> dict[str, Any]:
         """Return the metadata."""
         endpoints = {
-            f"{name}_endpoint": f"{self.url}/{name}" for name in ("authorization", "token")
+            f"{name}_endpoint": f"{self.url}/{name}"
+            for name in ("authorization", "token", "device_authorization")
         }
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **endpoints, **self.metadata}
 
@@ -122,6 +128,18 @@ class Issuer:
         ):
             return 400, {"error": "invalid_grant"}
         return 200, {"id_token": self.token(**claims), "access_token": "x", "token_type": "Bearer"}
+
+    def device(self, form: Mapping[str, str]) -> tuple[int, Any]:
+        """Answer a device: first `device_errors`, one by one; a refresh token is good once."""
+        if "grant_type" not in form:
+            shown = {"user_code": "WDJB-MJHT", "verification_uri": f"{self.url}/device"}
+            return 200, {"device_code": "d", "expires_in": 60, "interval": 1, **shown}
+        if self.device_errors:
+            return 400, {"error": self.device_errors.pop(0)}
+        if form["grant_type"] == "refresh_token" and form["refresh_token"] != self.refresh_token:
+            return 400, {"error": "invalid_grant"}
+        self.refresh_token = secrets.token_urlsafe(16)
+        return 200, {"id_token": self.token(aud=DEVICE), "refresh_token": self.refresh_token}
 
     def options(self, **more: Any) -> dict[str, Any]:
         """Return the entry of `saltapi_oidc` that trusts it."""

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from saltapi.demo import PrivateMaster
-from tests.issuer import CLIENT, SECRET, Issuer, running
+from tests.issuer import CLIENT, DEVICE, SECRET, Issuer, running
 from tests.waiting import scaled
 
 REDIRECT_URL = "http://127.0.0.1:1/v1/login/oidc/callback"
@@ -39,6 +39,7 @@ def running_oidc_master(**options: Any) -> Iterator[OidcMaster]:
         secret.flush()
         browsers = {
             "client_id": CLIENT,
+            "device_client_id": DEVICE,
             "client_secret_file": secret.name,
             "redirect_url": REDIRECT_URL,
             "name": "Example",

@@ -13,7 +13,7 @@ from urllib.parse import urlencode
 
 from saltapi_client import errors
 from saltapi_client.connections import Connections, Response
-from saltapi_client.sessions import Session, TokenStore, session_from
+from saltapi_client.sessions import Renewal, Session, TokenStore, session_from
 from saltapi_client.shapes import decoded, part
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -39,6 +39,7 @@ class Api:
         store: TokenStore | None = None,
         token_expire_seconds: int | None = None,
         retry_seconds: float = RETRY_SECONDS,
+        renewal: Renewal | None = None,
     ) -> None:
         """
         Args:
@@ -50,12 +51,14 @@ class Api:
             store: Keeps the session from one use to the next.
             token_expire_seconds: How long new tokens live, where the master lets the user say.
             retry_seconds: How long a request is tried.
+            renewal: Gives a password when a session has ended, if there is none.
         """
         self.connections = connections
         self.username = username
         self.eauth = eauth
         self.retry_seconds = retry_seconds
         self._password = password
+        self._renewal = renewal if password is None else None
         self._store = store
         self._token_expire_seconds = token_expire_seconds
         self._session = Session(token=token) if token else None
@@ -79,7 +82,7 @@ class Api:
         """
         if self._session is None and self._store is not None:
             self._session = self._store.get(self.store_name)
-        if self._session is not None and (self._session.good or self._password is None):
+        if self._session is not None and (self._session.good or not self._can_renew):
             return self._session
         return self.login()
 
@@ -90,13 +93,31 @@ class Api:
         Raises:
             AuthenticationFailed: The server does not know the user with this password.
         """
+        if self._renewal is not None:
+            return self._renewed(self._renewal)
         if self._password is None or not self.username:
             raise errors.AuthenticationFailed(
                 f"There is no session at {self.connections.url}; log in first (saltctl login)."
             )
+        return self._logged_in(self._password)
+
+    @property
+    def _can_renew(self) -> bool:
+        return self._password is not None or self._renewal is not None
+
+    def _renewed(self, renewal: Renewal) -> Session:
+        with renewal.alone():
+            kept = self._store.get(self.store_name) if self._store is not None else None
+            old = self._session
+            if kept and kept.good and old is not None and kept.token != old.token:
+                self._session = kept  # another process was faster
+                return kept
+            return self._logged_in(renewal.password())
+
+    def _logged_in(self, password: str) -> Session:
         body: dict[str, Any] = {
             "username": self.username,
-            "password": self._password,
+            "password": password,
             "eauth": self.eauth,
         }
         if self._token_expire_seconds is not None:
@@ -118,7 +139,7 @@ class Api:
         if session is not None:
             headers = {"X-Auth-Token": session.token}
             with contextlib.suppress(errors.NotPermitted):  # it has ended by itself
-                self._once("POST", "/logout", None, headers, JSON_TYPE, None, fresh=False).read()
+                self.once("POST", "/logout", None, headers, JSON_TYPE, None, fresh=False).read()
 
     def forget(self) -> None:
         """Do not use the session any more: the server has ended it."""
@@ -227,10 +248,14 @@ class Api:
                     method, target, body, head, accept, timeout_seconds, repeatable=repeatable
                 )
             except errors.AuthenticationFailed:
-                if renewed or self._password is None:
+                if renewed or not self._can_renew:
                     self.forget()
                     raise
-                self.login()  # nothing has run: it ended between two requests
+                try:
+                    self.login()  # nothing has run: it ended between two requests
+                except errors.NotPermitted:
+                    self.forget()
+                    raise
                 renewed = True
 
     def _tried(
@@ -247,7 +272,7 @@ class Api:
         started, pause = time.monotonic(), FIRST_PAUSE_SECONDS
         while True:
             try:
-                return self._once(
+                return self.once(
                     method, target, body, headers, accept, timeout_seconds, fresh=not repeatable
                 )
             except errors.Error as error:
@@ -272,7 +297,7 @@ class Api:
             return wait if repeatable and asked is not None else None
         return None
 
-    def _once(
+    def once(
         self,
         method: str,
         target: str,
@@ -283,6 +308,7 @@ class Api:
         *,
         fresh: bool,
     ) -> Response:
+        """Send a request once, with these headers and no session; raises what it is refused by."""
         head = {"Accept": accept, "User-Agent": "saltapi-client", **headers}
         data = None
         if body is not None:

@@ -14,7 +14,7 @@ from saltapi_client.connections import Connections, Tls
 from saltapi_client.listening import Events
 from saltapi_client.resources import Check, Job, Key, ListedJob, Minion, WhoAmI, Why, made_from
 from saltapi_client.runs import Run, V1Run, events_path
-from saltapi_client.sessions import Session, TokenStore
+from saltapi_client.sessions import Renewal, Session, TokenStore
 from saltapi_client.shapes import malformed, part
 
 WAIT_SECONDS = 60
@@ -50,6 +50,7 @@ class Client:
         timeout_seconds: float = 30.0,
         retry_seconds: float = RETRY_SECONDS,
         token_expire_seconds: int | None = None,
+        renewal: Renewal | None = None,
     ) -> None:
         """
         Nothing is sent before it is needed; the session is renewed when it ends.
@@ -66,6 +67,7 @@ class Client:
             timeout_seconds: How long to wait for a connection, and for a short answer.
             retry_seconds: How long what may be sent again is tried.
             token_expire_seconds: How long new tokens live, where the master lets the user say.
+            renewal: Gives a password when a session has ended, if there is none.
 
         Raises:
             Usage: The URL or a certificate cannot be used.
@@ -79,6 +81,7 @@ class Client:
             store=store,
             token_expire_seconds=token_expire_seconds,
             retry_seconds=retry_seconds,
+            renewal=renewal,
         )
         self._store = store
         self._brought_token = token is not None

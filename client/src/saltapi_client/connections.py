@@ -15,6 +15,7 @@ import socket
 import ssl
 import sys
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
@@ -102,6 +103,25 @@ class Response:
             self.close()
             raise lost(error) from error
         self._pool.give_back(self._connection, self._answer)
+        return body
+
+    def read_at_most(self, limit_bytes: int, seconds: float) -> bytes:
+        """
+        Return the whole body of a server that is not trusted to be short or quick.
+
+        Raises:
+            ConnectionLost: It ended before, is longer, or takes longer.
+        """
+        until, body = time.monotonic() + seconds, b""
+        try:
+            while data := self._answer.read1(READ_BYTES):
+                body += data
+                if len(body) > limit_bytes or time.monotonic() > until:
+                    raise ConnectionLost(f"It takes over {limit_bytes} bytes or {seconds} s.")
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise lost(error) from error
+        finally:
+            self.close()
         return body
 
     def lines(self) -> Iterator[bytes]:

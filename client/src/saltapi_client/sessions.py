@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Protocol
 
@@ -62,6 +63,22 @@ def session_from(found: Any) -> Session:
     if not (token and token.isascii() and token.isprintable()):
         raise malformed("has no token in it.")
     return Session(**values)
+
+
+class Renewal(Protocol):
+    """Gives a new password when a session has ended, where nobody has to type one."""
+
+    def alone(self) -> AbstractContextManager[object]:
+        """Return what keeps others of this machine from renewing meanwhile."""
+
+    def password(self) -> str:
+        """
+        Return the new password.
+
+        Raises:
+            AuthenticationFailed: There is none any more.
+            NotReachable: Whoever gives it does not answer.
+        """
 
 
 class TokenStore(Protocol):

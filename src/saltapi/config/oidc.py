@@ -73,6 +73,7 @@ class IssuerSection(Section):
     audience: Texts = []
     client_id: str = ""
     client_secret_file: AbsolutePath = ""
+    device_client_id: str = Field(default="", max_length=256)
     name: str = Field(default="", max_length=100)
     redirect_url: str = ""
     scopes: Texts = ["profile", "email"]
@@ -106,6 +107,8 @@ class IssuerSection(Section):
             )
         if self.redirect_url:
             self._check_redirect()
+        if self.device_client_id and not self.discovery:
+            raise ValueError("device_client_id needs discovery")
         for claim, wanted in self.required_claims.items():
             if not all(isinstance(one, str | int | bool) for one in _wanted(wanted)):
                 raise ValueError(f"required_claims.{claim} must be a value, or a list of values")
@@ -120,11 +123,11 @@ class IssuerSection(Section):
 
     @property
     def audiences(self) -> list[str]:
-        """Whom a token may be for; with `redirect_url` also what a browser's login ends with."""
+        """Whom a token may be for; also what the login of a browser or a terminal ends with."""
         own = [self.client_id] if self.client_id else []
-        if self.redirect_url:
-            return [*dict.fromkeys([*self.audience, *own])]
-        return self.audience or own
+        device = [self.device_client_id] if self.device_client_id else []
+        first = [*self.audience, *own] if self.redirect_url else self.audience or own
+        return [*dict.fromkeys([*first, *device])]
 
     def wanted(self) -> dict[str, list[Any]]:
         """Return the values that each required claim may have."""

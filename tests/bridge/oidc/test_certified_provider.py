@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
 from http.cookiejar import CookieJar
@@ -23,6 +23,8 @@ from saltapi.bridge.oidc.authorization import Attempt, authorization_url, check_
 from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import Verifier
 from saltapi.config.oidc import IssuerSection, issuers_of
+from saltapi_client.device import Provider as Device
+from saltapi_client.errors import AuthenticationFailed
 from tests.waiting import eventually, scaled
 
 HERE = Path(__file__).parents[2] / "provider"
@@ -258,3 +260,30 @@ def _fields(page: str) -> dict[str, str]:
         if facts.get("type") == "hidden":
             found[facts["name"]] = facts.get("value", "")
     return found
+
+
+def test_device_by_client(provider: Provider) -> None:
+    """What saltctl does gets a token that is taken, and another one by the refresh token."""
+    section = provider.section().model_copy(update={"device_client_id": "saltctl"})
+    verifier = Verifier([section])
+    client = Device("x", provider.url, "saltctl", ["openid"], section.audiences)
+
+    def show(begun: Mapping[str, Any]) -> None:
+        approve(str(begun["verification_uri_complete"]))
+
+    given = client.log_in(show, keeps=True)
+    assert "alice" == verifier.identify(given.token).user
+    assert given.refresh_token is not None
+    again = client.refreshed(given.refresh_token)
+    assert "alice" == verifier.identify(again.token).user
+    assert again.refresh_token != given.refresh_token
+    with pytest.raises(AuthenticationFailed):
+        client.refreshed(given.refresh_token)
+
+
+def approve(url: str) -> None:
+    """Log in with a browser where the device flow says."""
+    browser = Browser()
+    url, page = browser.goes(url)
+    form = dict(parse_qsl(urlsplit(url).query)) | _fields(page) | {"confirm": "yes"}
+    browser.goes(Request(urljoin(url, urlsplit(url).path), urlencode(form).encode()))  # noqa: S310 - http, loopback

@@ -5,11 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 from getpass import getpass
+from typing import TYPE_CHECKING
 
 from saltapi_client import errors
 from saltapi_client.cli import profiles, tokens
 from saltapi_client.client import Client
 from saltapi_client.connections import Tls
+
+if TYPE_CHECKING:
+    from saltapi_client.cli.renewing import KeyringRenewal
 
 DEFAULT_EAUTH = "pam"
 
@@ -41,11 +45,15 @@ def connect(
         )
     if password is None:
         password = first_line() if args.password_stdin else chosen.get("password")
+    eauth = chosen.get("eauth") or DEFAULT_EAUTH
+    renewal = None
+    if eauth == "oidc" and password is None:
+        renewal = renewal_of(f"{url.rstrip('/')} {eauth} {chosen.get('user') or ''}".rstrip())
     return Client(
         url,
         chosen.get("user"),
         password,
-        chosen.get("eauth") or DEFAULT_EAUTH,
+        eauth,
         store=tokens.store(),
         tls=Tls(
             chosen.get("ca"),
@@ -56,7 +64,17 @@ def connect(
         proxy=chosen.get("proxy"),
         timeout_seconds=args.connect_timeout,
         token_expire_seconds=token_expire,
+        renewal=renewal,
     )
+
+
+def renewal_of(name: str) -> KeyringRenewal | None:
+    """Return what renews the session of a name; None if no refresh token is kept for it."""
+    from saltapi_client.cli.renewing import KeyringRenewal
+
+    keyring = tokens.system_keyring()
+    found = None if keyring is None else KeyringRenewal(keyring, name)
+    return found if found is not None and found.found() is not None else None
 
 
 def first_line() -> str:

@@ -14,6 +14,12 @@ COMMANDS = (
         (
             option("--token-expire", help="how long the token lives", type=int, metavar="SECONDS"),
             option("--no-save", help="do not save a profile", action="store_true"),
+            option(
+                "--device",
+                help="log in by a browser, at an identity provider of the server's",
+                action="store_true",
+            ),
+            option("--provider", help="at which one, by its name or issuer", metavar="NAME"),
         ),
         (
             "saltctl login --url https://salt:8000 --user ops --eauth pam",

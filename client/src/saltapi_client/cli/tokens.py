@@ -82,11 +82,16 @@ class KeyringStore:
 
 def store() -> TokenStore:
     """Return where sessions are kept; SALTCTL_KEYRING=no leaves the keyring alone."""
-    file = FileStore(place("state") / FILE)
+    file, found = FileStore(place("state") / FILE), system_keyring()
+    return file if found is None else KeyringStore(found, file)
+
+
+def system_keyring() -> Any:
+    """Return the module of the system's keyring; None where there is none that keeps a secret."""
     if os.environ.get("SALTCTL_KEYRING") == "no" or find_spec("keyring") is None:
-        return file
+        return None
     import keyring
     import keyring.errors
 
     # A priority below 1 is a backend that refuses, or that keeps its secrets in the open.
-    return KeyringStore(keyring, file) if keyring.get_keyring().priority >= 1 else file
+    return keyring if keyring.get_keyring().priority >= 1 else None

@@ -95,7 +95,8 @@ class Verifier:
             raise Untrusted("It is for another client.")
         if token.claims.get("nonce") != nonce:
             raise Untrusted("It is the answer to another login.")
-        as_client = section.model_copy(update={"audience": [section.client_id]})
+        own = {"audience": [section.client_id], "device_client_id": ""}
+        as_client = section.model_copy(update=own)
         return self._identity(as_client, token.claims, thumbprint)
 
     def logged_out(self, text: str) -> tuple[str, str, str, str]:

@@ -8,13 +8,25 @@ from dataclasses import asdict
 
 from saltapi_client import errors
 from saltapi_client.cli import profiles, status
-from saltapi_client.cli.connecting import DEFAULT_EAUTH, asked_password, connect, first_line
+from saltapi_client.cli.connecting import (
+    DEFAULT_EAUTH,
+    asked_password,
+    connect,
+    first_line,
+    renewal_of,
+)
 from saltapi_client.cli.output.documents import document
 from saltapi_client.cli.output.printers import tell
 
 
 def login(args: argparse.Namespace) -> int:
     """Log in and save the profile."""
+    if args.device:
+        from saltapi_client.cli.commands.device_logins import login as by_device
+
+        return by_device(args)
+    if args.provider:
+        raise errors.Usage("--provider goes with --device.")
     chosen = profiles.settings(args, is_new=True)
     url, user = chosen.get("url"), chosen.get("user")
     if url is None or user is None:
@@ -39,6 +51,9 @@ def logout(args: argparse.Namespace) -> int:
     """End the session."""
     with connect(args) as client:
         client.logout()
+        renewal = renewal_of(client.api.store_name)
+    if renewal is not None:
+        renewal.forget()
     return status.OK
 
 

@@ -49,10 +49,21 @@ class Provider(Model):
     url: str = Field(description="Where a browser begins; `next` says where it comes back to.")
 
 
+class DeviceProvider(Model):
+    """An identity provider at which a terminal can log in by a browser elsewhere (RFC 8628)."""
+
+    name: str
+    issuer: str = Field(description="Its metadata say where the login begins.")
+    client_id: str = Field(description="A public client: it has no secret.")
+    scopes: list[str]
+    audiences: list[str] = Field(description="A token for one of these is taken here.")
+
+
 class Ways(Model):
     """How one can log in, beside user and password."""
 
     providers: list[Provider]
+    devices: list[DeviceProvider]
 
 
 @router.get(
@@ -69,15 +80,25 @@ class Ways(Model):
                         "issuer": "https://id.example.com",
                         "url": "/v1/login/oidc?provider=0",
                     }
-                ]
+                ],
+                "devices": [
+                    {
+                        "name": "Example",
+                        "issuer": "https://id.example.com",
+                        "client_id": "saltctl",
+                        "scopes": ["openid", "profile", "email"],
+                        "audiences": ["salt", "saltctl"],
+                    }
+                ],
             }
         )
     },
 )
 @costs(READS)
 async def ways_to_log_in(request: Request, engine: TheEngine) -> Ways:
-    """List the identity providers at which a browser can log in. Needs no session."""
+    """List the identity providers for browsers, and those for terminals. Needs no session."""
     logins = engine.browser_logins
+    issuers = engine.bearers.verifier.issuers.values() if engine.bearers is not None else ()
     base = request.scope["saltapi.base"]
     return Ways(
         providers=[
@@ -87,7 +108,18 @@ async def ways_to_log_in(request: Request, engine: TheEngine) -> Ways:
                 url=f"{base}/v1/login/oidc?provider={number}",
             )
             for number, each in enumerate(logins.offered if logins is not None else ())
-        ]
+        ],
+        devices=[
+            DeviceProvider(
+                name=each.name or each.issuer,
+                issuer=each.issuer,
+                client_id=each.device_client_id,
+                scopes=[*dict.fromkeys(["openid", *each.scopes])],
+                audiences=each.audiences,
+            )
+            for each in issuers
+            if each.device_client_id
+        ],
     )
 
 

@@ -1,0 +1,74 @@
+"""Refresh tokens in the system's keyring, and sessions that are renewed by them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from saltapi_client import errors
+from saltapi_client.cli.places import place
+from saltapi_client.device import Given, Provider
+
+SERVICE = "saltctl refresh"
+ENDED = "The login has ended; begin again: saltctl login --device"
+
+
+class KeyringRenewal:
+    """Renews the session of one store name."""
+
+    def __init__(self, keyring: Any, name: str) -> None:
+        self._keyring = keyring
+        self._name = name
+
+    def found(self) -> dict[str, Any] | None:
+        """Return what is kept; None if there is nothing."""
+        with suppress(self._keyring.errors.KeyringError, ValueError):
+            found = json.loads(self._keyring.get_password(SERVICE, self._name) or "null")
+            return found if isinstance(found, dict) else None
+        return None
+
+    def keep(self, provider: Provider, given: Given) -> bool:
+        """Keep a refresh token; return whether that was possible."""
+        if given.refresh_token is None:
+            return False
+        value = json.dumps({"provider": asdict(provider), "token": given.refresh_token})
+        try:
+            self._keyring.set_password(SERVICE, self._name, value)
+        except self._keyring.errors.KeyringError:
+            return False
+        return True
+
+    def forget(self) -> None:
+        """Forget the refresh token."""
+        with suppress(self._keyring.errors.KeyringError):
+            self._keyring.delete_password(SERVICE, self._name)
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep others from renewing: a refresh token that is used twice may end the login."""
+        path = place("state") / "renewing.lock"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with path.open("w") as lock:
+            with suppress(ImportError):
+                import fcntl
+
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def password(self) -> str:
+        """Return a new token of the provider's; the refresh token is replaced by its follower."""
+        kept = self.found()
+        if kept is None:
+            raise errors.AuthenticationFailed(ENDED)
+        try:
+            provider = Provider(**kept["provider"])
+            given = provider.refreshed(kept["token"])
+        except (errors.AuthenticationFailed, KeyError, TypeError) as error:
+            self.forget()
+            raise errors.AuthenticationFailed(ENDED) from error
+        if given.refresh_token is not None:
+            self.keep(provider, given)
+        return given.token
