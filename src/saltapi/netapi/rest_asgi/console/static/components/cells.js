@@ -4,6 +4,9 @@ import { html } from "../lib/ui.js";
 import { look } from "./pieces.js";
 
 const MOST = 3000;
+
+/** So many may move while they run: each that does costs every frame its share. */
+const FEW = 50;
 const ORDER = ["failed", "missing", "running", "waiting", "changed", "would change", "succeeded"];
 
 /**
@@ -18,7 +21,7 @@ export function Cells({ job, chosen, choose }) {
   const rest = minions.length - MOST;
   const shown = rest > 0 ? minions.sort(byHarm).slice(0, MOST) : minions;
   return html`
-    <div class="cells">
+    <div class=${minions.length > FEW ? "cells many" : "cells"}>
       ${shown.map((minion) => {
         const [kind, sign] = look(minion.state);
         const words = `${minion.id}: ${minion.state}`;
