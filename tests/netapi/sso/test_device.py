@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from saltapi_client import errors
 from saltapi_client.cli import tokens
 from saltapi_client.cli.main import main
+from saltapi_client.client import Client
 from tests.netapi.sso.door import Doors
 
 
@@ -65,6 +67,19 @@ def test_login(doors: Doors, keyring: Keyring, capsys: Any) -> None:
     assert 0 == main(["logout"])
     assert {} == keyring.kept
     assert 4 == main(["whoami"])
+
+
+def test_logout_from_nobody(keyring: Keyring, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A logout that does not reach the server fails, and nothing logs in again by itself."""
+
+    def logout(_client: Client) -> None:
+        raise errors.NotReachable("It is away.")
+
+    assert 0 == main(["login", "--device"])
+    assert {"saltctl", "saltctl refresh"} == {service for service, _ in keyring.kept}
+    monkeypatch.setattr(Client, "logout", logout)
+    assert 5 == main(["logout"])
+    assert ["saltctl"] == [service for service, _ in keyring.kept]
 
 
 @pytest.mark.parametrize("error", ["access_denied", "expired_token"])

@@ -50,10 +50,10 @@ def login(args: argparse.Namespace) -> int:
 def logout(args: argparse.Namespace) -> int:
     """End the session."""
     with connect(args) as client:
-        client.logout()
         renewal = renewal_of(client.api.store_name)
-    if renewal is not None:
-        renewal.forget()
+        if renewal is not None:
+            renewal.forget()  # also where the server cannot be reached
+        client.logout()
     return status.OK
 
 
