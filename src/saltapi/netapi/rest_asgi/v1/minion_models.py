@@ -5,7 +5,7 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from saltapi.netapi.rest_asgi.route import Model, SaltValue
-from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, ListedJob
+from saltapi.netapi.rest_asgi.v1.job_models import EXAMPLE_JID, ListedJob, StateCounts
 
 KeyState = Literal["accepted", "pending", "rejected", "denied"]
 Highstate = Literal["failed", "changed", "succeeded", "would_change"]
@@ -69,15 +69,6 @@ class LastJob(Model):
     user: str | None = Field(description="Who started it; null if that is not known for sure.")
     failed: bool
     time: str | None = Field(description="When it returned.")
-
-
-class StateCounts(Model):
-    """How many states came to what."""
-
-    succeeded: int
-    changed: int
-    failed: int
-    would_change: int
 
 
 class LastHighstate(Model):
