@@ -173,6 +173,8 @@ def _announce(url: str) -> None:
     # Salt's modules stay for ever: nobody need look through them for garbage again and again.
     gc.collect()
     gc.freeze()
+    # The old are looked through when there are a quarter more of them; these do not count any more.
+    gc.collect()
     log.info("%s answers at %s", _name, url)
     report(READY, url)
 

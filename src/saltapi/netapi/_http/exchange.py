@@ -79,6 +79,9 @@ class Exchange:
         self._metrics.end()
         if self._recorder is not None:
             self._recorder.finish(status)
+        # The trace stays with its thread until the next request, and with what was begun in it. An
+        # error holds, by its traceback, all that there was of the request.
+        self._trace.error = None
 
 
 def method_of(environ: Mapping[str, Any]) -> str:
