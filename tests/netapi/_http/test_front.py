@@ -312,6 +312,30 @@ class TestHttp:
             assert b"0 bytes" in answer(connection, GET)
             assert b"" == rest(connection)
 
+    def test_keep_alive_outlasts_clients(self, impatient: None) -> None:
+        """The time that a head may take is not that for which the next one may be waited for."""
+        with serving() as server, connect(server) as connection:
+            assert b"0 bytes" in answer(connection, GET)
+            with connect(server) as silent:
+                assert b"" == rest(silent)
+            assert b"0 bytes" in answer(connection, GET)
+
+    def test_the_last_request(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """When the server stops, what comes on a connection that waits has an answer: the last."""
+        monkeypatch.setattr(front, "LAST_REQUEST_SECONDS", scaled(ANSWER_SECONDS))
+        with serving() as server, connect(server) as connection, connect(server) as other:
+            assert b"\r\nConnection: close\r\n" not in answer(connection, GET)
+            answer(other, GET)
+            stopping = threading.Thread(target=server.stop)
+            stopping.start()
+            assert eventually(
+                lambda: b"\r\nConnection: close\r\n" in answer(connection, GET),
+            )
+            assert b"" == rest(connection)
+            assert b"\r\nConnection: close\r\n" in answer(other, GET)
+            assert b"" == rest(other)
+            stopping.join()
+
 
 class TestBounds:
     """How much strangers hold."""

@@ -25,6 +25,7 @@ from saltapi.config import KIB
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.incoming import Stage
+from saltapi.netapi._http.serving import LAST_REQUEST_SECONDS
 from saltapi.netapi._http.unfinished import TOO_SLOW, Pace
 from saltapi.process.descriptors import OUT_OF_RESOURCES, descriptors_are_left
 
@@ -108,7 +109,10 @@ class Front:
             self._serving = False
 
     def stop(self) -> None:
-        """Return when `run` has ended."""
+        """Return when `run` has ended; what still comes on connections that wait is answered."""
+        until = time.monotonic() + LAST_REQUEST_SECONDS
+        while self._serving and self._connections() and time.monotonic() < until:
+            time.sleep(0.01)
         self._stop_requested = True
         while self._serving:
             time.sleep(0.01)

@@ -16,6 +16,17 @@ from saltapi.types import Opts
 
 FAREWELL_SECONDS = 3.0
 """How long streams may take to end when the service stops."""
+KEEP_ALIVE_SECONDS = 75
+"""
+How long a connection may wait for its next request: longer than the usual clients and proxies let
+it wait (nginx and load balancers 60 s, aiohttp 15). Who sends in the moment in which the server
+ends the connection cannot know whether anything was done, so the client should be who ends it.
+"""
+KEEP_ALIVE_HINT = "timeout=60"
+"""What clients that look for it are told, as `Keep-Alive`: less, so that they end it first."""
+LAST_REQUEST_SECONDS = 1.0
+"""How long connections that wait are kept when the service stops: what still comes on them is
+answered, and the answer says that it is the last one."""
 
 
 class Server(Protocol):

@@ -11,7 +11,7 @@ from saltapi.engine.engine import Engine
 from saltapi.engine.loop_thread import LoopThread
 from saltapi.engine.operations.api import Api
 from saltapi.netapi._http.cheroot import Gateway, Server
-from saltapi.netapi._http.serving import FAREWELL_SECONDS
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, KEEP_ALIVE_SECONDS
 from saltapi.netapi._http.sockets import wait_served
 from saltapi.netapi._http.tls import use_tls
 from saltapi.process import lifecycle
@@ -21,9 +21,6 @@ from saltapi.types import Opts
 
 T = TypeVar("T")
 SectionT = TypeVar("SectionT", RestCherrypyConfig, RestWsgiConfig)
-
-SOCKET_TIMEOUT_SECONDS = 15
-"""How long a connection may wait for its next request, and a client before it reads on."""
 
 
 class Application(Generic[SectionT]):
@@ -80,7 +77,7 @@ class Application(Generic[SectionT]):
             numthreads=threads,
             max=threads,
             request_queue_size=section.socket_queue_size,
-            timeout=SOCKET_TIMEOUT_SECONDS,
+            timeout=KEEP_ALIVE_SECONDS,
             shutdown_timeout=math.ceil(engine.api_shutdown_timeout),
         )
         server.gateway = gateway

@@ -23,6 +23,7 @@ from saltapi import formats
 from saltapi.config import KIB
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.intake import Intake
+from saltapi.netapi._http.serving import LAST_REQUEST_SECONDS
 from saltapi.netapi._http.sockets import set_options
 from saltapi.netapi._http.unfinished import Unfinished
 from saltapi.netapi.rest_asgi.answers import as_clients_know
@@ -34,7 +35,7 @@ from saltapi.process import tls
 log = logging.getLogger(__name__)
 
 HEAD_TIMEOUT_SECONDS = 15.0
-"""How long the head of a request may take to come, and a connection may wait for its next one."""
+"""How long the head of a request may take to come; the first one from the connection on."""
 HEADERS_LIMIT = 100
 LINGER_SECONDS = 2.0
 """How long a client that still sends may read why its connection was not taken."""
@@ -75,6 +76,7 @@ class Protocol(HttpToolsProtocol):
         self._seen: set[bytes] = set()
         self._refusal = (400, MALFORMED)
         self._head_timer: asyncio.TimerHandle | None = None
+        self._is_last = False
 
     def connection_made(self, transport: Any) -> None:
         """Begin; the head must come soon, also the first one."""
@@ -127,6 +129,7 @@ class Protocol(HttpToolsProtocol):
         self._head_bytes = 0
         self._seen.clear()
         self._in_head = self._is_begun = True
+        self._unset_keepalive_if_required()
         if self._head_timer is None:
             self._expect_head()
 
@@ -162,6 +165,8 @@ class Protocol(HttpToolsProtocol):
         self._stop_timer()
         super().on_headers_complete()
         assert self._intake is not None  # noqa: S101 - what comes otherwise is dropped
+        if self._is_last:
+            self.cycle.keep_alive = False
         if self.pipeline and not self._intake.take(PIPELINED_BYTES):
             raise HeadRefused
         scope: Any = self.scope
@@ -181,6 +186,10 @@ class Protocol(HttpToolsProtocol):
         if self._intake is not None:
             self._intake.complete(waits=bool(self.pipeline))
         super().on_message_complete()
+        if self._is_idle:  # it was answered before its end
+            self._stop_timer()
+            end, seconds = self.timeout_keep_alive_handler, self.timeout_keep_alive
+            self.timeout_keep_alive_task = self.loop.call_later(seconds, end)
 
     def on_response_complete(self) -> None:
         """Go on; of a request that was answered before its end nothing more is kept."""
@@ -194,6 +203,14 @@ class Protocol(HttpToolsProtocol):
         super().on_response_complete()
         if self._intake is not None and not self._is_begun and not self.pipeline:
             self._intake.complete()
+
+    def shutdown(self) -> None:
+        """Stop; what a client has sent meanwhile on a connection that waits is answered."""
+        self._is_last = True
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.keep_alive = False
+        else:
+            self.loop.call_later(LAST_REQUEST_SECONDS, self._leave)
 
     def handle_websocket_upgrade(self) -> None:
         """Become a WebSocket."""
@@ -248,6 +265,15 @@ class Protocol(HttpToolsProtocol):
     def _refuse(self, status: int, sentence: str) -> NoReturn:
         self._refusal = (status, sentence)
         raise HeadRefused
+
+    @property
+    def _is_idle(self) -> bool:
+        return not self._is_begun and self.cycle is not None and self.cycle.response_complete
+
+    def _leave(self) -> None:
+        """Close, unless a request is being answered, which closes then."""
+        if self.cycle is None or self.cycle.response_complete:
+            self.timeout_keep_alive_handler()
 
     def _expect_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_SECONDS, self._give_up)

@@ -13,10 +13,10 @@ from saltapi import seldom
 from saltapi.config import KIB, EngineConfig, RestAsgiConfig
 from saltapi.errors import CannotStart
 from saltapi.netapi._http import serving, websockets
-from saltapi.netapi._http.serving import FAREWELL_SECONDS, url_at
+from saltapi.netapi._http.serving import FAREWELL_SECONDS, KEEP_ALIVE_SECONDS, url_at
 from saltapi.netapi._http.unfinished import Limits, Unfinished
 from saltapi.netapi.rest_asgi.app import create_app
-from saltapi.netapi.rest_asgi.protocol import HEAD_TIMEOUT_SECONDS, WebSocketProtocol, limited
+from saltapi.netapi.rest_asgi.protocol import WebSocketProtocol, limited
 from saltapi.process import socket_activation, tls
 from saltapi.process.descriptors import Listening, listening_on, quiet_about_descriptors
 from saltapi.process.listening import tcp_socket, unix_socket
@@ -60,7 +60,7 @@ class Server:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            timeout_keep_alive=int(HEAD_TIMEOUT_SECONDS),
+            timeout_keep_alive=int(KEEP_ALIVE_SECONDS),
             timeout_graceful_shutdown=int(self._stop_seconds),
             ws_max_size=websockets.MESSAGE_LIMIT_BYTES,
             ws_per_message_deflate=False,

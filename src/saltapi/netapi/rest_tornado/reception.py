@@ -1,6 +1,7 @@
 """What comes in on a connection of Tornado's, and who takes it; refused where it is too much."""
 
 import asyncio
+import copy
 import errno
 import logging
 import secrets
@@ -16,6 +17,7 @@ from tornado.iostream import IOStream, SSLIOStream
 from saltapi import formats
 from saltapi.errors import SaltApiError, TooManyRequests
 from saltapi.netapi._http.intake import Intake
+from saltapi.netapi._http.serving import KEEP_ALIVE_SECONDS, LAST_REQUEST_SECONDS
 from saltapi.netapi._http.unfinished import Unfinished
 from saltapi.process.descriptors import (
     ACCEPT_REST_SECONDS,
@@ -57,6 +59,8 @@ class Reception:
         self._loop = asyncio.get_running_loop()
         self.taker: Taker | None = None
         """Who takes the body that comes; None while a head comes."""
+        self.is_kept = False
+        """Whether it waits for another request than its first."""
         self._refusal: SaltApiError | None = None
         self.is_paused = False
         """Whether it is us who do not read at the moment."""
@@ -131,6 +135,26 @@ class BoundedServer(HTTPServer):  # type: ignore[misc]
 
     unfinished: Unfinished
     """What they hold; to be set before it serves."""
+
+    def initialize(self, *args: Any, **options: Any) -> None:
+        """Take the arguments of `HTTPServer`."""
+        super().initialize(*args, **options)
+        self._kept_params = copy.copy(self.conn_params)
+        self._kept_params.header_timeout = KEEP_ALIVE_SECONDS
+
+    async def take_last_requests(self) -> None:
+        """Let clients send one more request on connections that wait, when none are accepted."""
+        self.conn_params.no_keep_alive = self._kept_params.no_keep_alive = True
+        if self._connections:
+            await asyncio.sleep(LAST_REQUEST_SECONDS)
+
+    def start_request(self, server_conn: Any, request_conn: Any) -> Any:
+        """Wait for a request; longer for one that is not the first of its connection."""
+        reception = server_conn.stream.reception
+        if reception.is_kept:
+            request_conn.params = self._kept_params
+        reception.is_kept = True
+        return super().start_request(server_conn, request_conn)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Take connections from *sockets*, which are of no more use to anybody else."""

@@ -20,8 +20,8 @@ from saltapi.process import tls
 from saltapi.process.listening import cannot_listen
 from saltapi.types import Opts
 
-SOCKET_TIMEOUT_SECONDS = 15
-"""How long the head of a request may take, and a connection may wait for its next one."""
+HEAD_TIMEOUT_SECONDS = 15
+"""How long a TLS handshake and the head of the first request may take together."""
 READ_AHEAD_BYTES = 256 * KIB
 """How much more than a body Tornado may have read: a head of 64 KiB, and twice what follows."""
 NO_LIMIT_BYTES = 2**62
@@ -52,7 +52,7 @@ class Server:
         self._http = BoundedServer(
             self.application,
             ssl_options=tls.context_of(self._section, self._name),
-            idle_connection_timeout=SOCKET_TIMEOUT_SECONDS,
+            idle_connection_timeout=HEAD_TIMEOUT_SECONDS,
             max_body_size=NO_LIMIT_BYTES,
         )
         self.unfinished = self._http.unfinished = Unfinished(self._limits(opts))
@@ -72,6 +72,7 @@ class Server:
 
     async def __aexit__(self, *_: object) -> None:
         self._http.stop()
+        await self._http.take_last_requests()
         self.application.engine.end_streams()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._stop_seconds):
