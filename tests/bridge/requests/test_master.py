@@ -68,6 +68,7 @@ async def request(kind: str, master: Master) -> Any:
     return await master.get_token("a" * 64)
 
 
+CLUSTER_NOT_READY = {"enc": "clear", "load": {"ret": False, "cluster_retry": True}}
 COMMANDS = ["publish", "runner", "wheel"]
 TOKENS = ["mk_token", "get_token"]
 
@@ -92,6 +93,16 @@ async def test_empty_answers(kind: str, answer: Any) -> None:
     """An empty answer means that the credentials were not accepted."""
     with pytest.raises(AuthenticationFailed):
         await ask(kind, answer)
+
+
+@pytest.mark.parametrize("kind", [*COMMANDS, *TOKENS])
+@pytest.mark.parametrize("answer", [CLUSTER_NOT_READY, CLUSTER_NOT_READY["load"]])
+async def test_cluster_not_ready(kind: str, answer: Any) -> None:
+    """A master whose cluster is not ready is not available yet, and nothing has run."""
+    with pytest.raises(MasterUnavailable) as caught:
+        await ask(kind, answer)
+    assert not caught.value.sent
+    assert caught.value.retry_after_seconds
 
 
 @pytest.mark.parametrize("kind", COMMANDS)

@@ -11,9 +11,12 @@ from saltapi.engine.store.idempotency import Keyed
 from saltapi.errors import (
     AuthorizationFailed,
     CommandTimeout,
+    MalformedAnswer,
     MasterUnavailable,
     OutcomeUnknown,
     SaltApiError,
+    Stopping,
+    WorkerFailed,
 )
 from saltapi.lowstate import check
 
@@ -67,11 +70,24 @@ async def test_nothing_has_run(error: SaltApiError) -> None:
     assert None is reservation.results
 
 
-async def test_not_known() -> None:
-    """When the master went away meanwhile nobody can tell what has been started."""
+@pytest.mark.parametrize("before", [[], [{"minion-1": True}]], ids=["first", "second"])
+@pytest.mark.parametrize(
+    "error",
+    [
+        MasterUnavailable("It went away."),
+        MalformedAnswer("The event publisher is dead."),
+        WorkerFailed("The worker died."),
+        Stopping("The server stops."),
+        SaltApiError("A defect."),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_not_known(before: list[Any], error: SaltApiError) -> None:
+    """Whatever does not say that nothing was started leaves it open, and the key is not free."""
     reservation = Kept(2)
-    await outcomes.keep(reservation, [{"minion-1": True}, MasterUnavailable("It went away.")])
+    await outcomes.keep(reservation, [*before, error])
 
     assert None is reservation.refused
+    assert None is reservation.results
     with pytest.raises(OutcomeUnknown):
         outcomes.kept(reservation)
