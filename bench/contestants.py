@@ -13,6 +13,7 @@ from bench.http11 import HOST, request
 from bench.processes import Watched
 from saltapi.demo import PrivateMaster
 from saltapi.demo.master import free_ports, log_of, merge, write_yaml
+from tests.waiting import scaled
 
 OURS = [sys.executable, "-P", "-m", "saltapi"]
 SALTS = [
@@ -135,7 +136,7 @@ class Daemon:
     def _check(self, waited_seconds: float) -> None:
         if not self._program.running:
             raise CannotRun(f"It ended. {log_of(self._program)}")
-        if waited_seconds > READY_SECONDS:
+        if waited_seconds > scaled(READY_SECONDS):
             raise CannotRun(f"It does not answer. {log_of(self._program)}")
 
     def __exit__(

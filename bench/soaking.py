@@ -6,6 +6,7 @@ import json
 import random
 import socket
 import struct
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
@@ -35,6 +36,7 @@ class Client:
         self._port = port
         self._credentials = master.credentials()
         self._connection: http.client.HTTPConnection | None = None
+        self._used_at = 0.0
         self._token = ""
         self._left = 0
         self._jid = ""
@@ -57,8 +59,10 @@ class Client:
             self._connection.request(method, path, data, sent)
             answer = self._connection.getresponse()
             text = answer.read()
-        except http.client.HTTPException as error:
-            raise OSError(str(error)) from error
+        except (OSError, http.client.HTTPException) as error:
+            idle_seconds = time.monotonic() - self._used_at if self._used_at else 0.0
+            raise OSError(f"{error!r} after {idle_seconds:.0f} s") from error
+        self._used_at = time.monotonic()
         try:
             return str(answer.status), json.loads(text)
         except ValueError:

@@ -7,9 +7,11 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import salt.config
 import salt.payload
 import zmq
 
@@ -17,6 +19,7 @@ from bench.generators import ROOT
 from saltapi.demo import PrivateMaster
 from saltapi.demo.master import HOST, log_of
 from tests.swarm import Swarm
+from tests.waiting import scaled
 
 REAL, WIDE, SIMULATED = "real", "wide", "simulated"
 START_SECONDS = 60.0
@@ -38,6 +41,11 @@ class World:
 
     def __init__(self, master: PrivateMaster) -> None:
         self.master = master
+
+    @cached_property
+    def options(self) -> Any:
+        """The options of the master as Salt reads them."""
+        return salt.config.master_config(str(self.master.config_dir / "master"))
 
     @property
     def bus(self) -> str:
@@ -107,7 +115,7 @@ def real_world(
 ) -> Iterator[RealWorld]:
     """Yield a real master with *size* simulated minions, and with *options* beside ours."""
     with PrivateMaster(minions=0, options={**OPTIONS, **(options or {})}) as master:
-        master.wait_ready(timeout=START_SECONDS)
+        master.wait_ready(timeout=scaled(START_SECONDS))
         with Swarm(master, size, prefix=f"{GROUP}-"):
             yield RealWorld(master)
 
@@ -132,7 +140,7 @@ def simulated_world() -> Iterator[SimulatedWorld]:
     program.cwd = ROOT
     try:
         program.start()
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + scaled(START_SECONDS)
         world = SimulatedWorld(master)
         while not Path(world.bus).exists():
             if not program.running or time.monotonic() > deadline:
