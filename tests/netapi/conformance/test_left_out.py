@@ -1,4 +1,4 @@
-"""Minions that a command left out because they did not answer: in every module the answer says so."""
+"""Minions that were left out because they did not answer: in every module the answer says so."""
 
 import pytest
 
