@@ -290,6 +290,24 @@ def test_pages_and_filters(ask: Callable[..., Answer], jid: str) -> None:
     assert [True, False] == [listed(f"{bound}={job['start']}") for bound in ("since", "until")]
 
 
+def test_failed_jobs(ask: Callable[..., Answer], jid: str) -> None:
+    """Those that failed somewhere, or miss somebody, are listed together, and no others."""
+    chunks = [
+        {"tgt": "minion-1", "fun": "cmd.run", "arg": ["exit 1"]},
+        {"tgt": "sim-2", "fun": "sim.never", "timeout": 1, "gather_job_timeout": 1},
+        {"client": "local_async", "tgt": "minion-1", "fun": "test.sleep", "arg": [10]},
+    ]
+    failed, missing, running = (ask("POST", "/run", c).header("X-Salt-Jid") for c in chunks)
+    found, cursor = {}, ""
+    while cursor is not None:
+        page = ask("GET", f"/jobs?state=failed&limit=500{cursor}").value()
+        found |= {job["jid"]: (job["state"], job["failed"]) for job in page["jobs"]}
+        cursor = page["cursor"] and f"&cursor={page['cursor']}"
+    assert [("complete", 1), ("incomplete", 0)] == [found[failed], found[missing]]
+    assert not {jid, running} & set(found)
+    ask("DELETE", f"/jobs/{running}")
+
+
 def test_long_poll(ask: Callable[..., Answer]) -> None:
     """With `wait` the answer comes when the job has ended, and not before the time is over."""
     chunk = {"client": "local_async", "tgt": "sim-1", "fun": "test.sleep", "arg": [2]}

@@ -162,6 +162,20 @@ def test_last_highstate(
     assert "minion-1" not in ids(ask("?highstate=never"))
 
 
+def test_counts(ask: Callable[..., Answer]) -> None:
+    """How many there are of each kind is counted in all that the filters let through."""
+    page = ask("?counts=true&limit=1").value()
+    assert 1 == len(page["minions"])
+    assert {"key", "connected", "highstate"} == set(page["counts"])
+    for found in page["counts"].values():
+        assert page["total"] == sum(found.values())
+    assert page["total"] == ask("?key=accepted&counts=true").value()["total"]
+    alone = ask("?id=minion-1&counts=true").value()["counts"]
+    assert [{"accepted": 1}, {"true": 1}] == [alone["key"], alone["connected"]]
+    assert "counts" not in ask("").value()
+    assert 0 == ask("?id=nobody&counts=true").value()["total"]
+
+
 def test_key_states(master: PrivateMaster, ask: Callable[..., Answer], swarm: Swarm) -> None:
     """Who has a key that is not accepted is listed for who may see keys, and for nobody else."""
     pending = master.directory / "master" / "pki" / "minions_pre" / "sim-pending"

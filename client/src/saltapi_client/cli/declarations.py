@@ -80,9 +80,9 @@ COMMANDS = (
             option("--tgt", help="only with this target", metavar="GLOB"),
             option(
                 "--state",
-                help="running, complete, incomplete",
-                choices=["running", "complete", "incomplete", "unknown"],
-                completes="running complete incomplete unknown",
+                help="running, complete, incomplete, failed",
+                choices=["running", "complete", "incomplete", "failed", "unknown"],
+                completes="running complete incomplete failed unknown",
             ),
             option("--since", help="only after this time, ISO 8601", metavar="TIME"),
             option("--until", help="only before this time, ISO 8601", metavar="TIME"),

@@ -5,6 +5,7 @@ import fnmatch
 import glob
 import time
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ PILLAR_MARKS = ("I@", "J@")
 MATCHES_SECONDS = 30.0
 """How long it holds which minions have a grain."""
 MATCHES_LIMIT = 64
+CONNECTIONS = {True: "true", False: "false", None: "unknown"}
 JOBS_LIMIT = 10
 """So many of a minion's last jobs are shown."""
 CLOSED = (
@@ -60,6 +62,8 @@ class MinionPage:
     minions: list[Record]
     total: int
     last: tuple[SortKey, MinionId] | None
+    counts: dict[str, dict[str, int]] | None = None
+    """How many are in each state, where that was asked for."""
 
 
 class Minions:
@@ -88,6 +92,7 @@ class Minions:
         grain_paths: Sequence[str] = (),
         limit: int,
         after: tuple[SortKey, MinionId] | None = None,
+        counted: bool = False,
     ) -> MinionPage:
         """
         Return minions that *session* may see.
@@ -100,6 +105,7 @@ class Minions:
             grain_paths: Grains to be shown.
             limit: So many at most.
             after: `last` of the page before.
+            counted: Whether to count those that are wanted by their states.
 
         Raises:
             InvalidChunk: The target cannot be read.
@@ -130,7 +136,8 @@ class Minions:
                 record["grains"] = grains[name]
             records.append(record)
         last = shown[-1] if start + limit < len(keyed) and shown else None
-        return MinionPage(records, len(keyed), last)
+        counts = self._counts(sight, found, now) if counted else None
+        return MinionPage(records, len(keyed), last, counts)
 
     async def one(self, session: Session, minion: MinionId) -> tuple[Sight, Minion]:
         """
@@ -235,6 +242,20 @@ class Minions:
                 matching = await self.matching(session, wanted.tgt, wanted.tgt_type)
                 found = [m for m in found if m.id in matching]
         return found
+
+    def _counts(
+        self, sight: Sight, minions: Iterable[Minion], now: float
+    ) -> dict[str, dict[str, int]]:
+        """Return how many minions are in each state, with a name for what is not known."""
+        states = self.fleet.states()
+        keys: Counter[str] = Counter()
+        connections: Counter[str] = Counter()
+        highstates: Counter[str] = Counter()
+        for minion in minions:
+            keys[str(states.get(minion.id, "unknown"))] += 1
+            connections[CONNECTIONS[self.fleet.connected(minion.id, now)]] += 1
+            highstates[_highstate(sight, minion)] += 1
+        return {"key": dict(keys), "connected": dict(connections), "highstate": dict(highstates)}
 
     async def _having(self, expression: str) -> frozenset[MinionId]:
         """Return which minions have a grain; looked up once, however many ask at the same time."""

@@ -24,6 +24,8 @@ TIME_MARGIN_SECONDS = 0.001
 """Jids tell microseconds, which numbers of seconds do not quite."""
 QUIET_FUNCTIONS = ("saltutil.find_job", "runner.jobs.*")
 """Functions that only look at jobs; listed where the filter names them."""
+FAILED = "failed"
+"""In place of a state: what has ended, and failed somewhere or is missing from somebody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +37,7 @@ class JobFilter:
     tgt: str | None = None
     minion: str | None = None
     state: str | None = None
+    """A `JobState`, or `FAILED`."""
     since: float | None = None
     until: float | None = None
 
@@ -125,7 +128,7 @@ async def _record(
             except SaltApiError:
                 return None
         state = job.state if looked_at else JobState.UNKNOWN
-        if wanted.state is not None and state != wanted.state:
+        if wanted.state is not None and not _is_in(wanted.state, state, job):
             return None
         if wanted.minion is not None and not _any_fits(wanted.minion, list(job.minions)):
             return None
@@ -146,6 +149,13 @@ def _fits(wanted: JobFilter, job: RegisteredJob) -> bool:
     if wanted.since is not None and job.started_at < wanted.since:
         return False
     return wanted.until is None or job.started_at <= wanted.until
+
+
+def _is_in(wanted: str, state: JobState, job: RegisteredJob) -> bool:
+    """Return whether a job in *state* is in the one that is wanted."""
+    if wanted == FAILED:
+        return state is JobState.INCOMPLETE or (state is JobState.COMPLETE and bool(job.failed))
+    return state == wanted
 
 
 def _texts(value: Any) -> list[str]:

@@ -10,6 +10,7 @@ from saltapi.netapi.rest_asgi.v1.step_models import Step
 
 State = Literal["running", "complete", "incomplete"]
 ListedState = Literal["running", "complete", "incomplete", "unknown"]
+WantedState = Literal["running", "complete", "incomplete", "unknown", "failed"]
 Reason = Literal[
     "not_connected",
     "not_received",

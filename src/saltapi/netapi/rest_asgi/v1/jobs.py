@@ -59,7 +59,13 @@ async def list_jobs(
     user: Annotated[str | None, _pattern("Who has started it")] = None,
     tgt: Annotated[str | None, _pattern("The target as it was published")] = None,
     minion: Annotated[str | None, _pattern("One of the minions that it is for")] = None,
-    state: Annotated[models.ListedState | None, Query(description="How far it is.")] = None,
+    state: Annotated[
+        models.WantedState | None,
+        Query(
+            description="How far it is; `failed`: it has ended, and failed on a minion or some are"
+            " missing."
+        ),
+    ] = None,
     since: Annotated[
         datetime.datetime | None,
         Query(description="Started then or later; UTC without a zone, or epoch seconds."),

@@ -108,6 +108,16 @@ class MinionParts(ListedMinion):
     model_config = ConfigDict(json_schema_extra=lambda schema: schema.update(required=["id"]))
 
 
+class MinionCounts(Model):
+    """How many minions are in each state; those in which there is none are left out."""
+
+    key: dict[str, int] = Field(description="By the state of the key, or `unknown`.")
+    connected: dict[str, int] = Field(description="By `true`, `false` and `unknown`.")
+    highstate: dict[str, int] = Field(
+        description="By how the last highstate has gone, with `never`."
+    )
+
+
 class MinionList(Model):
     """A page of minions."""
 
@@ -116,6 +126,7 @@ class MinionList(Model):
     cursor: str | None = Field(
         description="Send it as `cursor` for the next page; null at the end."
     )
+    counts: MinionCounts | None = Field(default=None, description="With `counts=true`.")
 
 
 class Minion(ListedMinion):

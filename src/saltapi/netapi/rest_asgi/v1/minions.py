@@ -94,6 +94,9 @@ async def list_fleet(
             examples=["connected,grains.num_cpus"],
         ),
     ] = None,
+    counts: Annotated[
+        bool, Query(description="Count all that the filters let through, by their states.")
+    ] = False,
     limit: Limit = 100,
     cursor: CursorText = None,
     _etag: IfNoneMatch = None,
@@ -124,9 +127,12 @@ async def list_fleet(
         grain_paths=paths,
         limit=limit,
         after=_after(cursor, sort),
+        counted=counts,
     )
     last = None if found.last is None else cursor_text([sort, *found.last])
-    value = {"minions": found.minions, "total": found.total, "cursor": last}
+    value: dict[str, Any] = {"minions": found.minions, "total": found.total, "cursor": last}
+    if found.counts is not None:
+        value["counts"] = found.counts
     return with_etag(request, await document(request, value))
 
 

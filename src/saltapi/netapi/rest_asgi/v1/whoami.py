@@ -1,16 +1,28 @@
 """`GET /v1/whoami`: the session, and what it may do."""
 
+import functools
+import platform
 import time
 
 from fastapi import APIRouter
 from pydantic import Field
 
+import saltapi
+from saltapi.config.reading import require_supported_salt
 from saltapi.engine.jobs.times import time_text
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine, TheSession
 from saltapi.netapi.rest_asgi.route import Model, Route, SaltValue, described
 
 router = APIRouter(tags=["permissions"], route_class=Route)
+
+
+class Versions(Model):
+    """What answers."""
+
+    saltapi: str
+    salt: str
+    python: str
 
 
 class WhoAmI(Model):
@@ -28,6 +40,7 @@ class WhoAmI(Model):
     administrator: bool = Field(
         description="Whether the user may run everything, or is listed in `administrators`."
     )
+    versions: Versions = Field(description="What answers.")
 
 
 EXAMPLE = {
@@ -39,6 +52,7 @@ EXAMPLE = {
     "expires_in_seconds": 43199.2,
     "permissions": ["test.*", {"web*": ["state.apply"]}, "@runner"],
     "administrator": False,
+    "versions": {"saltapi": "0.9.0", "salt": "3008.4", "python": "3.13.5"},
 }
 
 
@@ -64,4 +78,14 @@ async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
         if narrowed is None
         else list(narrowed),
         administrator=await engine.administrators.includes(session),
+        versions=_versions(),
+    )
+
+
+@functools.cache
+def _versions() -> Versions:
+    return Versions(
+        saltapi=saltapi.__version__,
+        salt=require_supported_salt(),
+        python=platform.python_version(),
     )
