@@ -23,6 +23,8 @@ from tests.waiting import scaled
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 MISSING = "there is no Chromium to test the console with: apt install chromium"
 WAIT_MS = scaled(15) * 1000
+FAR = "salt.test"
+"""A name of this machine that browsers take for another one: without TLS they trust it less."""
 DESKTOP = {"width": 1280, "height": 800}
 REFUSED = re.compile(r"the server responded with a status of (4\d\d|503)|net::ERR_")
 """What Chromium writes when a request fails; whether it may is for the test of that to say."""
@@ -40,7 +42,12 @@ def running_browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=executable(),
-            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-background-networking"],
+            args=[
+                "--no-sandbox",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                f"--host-resolver-rules=MAP {FAR} 127.0.0.1",
+            ],
         )
         expect.set_options(timeout=WAIT_MS)
         try:

@@ -15,8 +15,12 @@ class Run:
     def __call__(self, fun: str, *arg: Any, tgt: str = "*", client: str = "local") -> str:
         """Run a function; return the jid."""
         chunk = {"client": client, "fun": fun, "arg": list(arg)}
-        if client == "local":
+        if client.startswith("local"):
             chunk["tgt"] = tgt
+        return self.chunk(chunk)
+
+    def chunk(self, chunk: dict[str, Any]) -> str:
+        """Run a chunk; return the jid."""
         answer = self._api.send(
             "POST",
             "/v1/run",
@@ -24,6 +28,6 @@ class Run:
             json_body=chunk,
         )
         assert 200 == answer.status, answer
-        jid = answer.value()["results"][0]["jid"]
+        jid = answer.header("X-Salt-Jid")
         assert isinstance(jid, str)
         return jid

@@ -72,7 +72,7 @@ def test_ids(page: Page, master: PrivateMaster) -> None:
         keys = page.get_by_label("Keys")
         expect(keys.get_by_role("row")).to_have_count(2)
         expect(keys).to_contain_text("<b>bold<img")
-        page.get_by_role("checkbox").check()
+        keys.get_by_label("Choose <b>bold").check()
         page.get_by_role("button", name="Reject").click()
         expect(page.get_by_role("dialog")).to_contain_text("<b>bold<img")
         page.get_by_role("button", name="Cancel").click()

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from saltapi.netapi.rest_asgi import console
+from saltapi.netapi.rest_asgi.console.modules import needed
 from tests.netapi.rest_asgi.running import RunningServer
 from tests.wire import Answer
 
@@ -81,10 +82,36 @@ def test_files(server: RunningServer) -> None:
         assert 404 == server.send("GET", f"/salt/console/{name}").status, name
 
 
+def test_kept_for_good(server: RunningServer) -> None:
+    """
+    Browsers keep the files of the page for good, and ask for the page itself each time.
+
+    Below the name of another edition there is nothing: a page of an older version says so.
+    """
+    page = page_of(server, "/salt/")
+    assert "no-cache" == page.header("Cache-Control")
+    for link in re.findall(r'(?:src|href)="([^"]*)"', page.body.decode()):
+        assert "immutable" in (server.send("GET", link).header("Cache-Control") or ""), link
+    assert "no-cache" == server.send("GET", "/salt/console/main.js").header("Cache-Control")
+    assert 404 == server.send("GET", "/salt/console/0123456789abcdef/main.js").status
+
+
+def test_first_view_is_short(server: RunningServer) -> None:
+    """The page names every script that it begins with, so that no one waits for another."""
+    page = page_of(server, "/salt/").body.decode()
+    named = re.findall(r'rel="modulepreload" href="/salt/console/[0-9a-f]+/([^"]+)"', page)
+    sources = {
+        path.relative_to(STATIC).as_posix(): path.read_text() for path in STATIC.rglob("*.*js")
+    }
+    overview = needed(sources, "views/overview.js")
+    assert set(needed(sources, "main.js")) | set(overview) == set(named)
+    assert len(set(named)) == len(named) < len(sources)
+
+
 def test_imports_are_there() -> None:
     """Every module that is imported is a file, and none is of another server."""
     for path in STATIC.rglob("*.*js"):
-        for name in re.findall(r'(?:from|import) ?"([^"]+)"', path.read_text()):
+        for name in re.findall(r'(?:from|import) ?\(?"([^"]+)"', path.read_text()):
             assert name.startswith("."), (path, name)
             assert (path.parent / name).is_file(), (path, name)
 
@@ -129,7 +156,7 @@ def test_moved(tmp_path: Path) -> None:
     with serving(tmp_path, console_path="/ui") as server:
         assert "Welcome" == page_of(server, "/").value()["return"]
         page = page_of(server, "/ui").body.decode()
-        assert 'src="/ui/console/main.js"' in page
+        assert re.search('src="/ui/console/[0-9a-f]+/main.js"', page)
         assert 200 == server.send("GET", "/ui/console/main.js").status
 
 

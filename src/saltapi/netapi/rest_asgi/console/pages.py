@@ -7,6 +7,7 @@ sees to it.
 
 import asyncio
 import functools
+import hashlib
 import html
 from importlib import resources
 from typing import Annotated
@@ -17,6 +18,7 @@ from starlette.requests import HTTPConnection
 from saltapi.config import RestAsgiConfig
 from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
+from saltapi.netapi.rest_asgi.console import modules
 from saltapi.netapi.rest_asgi.packaged import PackagedFile, packaged
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import engine_of
@@ -30,6 +32,9 @@ TYPES = {
 }
 """What is served, by the end of its name."""
 SCRIPTS = {".js", ".mjs"}
+START, FIRST_VIEW = "main.js", "views/overview.js"
+"""What the page runs, and the view that most people see first."""
+PRELOAD = '<link rel="modulepreload" href="{{files}}/{name}"{how}>'
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self';"
     " form-action 'none'; base-uri 'none'; frame-ancestors 'none'"
@@ -73,7 +78,8 @@ async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return the page. Needs no session: the page asks for one."""
     base = request.scope["saltapi.base"]
     path = engine_of(request).section.console_path.rstrip("/")
-    found = await asyncio.to_thread(_page, base, f"{base}{path}/console")
+    edition = await asyncio.to_thread(_edition)
+    found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{edition}")
     response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
     return response
@@ -81,22 +87,49 @@ async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
 
 @costs(READS)
 async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = None) -> Response:
-    """Return a script, a style sheet or a picture of the page. Needs no session."""
-    if name not in _names():
+    """
+    Return a script, a style sheet or a picture of the page. Needs no session.
+
+    Below the name of the edition, as the page has them, browsers keep them for good.
+    """
+    edition, _, rest = name.partition("/")
+    for_good = edition == await asyncio.to_thread(_edition)
+    path = rest if for_good else name
+    if path not in _names():
         raise NotFound(f"The path '{request.url.path}' was not found.")
-    found = await asyncio.to_thread(packaged, PACKAGE, f"static/{name}")
-    return found.response(request, if_none_match, TYPES[_suffix(name)])
+    found = _file(path)
+    return found.response(request, if_none_match, TYPES[_suffix(path)], for_good=for_good)
 
 
 @functools.cache
 def _page(base: str, files: str) -> PackagedFile:
     text = resources.files(PACKAGE).joinpath("static", "index.html").read_text()
-    # All at once: else the browser learns of a script only when it has the one that imports it.
-    scripts = sorted(name for name in _names() if _suffix(name) in SCRIPTS)
-    preloads = "\n".join(f'<link rel="modulepreload" href="{{files}}/{name}">' for name in scripts)
-    text = text.replace("{preloads}", preloads)
+    # At once: else the browser learns of a script only when it has the one that imports it.
+    first = modules.needed(_sources(), START)
+    second = [name for name in modules.needed(_sources(), FIRST_VIEW) if name not in first]
+    links = [PRELOAD.format(name=name, how="") for name in first]
+    links += [PRELOAD.format(name=name, how=' fetchpriority="low"') for name in second]
+    text = text.replace("{preloads}", "\n".join(links))
     text = text.replace("{base}", html.escape(base)).replace("{files}", html.escape(files))
     return PackagedFile(text.encode())
+
+
+def _sources() -> dict[str, str]:
+    """Return the scripts: path -> text."""
+    names = sorted(name for name in _names() if _suffix(name) in SCRIPTS)
+    top = resources.files(PACKAGE).joinpath("static")
+    return {name: top.joinpath(*name.split("/")).read_text() for name in names}
+
+
+@functools.cache
+def _edition() -> str:
+    """Return a name for all files as they are: with another one of them it is another name."""
+    tags = "".join(f"{name} {_file(name).tag}\n" for name in sorted(_names()))
+    return hashlib.sha256(tags.encode()).hexdigest()[:16]
+
+
+def _file(name: str) -> PackagedFile:
+    return packaged(PACKAGE, f"static/{name}")
 
 
 @functools.cache

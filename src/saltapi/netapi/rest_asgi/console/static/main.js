@@ -2,9 +2,11 @@ import { App } from "./app.js";
 import { resume } from "./lib/session.js";
 import { html, render } from "./lib/ui.js";
 import { trouble } from "./lib/api.js";
+import { countEvents } from "./lib/rate.js";
 import { useTheme } from "./lib/theme.js";
 
 useTheme();
+countEvents();
 const page = /** @type {HTMLElement} */ (document.getElementById("console"));
 page.replaceChildren();
 render(html`<${App} />`, page);

@@ -1,11 +1,11 @@
-// Each minion of a job as a cell that fills.
+// Each minion of a job as a cell that fills; few of them have their names.
 
 import { html } from "../lib/ui.js";
 import { look } from "./pieces.js";
 
 const MOST = 3000;
 
-/** So many may move while they run: each that does costs every frame its share. */
+/** So many have room for names, and may move while they run: each that does costs every frame its share. */
 const FEW = 50;
 const ORDER = ["failed", "missing", "running", "waiting", "changed", "would change", "succeeded"];
 
@@ -19,9 +19,10 @@ const ORDER = ["failed", "missing", "running", "waiting", "changed", "would chan
 export function Cells({ job, chosen, choose }) {
   const minions = [...job.minions.values()];
   const rest = minions.length - MOST;
+  const isMany = minions.length > FEW;
   const shown = rest > 0 ? minions.sort(byHarm).slice(0, MOST) : minions;
   return html`
-    <div class=${minions.length > FEW ? "cells many" : "cells"}>
+    <div class=${isMany ? "cells many" : "cells few"}>
       ${shown.map((minion) => {
         const [kind, sign] = look(minion.state);
         const words = `${minion.id}: ${minion.state}`;
@@ -34,7 +35,8 @@ export function Cells({ job, chosen, choose }) {
             title=${words}
             onClick=${() => choose(minion.id)}
           >
-            ${minion.at && minion.silent ? minion.at.number : sign}
+            ${minion.at && minion.silent ? `${minion.at.number}${isMany ? "" : ` of ${minion.at.of ?? "?"}`}` : sign}
+            ${!isMany && html` <bdi>${minion.id}</bdi>`}
           </button>
         `;
       })}

@@ -3,14 +3,17 @@
 import { html, useEffect, useRef, useSignal } from "../lib/ui.js";
 import { trouble } from "../lib/api.js";
 import { connection, gap } from "../lib/bus.js";
+import { reloadAll } from "../lib/load.js";
 import { url } from "../lib/router.js";
 import { expired, logOut, me } from "../lib/session.js";
 import { theme } from "../lib/theme.js";
-import { VIEWS } from "../views/all.js";
+import { VIEWS, loadTheRest } from "../views/all.js";
 import { Dialog } from "./dialog.js";
 import { LogIn } from "./login.js";
 import { useKeys } from "./keyboard.js";
 
+/** So long the view that somebody wants has the connections for itself. */
+const REST_MS = 1000;
 const ICON = new URL("../icon.svg", import.meta.url).href;
 
 /** @param {{ current: string, children?: any }} props */
@@ -18,6 +21,10 @@ export function Frame({ current, children }) {
   const main = useRef(/** @type {HTMLElement | null} */ (null));
   const helps = useSignal(false);
   useKeys(() => (helps.value = true));
+  useEffect(() => {
+    const timer = setTimeout(loadTheRest, REST_MS);
+    return () => clearTimeout(timer);
+  }, []);
   useEffect(() => {
     document.title = `${VIEWS.find((view) => view.name === current)?.title ?? "Salt"} · Salt`;
   }, [current]);
@@ -104,7 +111,14 @@ function Banners() {
         gap.value &&
         html`<div class="banner">
         <span>Events are missing: ${gap.value.reason} What is shown may be stale.</span>
-        <button onClick=${() => location.reload()}>Reload</button>
+        <button
+          onClick=${() => {
+            gap.value = null;
+            reloadAll();
+          }}
+        >
+          Load it again
+        </button>
         <button class="link" onClick=${() => (gap.value = null)}>Dismiss</button>
       </div>`
       }

@@ -68,7 +68,7 @@ export function StateGroups({ states, search, alone = false }) {
     : rows;
   return html`
     <section class=${alone ? "scroll" : "panel scroll"} aria-label=${alone ? "Its states" : "States"}>
-      <table class="stack">
+      <table class="stack states">
         <thead>
           <tr>
             <th scope="col">Result</th>

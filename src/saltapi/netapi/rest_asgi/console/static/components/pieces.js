@@ -72,12 +72,18 @@ export function Badge({ state, count }) {
   `;
 }
 
+const NATURAL = new Intl.Collator("en", { numeric: true });
+
+/** More of them nobody reads, and sorting takes its time. */
+const READABLE = 200;
+
 /** @param {{ names: string[], limit?: number }} props names, the first of them where they are many */
 export function Names({ names, limit = 12 }) {
   const rest = names.length - limit;
+  const shown = names.length > READABLE ? names : names.toSorted(NATURAL.compare);
   return html`
     <span class="minions">
-      ${names.slice(0, limit).map((name, index) => html`${index > 0 && ", "}<bdi>${name}</bdi>`)}
+      ${shown.slice(0, limit).map((name, index) => html`${index > 0 && ", "}<bdi>${name}</bdi>`)}
       ${rest > 0 && html` <span class="soft">and ${rest.toLocaleString()} more</span>`}
     </span>
   `;

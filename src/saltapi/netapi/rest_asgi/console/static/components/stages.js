@@ -3,7 +3,6 @@
 import { html, useSignal } from "../lib/ui.js";
 import { api } from "../lib/api.js";
 import { many } from "../lib/format.js";
-import { offers } from "../lib/offers.js";
 import { url } from "../lib/router.js";
 import { Badge, Names, Problem, Time } from "./pieces.js";
 
@@ -22,7 +21,7 @@ export function Stages({ job, known, jid }) {
       <h2 class="row">Stages <${Badge} state=${state} /></h2>
       ${batch?.reason && html`<p>It does not go on: ${String(batch.reason).replaceAll("_", " ")}.</p>`}
       ${batch?.next && html`<p>The next one begins <${Time} at=${batch.next} />.</p>`}
-      ${!ENDED.includes(state) && offers("/v1/jobs/{jid}/pause") && html`<${Orders} jid=${jid} state=${state} />`}
+      ${!ENDED.includes(state) && html`<${Orders} jid=${jid} state=${state} />`}
       <table class="stack">
         <tbody>
           ${stages.map(

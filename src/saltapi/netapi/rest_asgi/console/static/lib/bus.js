@@ -34,13 +34,13 @@ export function start() {
   stop();
   const controller = new AbortController();
   running = controller;
-  channel.onmessage = ({ data }) => receive(data);
-  channel.postMessage({ type: "hello" });
-  const lead = () => forward(controller.signal);
   if (!navigator.locks) {
-    lead(); // no secure context: every tab for itself
+    forward(controller.signal, true); // no secure context: every tab for itself
     return;
   }
+  channel.onmessage = ({ data }) => receive(data);
+  channel.postMessage({ type: "hello" });
+  const lead = () => forward(controller.signal, false);
   navigator.locks.request(NAME, { signal: controller.signal }, lead).catch(ignoreAbort);
 }
 
@@ -56,14 +56,20 @@ export function stop() {
   gap.value = null;
 }
 
-/** @param {AbortSignal} aborted */
-function forward(aborted) {
-  return follow("/v1/events", publish, {
+/**
+ * @param {AbortSignal} aborted
+ * @param {boolean} alone whether each tab has a connection of its own
+ */
+function forward(aborted, alone) {
+  const take = alone ? receive : publish;
+  return follow("/v1/events", take, {
     signal: aborted,
+    unseen: true,
+    socket: alone,
     isLast: () => false,
     since: last,
-    onConnection: (connected) => publish({ type: connected ? "connected" : "lost" }),
-  }).catch(() => publish({ type: "lost" }));
+    onConnection: (connected) => take({ type: connected ? "connected" : "lost" }),
+  }).catch(() => take({ type: "lost" }));
 }
 
 /** @param {BusRecord} record */

@@ -3,6 +3,17 @@
 import { signal, useMemo, useWork } from "./ui.js";
 import { api } from "./api.js";
 
+/** Grows when everything that is shown may be old. */
+const age = signal(0);
+
+/** So many pages are asked for to find the first items of a list. */
+const MOST_PAGES = 10;
+
+/** Load everything that is shown once more. */
+export function reloadAll() {
+  age.value += 1;
+}
+
 /**
  * Load the document at `path`, and again when it changes; nothing while it is null.
  *
@@ -32,7 +43,7 @@ export function useDocument(path, again) {
       }
       found.loading.value = false;
     },
-    [path, again, found.version.value],
+    [path, again, age.value, found.version.value],
   );
   return { ...found, reload: () => (found.version.value += 1) };
 }
@@ -73,7 +84,7 @@ export function usePages(path, key, inputs) {
     }
     found.loading.value = false;
   };
-  useWork((aborted) => load(null, aborted), [...inputs, found.version.value]);
+  useWork((aborted) => load(null, aborted), [...inputs, age.value, found.version.value]);
   return {
     ...found,
     more: () => {
@@ -81,4 +92,47 @@ export function usePages(path, key, inputs) {
     },
     reload: () => (found.version.value += 1),
   };
+}
+
+/**
+ * Load the first items of a list, from several pages if it takes so many; what is there stays until
+ * then. `isPart` says whether there may be more.
+ *
+ * @param {(cursor: string | null) => string} path
+ * @param {string} key of the list in the document
+ * @param {number} count
+ * @param {unknown[]} inputs what the list depends on
+ */
+export function useFirst(path, key, count, inputs) {
+  const found = useMemo(
+    () => ({
+      items: signal(/** @type {any[] | null} */ (null)),
+      isPart: signal(false),
+      error: signal(/** @type {Error | null} */ (null)),
+    }),
+    [],
+  );
+  useWork(
+    async (aborted) => {
+      /** @type {any[]} */
+      let items = [];
+      /** @type {string | null} */
+      let cursor = null;
+      try {
+        for (let pages = 0; pages < MOST_PAGES && (!pages || cursor) && items.length < count; pages += 1) {
+          const page = await api(path(cursor), { signal: aborted });
+          items = [...items, ...page[key]];
+          cursor = page.cursor;
+          found.items.value ??= items.length ? items.slice(0, count) : null;
+        }
+        found.isPart.value = cursor !== null;
+        found.items.value = items.slice(0, count);
+        found.error.value = null;
+      } catch (error) {
+        if (!aborted.aborted) found.error.value = /** @type {Error} */ (error);
+      }
+    },
+    [...inputs, age.value],
+  );
+  return found;
 }

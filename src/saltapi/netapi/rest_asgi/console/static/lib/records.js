@@ -1,6 +1,8 @@
-// Streams of records: one JSON object in each line, gone on with after a loss.
+// Streams of records (NDJSON, or messages of a WebSocket), gone on with after a loss.
 
 import { ApiError, Unreachable, send } from "./api.js";
+import { whileSeen } from "./seen.js";
+import { messages } from "./sockets.js";
 
 const NDJSON = "application/x-ndjson";
 const RETRY_MS = [500, 1000, 2000, 5000, 10000];
@@ -30,26 +32,33 @@ export async function* recordsOf(response) {
 }
 
 /**
+ * @typedef {object} Following
+ * @property {AbortSignal} signal
+ * @property {(record: any) => boolean} isLast whether nothing more can come
+ * @property {string} [since] the id of the last record that is known
+ * @property {(connected: boolean) => void} [onConnection]
+ * @property {boolean} [unseen] whether it goes on while nobody sees the page
+ * @property {boolean} [socket] whether by a WebSocket, of which a browser has many
+ */
+
+/**
  * Hand on the records of a stream until it has ended; a lost connection is made again, and goes on
  * after the last record that came.
  *
  * @param {string} path
  * @param {(record: any) => void} take
- * @param {object} options
- * @param {AbortSignal} options.signal
- * @param {(record: any) => boolean} options.isLast whether nothing more can come
- * @param {string} [options.since] the id of the last record that is known
- * @param {(connected: boolean) => void} [options.onConnection]
+ * @param {Following} options
  */
-export async function follow(path, take, { signal, isLast, since, onConnection }) {
+export async function follow(path, take, { signal, isLast, since, onConnection, unseen, socket }) {
+  const open = socket ? messages : linesOf;
   let last = since;
   for (let failures = 0; !signal.aborted; failures += 1) {
+    const held = unseen ? { signal, release() {} } : await whileSeen(signal);
     try {
-      const headers = { Accept: NDJSON, ...(last ? { "Last-Event-ID": last } : {}) };
-      const response = await send(path, { signal, headers });
-      if (response.status === 204) return;
+      const records = await open(path, last, held.signal);
+      if (!records) return;
       onConnection?.(true);
-      for await (const record of recordsOf(response)) {
+      for await (const record of records) {
         failures = 0;
         last = cursorOf(record) ?? last;
         take(record);
@@ -57,12 +66,29 @@ export async function follow(path, take, { signal, isLast, since, onConnection }
       }
     } catch (error) {
       if (signal.aborted) return;
+      if (held.signal.aborted) {
+        failures = -1;
+        continue;
+      }
       if (error instanceof ApiError && error.status < 500 && error.status !== 429) throw error;
       if (!(error instanceof ApiError || error instanceof Unreachable || isLoss(error))) throw error;
+    } finally {
+      held.release();
     }
     onConnection?.(false);
     await pause(RETRY_MS[Math.min(failures, RETRY_MS.length - 1)], signal);
   }
+}
+
+/**
+ * @param {string} path
+ * @param {string | undefined} last
+ * @param {AbortSignal} signal
+ */
+async function linesOf(path, last, signal) {
+  const headers = { Accept: NDJSON, ...(last ? { "Last-Event-ID": last } : {}) };
+  const response = await send(path, { signal, headers });
+  return response.status === 204 ? null : recordsOf(response);
 }
 
 /** @param {any} record where it is in the stream; the `id` of a `state` is the state's own */

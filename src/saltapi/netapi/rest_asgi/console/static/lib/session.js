@@ -1,14 +1,14 @@
 // Who has logged in. A session that ends is made again in place, and what waits for it goes on.
 
 import { ApiError, api, onExpired, send } from "./api.js";
-import { learn } from "./offers.js";
 import { place } from "./router.js";
 import { signal } from "./ui.js";
 import * as bus from "./bus.js";
 
 /**
  * @typedef {{ user: string, eauth: string, groups: string[], start: string | null,
- *   expire: string | null, permissions: any[], administrator: boolean }} WhoAmI
+ *   expire: string | null, permissions: any[], administrator: boolean,
+ *   versions: Record<string, string> }} WhoAmI
  */
 
 /** `undefined` until it is known, null for nobody. */
@@ -37,7 +37,6 @@ export async function resume() {
   try {
     me.value = await api("/v1/whoami", { anonymous: true });
     localStorage.setItem(KNOWN, "yes");
-    learn();
     bus.start();
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) throw error;

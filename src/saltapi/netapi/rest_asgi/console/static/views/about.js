@@ -17,7 +17,6 @@ function details(check) {
 /** The page about this master and this session. */
 export function About() {
   const ready = useDocument("/readyz");
-  const described = useDocument("/openapi.json");
   const who = me.value;
   return html`
     <div class="head"><h1>About</h1></div>
@@ -52,8 +51,12 @@ export function About() {
             `,
           )}
         </dl>
-        <h2>Version</h2>
-        <p>saltapi ${described.data.value?.info?.version ?? "…"}; <a href=${`${base}/docs`}>its API</a></p>
+        <h2>Versions</h2>
+        <dl class="facts">
+          ${Object.entries(who?.versions ?? {}).map(([name, version]) => html`<dt>${name}</dt><dd>${version}</dd>`)}
+          <dt>API</dt>
+          <dd><a href=${`${base}/docs`}>what programs can ask</a></dd>
+        </dl>
       </section>
     </div>
   `;

@@ -1,15 +1,7 @@
-// The views, in the order of the menu.
+// The views, in the order of the menu; each is loaded when it is wanted, or when nothing else is done.
 
-import { offers } from "../lib/offers.js";
+import { lazy } from "../components/lazy.js";
 import { me } from "../lib/session.js";
-import { About } from "./about.js";
-import { Audit } from "./audit.js";
-import { Events } from "./events.js";
-import { JobOrJobs } from "./job.js";
-import { Keys } from "./keys.js";
-import { MinionOrMinions } from "./minions.js";
-import { Overview } from "./overview.js";
-import { Run } from "./run.js";
 
 /**
  * @typedef {object} View
@@ -21,22 +13,30 @@ import { Run } from "./run.js";
 
 /** @type {View[]} */
 export const VIEWS = [
-  { name: "overview", title: "Overview", component: Overview },
+  {
+    name: "overview",
+    title: "Overview",
+    component: lazy(async () => (await import("./overview.js")).Overview),
+  },
   {
     name: "minions",
     title: "Minions",
-    component: MinionOrMinions,
-    offered: () => offers("/v1/minions"),
+    component: lazy(async () => (await import("./minions.js")).MinionOrMinions),
   },
-  { name: "run", title: "Run", component: Run },
-  { name: "jobs", title: "Jobs", component: JobOrJobs },
-  { name: "events", title: "Events", component: Events },
-  { name: "keys", title: "Keys", component: Keys, offered: () => offers("/v1/keys") },
+  { name: "run", title: "Run", component: lazy(async () => (await import("./run.js")).Run) },
+  { name: "jobs", title: "Jobs", component: lazy(async () => (await import("./job.js")).JobOrJobs) },
+  { name: "events", title: "Events", component: lazy(async () => (await import("./events.js")).Events) },
+  { name: "keys", title: "Keys", component: lazy(async () => (await import("./keys.js")).Keys) },
   {
     name: "audit",
     title: "Audit",
-    component: Audit,
+    component: lazy(async () => (await import("./audit.js")).Audit),
     offered: () => me.value?.administrator ?? false,
   },
-  { name: "about", title: "About", component: About },
+  { name: "about", title: "About", component: lazy(async () => (await import("./about.js")).About) },
 ];
+
+/** Load what is not there yet, one after the other, so that what somebody waits for goes before. */
+export async function loadTheRest() {
+  for (const { component } of VIEWS) await component.load();
+}

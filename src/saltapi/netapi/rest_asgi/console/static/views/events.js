@@ -19,6 +19,8 @@ export function Events() {
   const paused = useSignal(false);
   const held = useSignal(0);
   const opened = useSignal(/** @type {any} */ (null));
+  const left = useSignal(0);
+  const dropped = useRef(0);
   const all = useRef(/** @type {any[]} */ ([]));
   useEffect(() => {
     let drawing = 0;
@@ -28,12 +30,17 @@ export function Events() {
       if (paused.peek()) return;
       shown.value = all.current.filter((record) => record.type === "gap" || matches(record.tag)).reverse();
       held.value = 0;
+      left.value = dropped.current;
     };
     draw();
     const stop = listen((record) => {
       if (record.type !== "event" && record.type !== "gap") return;
       all.current.push(record);
-      if (all.current.length > MOST) all.current.splice(0, all.current.length - MOST);
+      const over = all.current.length - MOST;
+      if (over > 0) {
+        all.current.splice(0, over);
+        dropped.current += over;
+      }
       if (paused.peek()) held.value += 1;
       drawing ||= setTimeout(draw, DRAW_MS);
     });
@@ -71,8 +78,9 @@ export function Events() {
                   <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line(record.data)}</bdi></span>
                   <span class="cell narrow" role="cell"><${Time} at=${stamp(record)} /></span>
                 `} />`
-        : html`<${Nothing}>Nothing has happened since you came.<//>`
+        : html`<${Nothing}>${glob ? "Nothing like that has happened" : "Nothing has happened"} since you came.<//>`
     }
+    ${left.value > 0 && html`<p class="soft">${many(left.value, "older event")} can no longer be shown: the page keeps the last ${MOST.toLocaleString()}.</p>`}
   `;
 }
 

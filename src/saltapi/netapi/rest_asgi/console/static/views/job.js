@@ -4,8 +4,8 @@ import { html, useMemo, useSignal, useWork } from "../lib/ui.js";
 import { ApiError } from "../lib/api.js";
 import { duration, many } from "../lib/format.js";
 import { Job as Model } from "../lib/job.js";
+import { functionOf, targetOf } from "../lib/jobs.js";
 import { useDocument } from "../lib/load.js";
-import { offers } from "../lib/offers.js";
 import { follow } from "../lib/records.js";
 import { place, setParams, url } from "../lib/router.js";
 import { fold, isStates } from "../lib/states.js";
@@ -16,9 +16,10 @@ import { JobActions } from "../components/job_actions.js";
 import { Badge, Names, Nothing, Problem, Time } from "../components/pieces.js";
 import { Stages } from "../components/stages.js";
 import { Tree } from "../components/tree.js";
+import { Why } from "../components/why.js";
 import { Value } from "../components/value.js";
 import { Difference } from "../components/difference.js";
-import { Jobs, functionOf, targetOf } from "./jobs.js";
+import { Jobs } from "./jobs.js";
 
 /** @param {{ path: string[] }} props */
 export function JobOrJobs({ path }) {
@@ -57,18 +58,21 @@ function Job({ jid }) {
     <${Problem} error=${error.value ?? (job.error && { message: job.error.detail, problem: job.error })} />
     ${
       job.head.client === "runner" || job.head.client === "wheel"
-        ? html`<${Tree} job=${job} known=${known} drawn=${drawn} /><${Result} job=${job} drawn=${drawn} />`
+        ? html`<${Tree} job=${job} known=${known} drawn=${drawn} /><${Result} job=${job} drawn=${drawn} known=${known} />`
         : html`<${Minions} job=${job} drawn=${drawn} jid=${jid} />`
     }
   `;
 }
 
+/** Arguments that nobody has typed. */
+const OURS = new Set(["__kwarg__", "state_events", "orchestration_jid"]);
+
 /** @param {any} arg as it was published @returns {string[]} as somebody has typed it */
 function shown(arg) {
   if (typeof arg === "string") return [arg];
-  if (!arg?.__kwarg__) return [JSON.stringify(arg)];
+  if (!arg?.__kwarg__ && !arg?.orchestration_jid) return [JSON.stringify(arg)];
   return Object.entries(arg)
-    .filter(([name]) => name !== "__kwarg__" && name !== "state_events")
+    .filter(([name]) => !OURS.has(name))
     .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
 }
 
@@ -90,8 +94,8 @@ function Head({ job, known, jid, drawn }) {
         ${isFine && html`<${Badge} state=${state} />`}
         ${Object.entries(counts).map(([name, count]) => html`<${Badge} key=${name} state=${name} count=${count} />`)}
         <span class="soft">
-          on <bdi>${targetOf(head)}</bdi>, by <bdi>${head.user}</bdi>, started <${Time} at=${head.start} />
-          ${summary && html`, took ${duration(summary.duration_seconds)}`}, <span class="mono">${jid}</span>
+          ${targetOf(head) && html`on <bdi>${targetOf(head)}</bdi>, `}by <bdi>${head.user}</bdi>, started <${Time} at=${head.start} />
+          ${summary?.duration_seconds >= 0 && html`, took ${duration(summary.duration_seconds)}`}, <span class="mono">${jid}</span>
           ${known?.parent && html`, part of <a href=${url(["jobs", known.parent])}>${known.parent}</a>`}
         </span>
       </div>
@@ -120,7 +124,7 @@ function Minions({ job, jid, drawn }) {
     ${chosen && job.minions.has(chosen) && html`<${One} minion=${job.minions.get(chosen)} jid=${jid} />`}
     ${silent.length > 0 && html`<${Missing} minions=${silent} jid=${jid} />`}
 
-    <${Difference} jid=${jid} />
+    <${Difference} jid=${jid} head=${job.head} />
     <div class="filters">
       <${Filter}
         label="Search in the results"
@@ -140,7 +144,7 @@ function One({ minion, jid }) {
     <section class="group" aria-label=${minion.id}>
       <header>
         <strong><bdi>${minion.id}</bdi></strong>
-        ${offers("/v1/minions/{mid}") && html`<a href=${url(["minions", minion.id], { jid })}>About it</a>`}
+        <a href=${url(["minions", minion.id], { jid })}>About it</a>
         <${Badge} state=${minion.state} />
         ${
           minion.silent &&
@@ -148,7 +152,7 @@ function One({ minion, jid }) {
           html`<span class="soft">at state ${minion.at.number} of ${minion.at.of ?? "?"}: <bdi>${minion.at.name}</bdi></span>`
         }
       </header>
-      <div>${minion.silent ? html`<${Why} id=${minion.id} jid=${jid} />` : html`<${Returned} minion=${minion} />`}</div>
+      <div>${minion.silent ? html`<${Why} id=${minion.id} jid=${jid} short=${true} />` : html`<${Returned} minion=${minion} />`}</div>
     </section>
   `;
 }
@@ -159,17 +163,6 @@ function Returned({ minion: { id, value } }) {
   const states = new Map();
   fold(states, id, value);
   return html`<${StateGroups} states=${states} search="" alone=${true} />`;
-}
-
-/** @param {{ id: string, jid: string }} props why a minion says nothing */
-function Why({ id, jid }) {
-  const known = offers("/v1/minions/{mid}/why");
-  const why = useDocument(
-    known ? `/v1/minions/${encodeURIComponent(id)}/why?jid=${encodeURIComponent(jid)}` : null,
-  );
-  if (!known) return html`<p class="soft">It has not returned.</p>`;
-  if (!why.data.value) return html`<${Problem} error=${why.error.value} />`;
-  return html`<p>${why.data.value.sentence}</p>${why.data.value.next && html`<p class="soft">${why.data.value.next}</p>`}`;
 }
 
 /** @param {{ minions: any[], jid: string }} props */
@@ -184,7 +177,7 @@ function Missing({ minions, jid }) {
         ([reason, ids]) => html`
           <p key=${reason}>
             <${Badge} state=${reason} count=${ids.length} /> <${Names} names=${ids} />${" "}
-            ${ids.length === 1 && offers("/v1/minions/{mid}") && html`<a href=${url(["minions", ids[0]], { jid })}>Why?</a>`}
+            ${ids.length === 1 && html`<a href=${url(["minions", ids[0]], { jid })}>Why?</a>`}
           </p>
         `,
       )}
@@ -192,8 +185,12 @@ function Missing({ minions, jid }) {
   `;
 }
 
-/** @param {{ job: Model, drawn: number }} props */
-function Result({ job }) {
+/** @param {{ job: Model, drawn: number, known: any }} props what came of it; of steps it says little more */
+function Result({ job, known }) {
   if (!job.summary || job.summary.result === undefined) return null;
-  return html`<section class="panel" aria-label="Result"><h2>Result</h2><${Value} value=${job.summary.result} /></section>`;
+  const value = html`<${Value} value=${job.summary.result} />`;
+  if (job.steps.length || known?.steps?.length) {
+    return html`<details class="panel"><summary>All that it returned</summary>${value}</details>`;
+  }
+  return html`<section class="panel" aria-label="Result"><h2>Result</h2>${value}</section>`;
 }

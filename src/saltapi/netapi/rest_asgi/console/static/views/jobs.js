@@ -1,22 +1,20 @@
 // All jobs, the newest first; the filters stand in the URL.
 
-import { html, useEffect, useRef } from "../lib/ui.js";
+import { html } from "../lib/ui.js";
 import { query } from "../lib/api.js";
-import { listen } from "../lib/bus.js";
+import { isAtTop, isOfJob, useReload } from "../lib/follow.js";
+import { clock } from "../lib/format.js";
+import { functionOf, stateOf, targetOf } from "../lib/jobs.js";
 import { usePages } from "../lib/load.js";
 import { place, setParams, url } from "../lib/router.js";
 import { Choice, Filter } from "../components/filter.js";
 import { List } from "../components/list.js";
 import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
 
-const NEW_JOB = /^salt\/(job|run)\/[^/]+\/(new|ret)/;
-const RELOAD_MS = 1500;
-const FILTERS = ["fun", "user", "minion", "state"];
+const FILTERS = ["fun", "user", "minion", "state", "since"];
 const STATES = /** @type {[string, string][]} */ ([
   ["", "any"],
-  ["running", "running"],
-  ["complete", "complete"],
-  ["incomplete", "incomplete"],
+  ...["running", "complete", "incomplete", "failed"].map((name) => [name, name]),
 ]);
 
 /** The list of jobs. */
@@ -28,7 +26,7 @@ export function Jobs() {
     "jobs",
     Object.values(wanted),
   );
-  useReload(pages.reload);
+  useReload(() => isAtTop() && pages.reload(), isOfJob);
   return html`
     <div class="head"><h1>Jobs</h1></div>
     <div class="filters">
@@ -48,6 +46,10 @@ export function Jobs() {
           />
         `,
       )}
+      ${
+        wanted.since &&
+        html`<button onClick=${() => setParams({ since: "" })}>Since ${clock(new Date(wanted.since))}: show all</button>`
+      }
       <${Choice}
         label="State"
         value=${wanted.state}
@@ -92,39 +94,4 @@ function jobCells(job) {
     </span>
     <span class="cell" role="cell"><${Time} at=${job.start} /></span>
   `;
-}
-
-/** @param {any} job its state, as far as it can be told in one word */
-export function stateOf(job) {
-  return job.state === "complete" && job.failed ? "failed" : job.state;
-}
-
-/** @param {any} job */
-export function functionOf(job) {
-  return Array.isArray(job.fun) ? job.fun.join(", ") : String(job.fun);
-}
-
-/** @param {any} job */
-export function targetOf(job) {
-  if (job.tgt === null || job.tgt === undefined) return "";
-  return Array.isArray(job.tgt) ? job.tgt.join(", ") : String(job.tgt);
-}
-
-/** @param {() => void} reload called soon after a job begins or ends, at most once in a while */
-function useReload(reload) {
-  const timer = useRef(0);
-  useEffect(() => {
-    const stop = listen(({ type, tag }) => {
-      if (type !== "event" || !NEW_JOB.test(tag ?? "") || timer.current) return;
-      timer.current = setTimeout(() => {
-        timer.current = 0;
-        const list = document.querySelector(".list");
-        if (!list || list.scrollTop === 0) reload(); // who reads further down is not disturbed
-      }, RELOAD_MS);
-    });
-    return () => {
-      stop();
-      clearTimeout(timer.current);
-    };
-  }, []);
 }

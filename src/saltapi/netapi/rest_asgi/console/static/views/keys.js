@@ -14,6 +14,7 @@ const STATES = /** @type {[string, string][]} */ ([
   ["", "any"],
   ...["pending", "accepted", "rejected", "denied"].map((name) => [name, name]),
 ]);
+/** What needs somebody comes first, and the keys of one id together: so they are compared. */
 const ORDER = ["pending", "denied", "rejected", "accepted"];
 
 /** The keys. */
@@ -36,15 +37,15 @@ export function Keys() {
       }),
     [],
   );
-  const found = pages.items.value.toSorted(
-    (a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state) || (a.id < b.id ? -1 : 1),
-  );
+  const found = sorted(pages.items.value);
   const picked = found.filter((key) => chosen.value.has(nameOf(key)));
   const toggle = (/** @type {any} */ key) => {
     const next = new Set(chosen.value);
     if (!next.delete(nameOf(key))) next.add(nameOf(key));
     chosen.value = next;
   };
+  const toggleAll = () =>
+    (chosen.value = new Set(picked.length === found.length ? [] : found.map((key) => nameOf(key))));
   const ask = (/** @type {string} */ action) => (asked.value = { action, keys: picked });
   return html`
     <div class="head">
@@ -68,7 +69,7 @@ export function Keys() {
           ? html`<table class="stack">
             <thead>
               <tr>
-                <th scope="col"><span class="hidden-text">Chosen</span></th>
+                <td><input type="checkbox" checked=${picked.length === found.length} aria-label="Choose all that are shown" onChange=${toggleAll} /></td>
                 <th scope="col">Minion</th>
                 <th scope="col">State</th>
                 <th scope="col">Fingerprint</th>
@@ -95,6 +96,7 @@ export function Keys() {
       asked.value &&
       html`<${Ask}
       ...${asked.value}
+      all=${found}
       no=${() => (asked.value = null)}
       done=${(/** @type {any} */ value) => {
         asked.value = null;
@@ -107,13 +109,28 @@ export function Keys() {
   `;
 }
 
+/** @param {any[]} keys */
+function sorted(keys) {
+  /** @type {Map<string, number>} */
+  const ranks = new Map();
+  for (const { id, state } of keys) {
+    ranks.set(id, Math.min(ranks.get(id) ?? ORDER.length, ORDER.indexOf(state)));
+  }
+  const rank = (/** @type {any} */ key) => ranks.get(key.id) ?? 0;
+  return keys.toSorted(
+    (a, b) =>
+      rank(a) - rank(b) ||
+      (a.id < b.id ? -1 : a.id > b.id ? 1 : ORDER.indexOf(a.state) - ORDER.indexOf(b.state)),
+  );
+}
+
 /** @param {any} key one id may have an accepted and a denied key */
 function nameOf(key) {
   return `${key.state} ${key.id}`;
 }
 
-/** @param {{ action: string, keys: any[], no: () => void, done: (outcome: any) => void }} props */
-function Ask({ action, keys, no, done }) {
+/** @param {{ action: string, keys: any[], all: any[], no: () => void, done: (outcome: any) => void }} props */
+function Ask({ action, keys, all, no, done }) {
   const compared = useSignal(false);
   const error = useSignal(/** @type {Error | null} */ (null));
   const yes = async () => {
@@ -135,7 +152,22 @@ function Ask({ action, keys, no, done }) {
       <div class="scroll">
         <table>
           <tbody>
-            ${keys.map((key) => html`<tr><td><bdi>${key.id}</bdi></td><td class="mono"><bdi>${key.fingerprint}</bdi></td></tr>`)}
+            ${keys.map(
+              (key) => html`
+                <tr key=${nameOf(key)}>
+                  <td><bdi>${key.id}</bdi></td>
+                  <td class="mono">
+                    <bdi>${key.fingerprint}</bdi>
+                    ${all
+                      .filter((other) => other.id === key.id && other.state !== key.state)
+                      .map(
+                        (other) =>
+                          html`<div class="soft">${other.state}: <bdi>${other.fingerprint}</bdi></div>`,
+                      )}
+                  </td>
+                </tr>
+              `,
+            )}
           </tbody>
         </table>
       </div>

@@ -1,19 +1,27 @@
 // One minion: what is known of it without asking it, and why it may be silent.
 
-import { html } from "../lib/ui.js";
+import { html, useSignal } from "../lib/ui.js";
 import { query } from "../lib/api.js";
+import { useFleet } from "../lib/fleet.js";
+import { functionOf, stateOf } from "../lib/jobs.js";
 import { useDocument } from "../lib/load.js";
-import { offers } from "../lib/offers.js";
 import { go, place, url } from "../lib/router.js";
+import { fold, isStates } from "../lib/states.js";
+import { StateGroups } from "../components/groups.js";
+import { Highstate, connectionOf } from "../components/highstate.js";
 import { Badge, Nothing, Problem, Time } from "../components/pieces.js";
+import { Why } from "../components/why.js";
 import { Value } from "../components/value.js";
-import { Highstate, connectionOf, timeOf } from "./minions.js";
-import { functionOf, stateOf } from "./jobs.js";
 
 /** @param {{ id: string }} props */
 export function Minion({ id }) {
-  const found = useDocument(`/v1/minions/${encodeURIComponent(id)}`);
+  const again = useSignal(0);
+  const found = useDocument(`/v1/minions/${encodeURIComponent(id)}`, again.value);
+  useFleet((changes) => {
+    if (changes.has(id)) again.value += 1;
+  });
   const minion = found.data.value;
+  const jid = place.value.params.get("jid");
   return html`
     <div class="head">
       <h1><bdi>${id}</bdi></h1>
@@ -33,23 +41,29 @@ export function Minion({ id }) {
               </div>
               <dl class="facts">
                 <dt>Last seen</dt>
-                <dd><${Time} at=${timeOf(minion.last_seen)} /></dd>
+                <dd><${Time} at=${minion.last_seen} /></dd>
                 <dt>Last highstate</dt>
-                <dd><${Highstate} of=${minion.last_highstate} /></dd>
+                <dd><${Highstate} minion=${minion} /></dd>
                 <dt>Salt</dt>
                 <dd><bdi>${minion.salt_version ?? "–"}</bdi></dd>
                 <dt>System</dt>
                 <dd><bdi>${minion.os ?? "–"}</bdi></dd>
               </dl>
             </section>
-            ${offers("/v1/minions/{mid}/why") && html`<${Why} id=${id} />`}
+            <section class="panel" aria-label="Why">
+              <h2>${jid ? html`Why did it not answer <a href=${url(["jobs", jid])}>${jid}</a>?` : "Does it answer?"}</h2>
+              <${Why} id=${id} jid=${jid} />
+            </section>
           </div>
         `
         : found.loading.value && html`<${Nothing}>Loading…<//>`
     }
-    <${LastJobs} id=${id} />
+    ${minion && html`<${Keys} id=${id} again=${minion.key} />`}
+    ${minion?.last_highstate && html`<${LastStates} id=${id} jid=${minion.last_highstate.jid} />`}
+    <${LastJobs} id=${id} again=${again.value} />
     ${
       minion?.grains &&
+      Object.keys(minion.grains).length > 0 &&
       html`<details class="panel" open>
       <summary>Grains</summary>
       <${Value} value=${minion.grains} />
@@ -62,34 +76,60 @@ export function Minion({ id }) {
   `;
 }
 
-/** @param {{ id: string }} props */
-function Why({ id }) {
-  const jid = place.value.params.get("jid");
-  const why = useDocument(`/v1/minions/${encodeURIComponent(id)}/why${query({ jid })}`);
-  const found = why.data.value;
+/** @param {{ id: string, again: unknown }} props its keys; one id may have several */
+function Keys({ id, again }) {
+  const found = useDocument(`/v1/keys${query({ id: globOf(id) })}`, again);
+  const keys = found.data.value?.keys ?? [];
+  if (!keys.length) return null; // perhaps one may not see them; the head says the state
   return html`
-    <section class="panel" aria-label="Why">
-      <h2>${jid ? html`Why did it not answer <a href=${url(["jobs", jid])}>${jid}</a>?` : "Does it answer?"}</h2>
-      <${Problem} error=${why.error.value} />
-      ${
-        found &&
-        html`
-        <p><strong>${found.sentence}</strong></p>
-        ${found.next && html`<p>${found.next}</p>`}
-        <dl class="facts">
-          ${(found.facts ?? []).map(
-            (/** @type {any} */ fact) => html`<dt><${Time} at=${fact.time} /></dt><dd>${fact.what}</dd>`,
+    <section class="panel scroll" aria-label="Its keys">
+      <h2>${keys.length > 1 ? "Its keys" : "Its key"}</h2>
+      <table>
+        <tbody>
+          ${keys.map(
+            (/** @type {any} */ key) => html`
+              <tr key=${key.state}>
+                <td><${Badge} state=${key.state} /></td>
+                <td class="mono"><bdi>${key.fingerprint}</bdi></td>
+              </tr>
+            `,
           )}
-        </dl>
-      `
-      }
+        </tbody>
+      </table>
     </section>
   `;
 }
 
-/** @param {{ id: string }} props */
-function LastJobs({ id }) {
-  const jobs = useDocument(`/v1/jobs${query({ minion: id, limit: 10 })}`);
+/** @param {string} id as a shell pattern that only it matches */
+function globOf(id) {
+  return id.replaceAll(/[*?[]/g, "[$&]");
+}
+
+/** @param {{ id: string, jid: string }} props what its last highstate came to, state by state */
+function LastStates({ id, jid }) {
+  const found = useDocument(
+    `/v1/jobs/${encodeURIComponent(jid)}${query({ minion: globOf(id), fields: "returns" })}`,
+  );
+  const value = found.data.value?.returns?.[id]?.return;
+  const states = new Map();
+  if (isStates(value)) fold(states, id, value);
+  return html`
+    <section class="panel" aria-label="Last highstate">
+      <h2>Its last highstate</h2>
+      <${Problem} error=${found.error.value} />
+      ${
+        states.size
+          ? html`<${StateGroups} states=${states} search="" alone=${true} />`
+          : value !== undefined && html`<${Value} value=${value} />`
+      }
+      <a href=${url(["jobs", jid], { minion: id })}>The whole job</a>
+    </section>
+  `;
+}
+
+/** @param {{ id: string, again: unknown }} props */
+function LastJobs({ id, again }) {
+  const jobs = useDocument(`/v1/jobs${query({ minion: globOf(id), limit: 10 })}`, again);
   return html`
     <section class="panel scroll" aria-label="Last jobs">
       <h2>Last jobs</h2>
@@ -108,8 +148,11 @@ function LastJobs({ id }) {
           )}
         </tbody>
       </table>
-      ${jobs.data.value?.jobs.length === 0 && html`<${Nothing}>None is known.<//>`}
-      <a href=${url(["jobs"], { minion: id })}>All of them</a>
+      ${
+        jobs.data.value?.jobs.length === 0
+          ? html`<${Nothing}>None is known.<//>`
+          : html`<a href=${url(["jobs"], { minion: globOf(id) })}>All of them</a>`
+      }
     </section>
   `;
 }

@@ -3,7 +3,6 @@
 import { html, useSignal, useWork } from "../lib/ui.js";
 import { api, query, send } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
-import { offers, takes } from "../lib/offers.js";
 import { recordsOf } from "../lib/records.js";
 import { go, place, setParams } from "../lib/router.js";
 import { chunkOf, newKey } from "../lib/run.js";
@@ -35,13 +34,13 @@ export function Run() {
     args: get("args"),
     tgt: get("tgt", "*"),
     tgt_type: get("tgt_type", "glob"),
-    batch: takes("batch") ? get("batch") : "",
+    batch: get("batch"),
     max_failed: get("max_failed"),
     wait: get("wait"),
   };
   const { client } = wanted;
   const set = (/** @type {string} */ name) => (/** @type {string} */ value) => setParams({ [name]: value });
-  const known = listed(useDocument(offers("/v1/functions") ? `/v1/functions${query({ client })}` : null));
+  const known = listed(useDocument(`/v1/functions${query({ client })}`));
   const about = known.find((found) => found.name === wanted.fun);
   return html`
     <div class="head"><h1>Run</h1></div>
@@ -69,18 +68,13 @@ function Target({ wanted, set }) {
   return html`
     <${Choice} label="Target type" value=${wanted.tgt_type} options=${TYPES} change=${set("tgt_type")} />
     <${Filter} label="Target" value=${wanted.tgt} change=${set("tgt")} placeholder="web*" />
+    <${Filter} label="So many at once, or in stages" value=${wanted.batch} change=${set("batch")}
+      placeholder="10%, or 1,10%,100%" />
     ${
-      takes("batch") &&
+      wanted.batch &&
       html`
-      <${Filter} label="So many at once, or in stages" value=${wanted.batch} change=${set("batch")}
-        placeholder="10%, or 1,10%,100%" />
-      ${
-        wanted.batch &&
-        html`
-        <${Filter} label="How many may fail in a stage" value=${wanted.max_failed} change=${set("max_failed")} placeholder="0" />
-        <${Filter} label="Seconds between two" value=${wanted.wait} change=${set("wait")} placeholder="0" />
-      `
-      }
+      <${Filter} label="How many may fail in all" value=${wanted.max_failed} change=${set("max_failed")} placeholder="0" />
+      <${Filter} label="Seconds between two" value=${wanted.wait} change=${set("wait")} placeholder="0" />
     `
     }
   `;
