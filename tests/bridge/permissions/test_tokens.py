@@ -1,10 +1,13 @@
 """What the token store says is what it holds, also where it fails meanwhile."""
 
+import logging
 from typing import Any
 
 import pytest
 
-from saltapi.bridge.permissions.tokens import _found
+from saltapi import config, seldom
+from saltapi.bridge.permissions.tokens import TokenStore, _found
+from saltapi.demo import PrivateMaster
 
 TOKEN = "5ec7e7" * 8
 DATA = {"name": "fred"}
@@ -38,3 +41,19 @@ def test_store_that_fails() -> None:
     """A store that fails is not one without the token."""
     with pytest.raises(OSError, match="refused"):
         _found(FakeAuth(comes_back=False), TOKEN)
+
+
+async def test_strangers_make_no_noise(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many unknown tokens come, Salt's store writes one line of them at most."""
+    monkeypatch.setattr(seldom, "_said", {})
+    master = PrivateMaster(minions=0)
+    try:
+        store = TokenStore(config.load(master.config_dir))
+        for number in range(5):
+            assert not await store.get(f"{number:064x}")
+    finally:
+        master.stop()
+    said = [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert len(said) <= 1, [record.getMessage() for record in said]

@@ -51,6 +51,7 @@ class TokenStore:
             ),
         )
         seldom.quiet("salt.tokens.localfs", "Authentication failure: can not read", "unknown_token")
+        seldom.quiet("salt.auth", "Token %r could not be loaded", "unknown_token")  # Salt 3008.4
         self.readable = _readable(opts)
         self.lent_seconds: float | None = None
         """How long a token that is lent for one publication is good; None if none can be made."""
