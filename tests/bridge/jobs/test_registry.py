@@ -90,6 +90,19 @@ def test_silent_minions(hub: Hub) -> None:
     assert (JobState.COMPLETE, {}) == (job.state, job.missing)
 
 
+@pytest.mark.parametrize("minions", [[], ["a"]], ids=["nobody", "one"])
+def test_masters_below(hub: Hub, minions: list[str]) -> None:
+    """Where masters below may add minions, a job is not complete before nobody is waited for."""
+    registry = JobRegistry(hub, master_id="m", jobs=10, limit_bytes=10_000_000, syndics=True)
+    publish(hub, minions=minions)
+    for minion in minions:
+        returns(hub, minion)
+    job = registered(registry)
+    assert JobState.RUNNING is job.state
+    job.settle({"behind": MinionState.BEHIND_SYNDIC})
+    assert (JobState.INCOMPLETE, ["behind"]) == (job.state, list(job.missing))
+
+
 def test_the_first_return_counts(hub: Hub) -> None:
     """A second return of the same minion changes nothing, as in the job cache."""
     registry = book_of(hub)
