@@ -14,7 +14,9 @@ import pytest
 
 from saltapi.netapi._http import serving
 from saltapi.netapi.rest_asgi import protocol
+from saltapi.netapi.rest_asgi import server as asgi_server
 from saltapi.netapi.rest_tornado import reception
+from saltapi.process import descriptors
 from tests.netapi.rest_asgi.running import RunningServer as RunningAsgi
 from tests.netapi.rest_tornado.running import RunningServer as RunningTornado
 from tests.netapi.running import RunningServer, read_all, read_until, request
@@ -105,3 +107,22 @@ def test_the_last_request(server: RunningServer, monkeypatch: pytest.MonkeyPatch
         assert b"\r\nconnection: close\r\n" in answer(other)
         assert b"" == other.recv(1)
     stopping.result(scaled(20))
+
+
+def test_room_for_others(server: RunningServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where descriptors run out, who waits for nothing is ended before the time, oldest first."""
+    for module in (asgi_server, reception):
+        monkeypatch.setattr(module, "ROOM_CONNECTIONS", 1)
+    with server.connect() as oldest, server.connect() as other, server.connect() as busy:
+        for connection in (oldest, other):
+            answer(connection)
+        busy.sendall(GET[:-2])
+        left = [False, True]
+        monkeypatch.setattr(
+            descriptors, "descriptors_are_left", lambda _: left.pop(0) if left else True
+        )
+        with server.connect() as new:
+            assert answer(new).startswith(b"http/1.1 200 ")
+        assert b"" == oldest.recv(1)
+        assert answer(other).startswith(b"http/1.1 200 ")
+        assert answer(busy, GET[-2:]).startswith(b"http/1.1 200 ")

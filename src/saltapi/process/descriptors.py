@@ -17,6 +17,8 @@ RESERVED_DESCRIPTORS = 64
 """How many descriptors connections leave free; of a small limit a quarter."""
 ACCEPT_REST_SECONDS = 0.9
 """Shorter than asyncio's own rest, after which it listens again."""
+ROOM_CONNECTIONS = 16
+"""So many idle connections are ended when the process has no file descriptor left."""
 OUT_OF_RESOURCES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 
@@ -90,10 +92,16 @@ def warn_of_descriptors() -> None:
     )
 
 
+def is_out_of_resources(context: dict[str, Any]) -> bool:
+    """Return whether an error of a loop, with its *context*, is what `Listening` raises."""
+    error = context.get("exception")
+    is_such = isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES
+    return is_such and "socket" in context
+
+
 def quiet_about_descriptors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
     """Handle an error of *loop*'s: of what `Listening` raises one line a minute, no traceback."""
-    error = context.get("exception")
-    if isinstance(error, OSError) and error.errno in OUT_OF_RESOURCES and "socket" in context:
+    if is_out_of_resources(context):
         warn_of_descriptors()
         return
     loop.default_exception_handler(context)

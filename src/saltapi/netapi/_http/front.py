@@ -27,7 +27,11 @@ from saltapi.netapi._http.bodies import DRAINED_BYTES
 from saltapi.netapi._http.incoming import Stage
 from saltapi.netapi._http.serving import LAST_REQUEST_SECONDS
 from saltapi.netapi._http.unfinished import TOO_SLOW, Pace
-from saltapi.process.descriptors import OUT_OF_RESOURCES, descriptors_are_left
+from saltapi.process.descriptors import (
+    OUT_OF_RESOURCES,
+    ROOM_CONNECTIONS,
+    descriptors_are_left,
+)
 
 if TYPE_CHECKING:
     from saltapi.netapi._http.cheroot import Connection, Server
@@ -43,8 +47,6 @@ ACCEPTED_AT_ONCE = 64
 LINGER_SECONDS = 5.0
 LINGERING_CONNECTIONS = 100
 """So many connections may be waited for to have read that they were refused."""
-ROOM_CONNECTIONS = 16
-"""So many idle connections are ended when the process has no file descriptor left."""
 
 
 class Front:

@@ -204,6 +204,12 @@ class Protocol(HttpToolsProtocol):
         if self._intake is not None and not self._is_begun and not self.pipeline:
             self._intake.complete()
 
+    @property
+    def waits_until(self) -> float | None:
+        """When the wait for the next request ends, by the loop's clock; None while there is one."""
+        waiting = self.timeout_keep_alive_task
+        return waiting.when() if waiting is not None and self._is_idle else None
+
     def shutdown(self) -> None:
         """Stop; what a client has sent meanwhile on a connection that waits is answered."""
         self._is_last = True

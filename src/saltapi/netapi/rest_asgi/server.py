@@ -6,6 +6,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -16,9 +17,15 @@ from saltapi.netapi._http import serving, websockets
 from saltapi.netapi._http.serving import FAREWELL_SECONDS, KEEP_ALIVE_SECONDS, url_at
 from saltapi.netapi._http.unfinished import Limits, Unfinished
 from saltapi.netapi.rest_asgi.app import create_app
-from saltapi.netapi.rest_asgi.protocol import WebSocketProtocol, limited
+from saltapi.netapi.rest_asgi.protocol import Protocol, WebSocketProtocol, limited
 from saltapi.process import socket_activation, tls
-from saltapi.process.descriptors import Listening, listening_on, quiet_about_descriptors
+from saltapi.process.descriptors import (
+    ROOM_CONNECTIONS,
+    Listening,
+    is_out_of_resources,
+    listening_on,
+    quiet_about_descriptors,
+)
 from saltapi.process.listening import tcp_socket, unix_socket
 from saltapi.types import Opts
 
@@ -86,7 +93,7 @@ class Server:
         sockets: list[socket.socket] = [
             listening_on(listening.dup(), Listening) for listening in self._sockets
         ]
-        asyncio.get_running_loop().set_exception_handler(quiet_about_descriptors)
+        asyncio.get_running_loop().set_exception_handler(self._handle_error)
         seldom.quiet("uvicorn.error", "Invalid UTF-8 sequence received", "websocket_not_utf8")
         seldom.quiet("uvicorn.error", "Invalid HTTP request received", "malformed_http")
         self._serving = asyncio.create_task(self._server.serve(sockets))
@@ -109,6 +116,20 @@ class Server:
             self._serving.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._serving
+
+    def _handle_error(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Same as `quiet_about_descriptors`; who waits for nothing makes room for others."""
+        if is_out_of_resources(context):
+            kept = [
+                (until, connection)
+                for connection in self._server.server_state.connections
+                if isinstance(connection, Protocol)
+                and (until := connection.waits_until) is not None
+            ]
+            kept.sort(key=lambda one: one[0])
+            for _, connection in kept[:ROOM_CONNECTIONS]:
+                connection.timeout_keep_alive_handler()
+        quiet_about_descriptors(loop, context)
 
     def reload(self) -> None:
         """Read certificates and secrets again; connections that are open keep the old ones."""

@@ -22,6 +22,7 @@ from saltapi.netapi._http.unfinished import Unfinished
 from saltapi.process.descriptors import (
     ACCEPT_REST_SECONDS,
     OUT_OF_RESOURCES,
+    ROOM_CONNECTIONS,
     Listening,
     listening_on,
     warn_of_descriptors,
@@ -61,6 +62,8 @@ class Reception:
         """Who takes the body that comes; None while a head comes."""
         self.is_kept = False
         """Whether it waits for another request than its first."""
+        self.waits_since: float | None = None
+        """Since when it waits for one, by the loop's clock; None while there is one."""
         self._refusal: SaltApiError | None = None
         self.is_paused = False
         """Whether it is us who do not read at the moment."""
@@ -86,6 +89,7 @@ class Reception:
     def _count(self, buffer: Any) -> int | None:
         size_bytes = self._read(buffer)
         if size_bytes:
+            self.waits_since = None
             self.intake.take(size_bytes)
         return size_bytes
 
@@ -107,6 +111,9 @@ class Reception:
 class Resting(Listening):
     """A socket that Tornado does not look at while it rests."""
 
+    make_room: Callable[[], None]
+    """Ends connections that wait for nothing; to be set before it listens."""
+
     def accept(self) -> tuple[socket.socket, Any]:
         """
         Return the next connection.
@@ -120,6 +127,7 @@ class Resting(Listening):
             if error.errno not in OUT_OF_RESOURCES:
                 raise
             warn_of_descriptors()
+            self.make_room()
             loop = IOLoop.current()
             loop.update_handler(self, 0)
             loop.call_later(ACCEPT_REST_SECONDS, self._look_again, loop)
@@ -153,12 +161,27 @@ class BoundedServer(HTTPServer):  # type: ignore[misc]
         reception = server_conn.stream.reception
         if reception.is_kept:
             request_conn.params = self._kept_params
+            reception.waits_since = asyncio.get_running_loop().time()
         reception.is_kept = True
         return super().start_request(server_conn, request_conn)
 
     def add_sockets(self, sockets: Iterable[socket.socket]) -> None:
         """Take connections from *sockets*, which are of no more use to anybody else."""
-        super().add_sockets([listening_on(plain, Resting) for plain in sockets])
+        resting = [listening_on(plain, Resting) for plain in sockets]
+        for one in resting:
+            one.make_room = self._make_room
+        super().add_sockets(resting)
+
+    def _make_room(self) -> None:
+        """End the connections that have waited longest for their next request."""
+        kept = [
+            (reception.waits_since, connection.stream)
+            for connection in self._connections
+            if (reception := connection.stream.reception).waits_since is not None
+        ]
+        kept.sort(key=lambda one: one[0])
+        for _, stream in kept[:ROOM_CONNECTIONS]:
+            stream.close()
 
     def handle_stream(self, stream: IOStream, address: Any) -> None:
         """Take a connection, if its address may have one more."""
