@@ -1,7 +1,8 @@
 """
 Logging in at an identity provider by a browser elsewhere: OAuth's device flow (RFC 8628).
 
-The provider's answers are bounded, in bytes and seconds; it is spoken to by https, or on loopback.
+The provider's answers are bounded, in bytes and seconds; it is spoken to by https, or on loopback
+where the API is there too.
 """
 
 from __future__ import annotations
@@ -65,6 +66,8 @@ class Provider:
     audiences: list[str]
     ca: str | None = None
     proxy: str | None = None
+    local: bool = False
+    """Whether the API that names it is on this machine: then it may be spoken to by http there."""
 
     def log_in(self, show: Callable[[Mapping[str, Any]], None], *, keeps: bool) -> Given:
         """
@@ -163,7 +166,9 @@ class Provider:
 
     def _asked(self, method: str, url: str, body: bytes | None) -> dict[str, Any]:
         parts = urlsplit(url)
-        if parts.scheme != "https" and not (parts.scheme == "http" and on_loopback(parts.hostname)):
+        is_local = self.local and parts.scheme == "http" and on_loopback(parts.hostname)
+        if parts.scheme != "https" and not is_local:
+            # Else a server elsewhere could have us send requests to whatever listens here.
             raise errors.NotSupported(f"{url} does not begin with https://")
         connections = Connections(
             f"{parts.scheme}://{parts.netloc}",

@@ -266,7 +266,7 @@ def test_device_by_client(provider: Provider) -> None:
     """What saltctl does gets a token that is taken, and another one by the refresh token."""
     section = provider.section().model_copy(update={"device_client_id": "saltctl"})
     verifier = Verifier([section])
-    client = Device("x", provider.url, "saltctl", ["openid"], section.audiences)
+    client = Device("x", provider.url, "saltctl", ["openid"], section.audiences, local=True)
 
     def show(begun: Mapping[str, Any]) -> None:
         approve(str(begun["verification_uri_complete"]))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any
+from typing import IO, Any
 
 from saltapi_client import errors
 from saltapi_client.cli.places import place
 from saltapi_client.device import Given, Provider
 
 SERVICE = "saltctl refresh"
+WAIT_SECONDS = 60.0
+"""So long another saltctl may renew the session; it takes two requests of 20 seconds at most."""
+PAUSE_SECONDS = 0.1
 ENDED = "The login has ended; begin again: saltctl login --device"
 
 
@@ -48,14 +52,22 @@ class KeyringRenewal:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep others from renewing: a refresh token that is used twice may end the login."""
+        """
+        Keep others from renewing: a refresh token that is used twice may end the login.
+
+        Raises:
+            NotReachable: Another one renews it, and does not end.
+        """
         path = place("state") / "renewing.lock"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with path.open("w") as lock:
-            with suppress(ImportError):
-                import fcntl
-
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            until = time.monotonic() + WAIT_SECONDS
+            while not locked(lock):
+                if time.monotonic() > until:
+                    raise errors.NotReachable(
+                        f"Another saltctl renews the login, and does not end ({path}); try again."
+                    )
+                time.sleep(PAUSE_SECONDS)
             yield
 
     def password(self) -> str:
@@ -72,3 +84,15 @@ class KeyringRenewal:
         if given.refresh_token is not None:
             self.keep(provider, given)
         return given.token
+
+
+def locked(file: IO[str]) -> bool:
+    """Lock a file until it is closed; return whether nobody else has, or nobody can."""
+    with suppress(ImportError):
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True

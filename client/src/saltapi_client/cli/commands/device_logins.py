@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from saltapi_client import errors
 from saltapi_client.api import JSON_TYPE, answered
@@ -17,7 +18,7 @@ from saltapi_client.cli.output.printers import tell
 from saltapi_client.cli.renewing import KeyringRenewal
 from saltapi_client.cli.terminal import clean
 from saltapi_client.client import Client
-from saltapi_client.device import Provider
+from saltapi_client.device import Provider, on_loopback
 from saltapi_client.shapes import part
 
 
@@ -28,7 +29,10 @@ def login(args: argparse.Namespace) -> int:
     chosen = replace(chosen, values={**values, "eauth": "oidc"})
     with connect(args, chosen) as client:
         provider = replace(
-            provider_of(client, args.provider), ca=chosen.get("ca"), proxy=chosen.get("proxy")
+            provider_of(client, args.provider),
+            ca=chosen.get("ca"),
+            proxy=chosen.get("proxy"),
+            local=on_loopback(urlsplit(client.api.connections.url).hostname),
         )
         keyring = tokens.system_keyring()
         given = provider.log_in(show, keeps=keyring is not None)
