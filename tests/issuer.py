@@ -8,13 +8,14 @@ import base64
 import hashlib
 import json
 import secrets
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qsl, quote_plus, urlsplit
+from urllib.parse import parse_qsl, quote_plus, urlencode, urlsplit
 
 from joserfc import jws
 from joserfc.jwk import ECKey, Key, OKPKey, RSAKey
@@ -42,7 +43,12 @@ class _Unchecked(jws.JWSRegistry):
 class Issuer:
     """One issuer; `keys` is what it publishes, and `answers` what it says in place of that."""
 
-    def __init__(self, algorithm: str = "RS256", kid: str = "key-1") -> None:
+    def __init__(
+        self,
+        algorithm: str = "RS256",
+        kid: str = "key-1",
+        context: ssl.SSLContext | None = None,
+    ) -> None:
         self.algorithm = algorithm
         self.key: Key = MAKERS[algorithm](kid)
         self.keys: list[Any] = [self.key.as_dict(private=False)]
@@ -51,6 +57,8 @@ class Issuer:
         self.metadata: dict[str, Any] = {}
         self.asked: list[str] = []
         self.device_errors: list[str] = []
+        self.lands_at, self.lands_as = "", dict[str, Any]()
+        """Where browsers come back to, and who that is; without it there is no page for them."""
         self.refresh_token = ""
         self.codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         issuer = self
@@ -59,6 +67,12 @@ class Issuer:
             def do_GET(self) -> None:
                 issuer.asked.append(self.path)
                 time.sleep(issuer.delay_seconds)
+                where = issuer.sent_on(f"{issuer.url}{self.path}")
+                if where is not None:
+                    self.send_response(303)
+                    self.send_header("Location", where)
+                    self.end_headers()
+                    return
                 documents = {
                     "/.well-known/openid-configuration": issuer.discovery(),
                     "/keys": {"keys": issuer.keys},
@@ -95,12 +109,15 @@ class Issuer:
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
+        if context is not None:
+            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+            self.url = self.url.replace("http:", "https:")
 
     def discovery(self) -> dict[str, Any]:
         """Return the metadata."""
         endpoints = {
             f"{name}_endpoint": f"{self.url}/{name}"
-            for name in ("authorization", "token", "device_authorization")
+            for name in ("authorization", "token", "device_authorization", "end_session")
         }
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **endpoints, **self.metadata}
 
@@ -111,6 +128,17 @@ class Issuer:
         code = secrets.token_urlsafe(16)
         self.codes[code] = asked, {"aud": CLIENT, "nonce": asked["nonce"], **claims}
         return {"state": asked["state"], "code": code, "iss": self.url}
+
+    def sent_on(self, url: str) -> str | None:
+        """Return where a browser is sent from one of the issuer's pages; None if it is none."""
+        page, query = urlsplit(url).path, dict(parse_qsl(urlsplit(url).query))
+        if self.lands_at and page == "/authorization":
+            brings, back = self.approve(url, **self.lands_as), query["redirect_uri"]
+        elif self.lands_at and page == "/end_session":
+            brings, back = {"state": query["state"]}, query["post_logout_redirect_uri"]
+        else:
+            return None
+        return f"{self.lands_at}{urlsplit(back).path}?{urlencode(brings)}"
 
     def redeem(self, form: Mapping[str, str], authorization: str | None) -> tuple[int, Any]:
         """Answer at the token endpoint: a code is good once, for who has asked for it."""
@@ -189,9 +217,11 @@ def sign(header: Mapping[str, Any], claims: Any, key: Key | None) -> str:
 
 
 @contextmanager
-def running(algorithm: str = "RS256", kid: str = "key-1") -> Iterator[Issuer]:
-    """Have an issuer while something is done."""
-    issuer = Issuer(algorithm, kid)
+def running(
+    algorithm: str = "RS256", kid: str = "key-1", context: ssl.SSLContext | None = None
+) -> Iterator[Issuer]:
+    """Have an issuer while something is done; with TLS where there is a *context*."""
+    issuer = Issuer(algorithm, kid, context)
     issuer.start()
     try:
         yield issuer

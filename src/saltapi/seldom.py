@@ -16,6 +16,7 @@ KINDS = (
     "out_of_descriptors",
     "tls_handshake",
     "unknown_token",
+    "untrusted_user_header",
     "websocket_not_utf8",
 )
 counts: Counter[str] = Counter()

@@ -1,14 +1,19 @@
 import json
+import os
+import pwd
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from joserfc.jwk import OKPKey
 
 from saltapi.check.providers import providers
 from saltapi.cli import main
 from tests.issuer import CLIENT, Issuer, running
+from tests.oidc_master import proxy_options
 
+USER = pwd.getpwuid(os.geteuid()).pw_name
 RULES = {"ops%": ["test.*"], "bob": [".*"]}
 
 
@@ -131,3 +136,52 @@ def test_command(issuer: Issuer, tmp_path: Path, capsys: pytest.CaptureFixture[s
     main(["check", "-c", str(tmp_path), "--token-file", str(file)])
 
     assert f"The token in {file} is of user bob" in capsys.readouterr().out
+
+
+PROXIES: dict[str, tuple[Any, str, str]] = {
+    "one": ("192.0.2.7", "", ""),
+    "a socket": ("unix", "", ""),
+    "this machine": (["::1"], "note", "every program on this machine"),
+    "a network": (["192.0.2.0/24"], "warning", "each of its 256 addresses"),
+    "everybody": ("0.0.0.0/0", "warning", "Name the login proxy alone"),
+    "nobody": (None, "warning", "counts for nothing there"),
+}
+
+
+@pytest.mark.parametrize("name", PROXIES)
+def test_login_proxy(tmp_path: Path, name: str) -> None:
+    """Of a login proxy it is said whose names are signed, and who could name anybody."""
+    trusted, level, part = PROXIES[name]
+    options = {
+        **proxy_options(tmp_path, OKPKey.generate_key("Ed25519")),
+        "modules": "rest_asgi",
+    }
+    section = {"port": 8000, "trusted_proxies": trusted}
+    _, signed, *more = said({"user": USER, "saltapi_oidc": [options], "rest_asgi": section})
+
+    assert signed == (
+        "ok       X-Forwarded-User names users of https://login.example.com, by our Ed25519 key."
+    )
+    assert bool(level) == bool(more)
+    assert all(line.startswith(f"{level:<8} ") and part in line for line in more)
+
+
+def test_login_proxy_whose_keys_are_no_pair(tmp_path: Path) -> None:
+    """A key whose public half the master does not have is an error."""
+    options = proxy_options(tmp_path, OKPKey.generate_key("Ed25519"))
+    key = OKPKey.generate_key("Ed25519")
+    (tmp_path / "proxy.pub").write_bytes(key.as_pem(private=False))
+    lines = said({"user": USER, "saltapi_oidc": [options]})
+
+    assert lines[1].startswith("error ")
+    assert "public half" in lines[1]
+
+
+def test_login_proxy_whose_private_key_the_master_has(tmp_path: Path) -> None:
+    """A private key where the public one belongs is an error."""
+    key = OKPKey.generate_key("Ed25519")
+    options = proxy_options(tmp_path, key)
+    (tmp_path / "proxy.pub").write_text(json.dumps({"keys": [key.as_dict(private=True)]}))
+    lines = said({"user": USER, "saltapi_oidc": [options]})
+
+    assert any(line.startswith("error ") and "private key" in line for line in lines)

@@ -5,6 +5,7 @@ The master reads it too (`saltapi.bridge.loaded.auth.oidc`), so it stands at the
 """
 
 import ipaddress
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -34,6 +35,17 @@ ALGORITHMS: list[Algorithm] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed2
 ISSUERS_LIMIT = 32
 CALLBACK = "/v1/login/oidc/callback"
 """Where browsers come back to from an identity provider, in rest_asgi."""
+VOUCHED_SECONDS = 60
+"""How long a token holds in which we say whom a login proxy has let in: it is used at once."""
+VOUCHED_SESSION_SECONDS = 3600.0
+"""How long a session lasts that comes of it, if `token_expire` says nothing else."""
+HEADER_NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,63}")
+TAKEN_HEADERS = frozenset(
+    {"authorization", "cookie", "host", "origin", "forwarded", "x-auth-token", "sec-fetch-site"}
+    | {"x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-forwarded-password"}
+    | {"cf-access-jwt-assertion", "x-forwarded-access-token", "content-type", "content-length"}
+)
+"""Headers that say something else, and are no place for a name."""
 SHARED_ISSUERS = frozenset(
     {"https://token.actions.githubusercontent.com", "https://gitlab.com"}
     | {"https://accounts.google.com"}
@@ -61,7 +73,15 @@ def provider_url(url: str) -> str:
     return url
 
 
+def header_name(name: str) -> str:
+    """Return the name of a header in which a login proxy names its user, or the user's groups."""
+    if not HEADER_NAME.fullmatch(name) or name.lower() in TAKEN_HEADERS:
+        raise ValueError("must be the name of a header that says nothing else, without underscores")
+    return name
+
+
 ProviderUrl = Annotated[str, AfterValidator(provider_url)]
+HeaderName = Annotated[str, AfterValidator(lambda name: header_name(name) if name else "")]
 
 
 class IssuerSection(Section):
@@ -92,9 +112,23 @@ class IssuerSection(Section):
     discovery: bool = True
     keys_url: ProviderUrl | None = None
     keys_file: AbsolutePath = ""
+    user_header: HeaderName = ""
+    groups_header: HeaderName = ""
+    signing_key_file: AbsolutePath = ""
+    modules: Texts = []
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_proxy(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Have a login proxy be an issuer that nobody is asked about, and we sign for."""
+        if not values.get("user_header"):
+            return values
+        own = {"audience": values.get("issuer"), "discovery": False, "machine_tokens": False}
+        return {**own, **values, "groups_claim": "groups"}
 
     @model_validator(mode="after")
     def _hangs_together(self) -> Self:
+        self._check_proxy()
         if not self.audiences:
             raise ValueError("needs audience, or client_id: whom tokens must be for")
         if not (self.discovery or self.keys_url or self.keys_file):
@@ -120,6 +154,24 @@ class IssuerSection(Section):
             raise ValueError(f"redirect_url must end with {CALLBACK}")
         if not self.client_id or not self.discovery:
             raise ValueError("redirect_url needs client_id, and discovery")
+
+    def _check_proxy(self) -> None:
+        if not self.user_header:
+            if self.groups_header or self.signing_key_file or self.modules:
+                raise ValueError("groups_header, signing_key_file and modules need user_header")
+            return
+        if not self.modules:
+            raise ValueError("user_header needs modules: those that are behind the login proxy")
+        if not (self.signing_key_file and self.keys_file):
+            raise ValueError("user_header needs signing_key_file, and keys_file for the master")
+        if self.user_header.lower() == self.groups_header.lower():
+            raise ValueError("user_header and groups_header must be different ones")
+        asked = (self.discovery, self.keys_url, self.client_id, self.device_client_id)
+        if any(asked) or self.redirect_url or self.user_claim != "sub":
+            raise ValueError(
+                "with user_header is no provider that could be asked: it goes without discovery,"
+                " keys_url, client_id, device_client_id, redirect_url and user_claim"
+            )
 
     @property
     def audiences(self) -> list[str]:
@@ -168,6 +220,8 @@ def _check_apart(issuers: list[IssuerSection]) -> None:
     """
     if len({issuer.issuer for issuer in issuers}) < len(issuers):
         raise CannotStart(f"{OPTION}: each issuer can stand there once.")
+    if sum(bool(issuer.user_header) for issuer in issuers) > 1:
+        raise CannotStart(f"{OPTION}: one issuer can have user_header.")
     if len({issuer.user_prefix for issuer in issuers}) < len(issuers):
         raise CannotStart(
             f"{OPTION}: several issuers may each have a user, or a group, of a name; give each a"

@@ -36,6 +36,7 @@ from saltapi.engine.operations.runs import Runs
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.bearers import Bearers
 from saltapi.engine.sessions.browser_logins import BrowserLogins
+from saltapi.engine.sessions.login_proxies import LoginProxy, login_proxy_of
 from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
@@ -96,8 +97,13 @@ class Engine(Generic[SectionT]):
         )
         issuers = issuers_of(opts)
         self.bearers: Bearers | None = None
+        self.login_proxy: LoginProxy | None = None
+        """Whose names of users count, beside tokens; None for nobody's."""
         if issuers and SYSTEM in (opts.get("external_auth") or {}):
-            self.bearers = Bearers(verifier_of(opts), self.client.sessions, self.token_store)
+            self.login_proxy = login_proxy_of(issuers, name, section.trusted_proxies)
+            self.bearers = Bearers(
+                verifier_of(opts), self.client.sessions, self.token_store, self.login_proxy
+            )
         if self.bearers is None:
             self.client.sessions.take([], self.machine_tokens)
         else:

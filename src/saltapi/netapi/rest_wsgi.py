@@ -69,7 +69,7 @@ class RestWsgi(Application[config.RestWsgiConfig]):
         """Answer one request; everything that goes wrong becomes a JSON error."""
         trace = Trace()
         current.set(trace)
-        believe(environ, self.section.trusted_proxies)
+        believe(environ, self.section.trusted_proxies, self.engine.login_proxy)
         exchange = Exchange(self.engine, environ, trace)
         path = _path(environ)
         try:

@@ -5,12 +5,15 @@ import contextlib
 import hmac
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from joserfc.jwk import ECKey, RSAKey
 
 from saltapi.bridge.oidc import fetching, keys
@@ -339,6 +342,21 @@ def test_keys_elsewhere() -> None:
 
         with pytest.raises(Unreachable):
             verifier(own.options()).identify(own.token())
+
+
+def test_authority(tmp_path: Path) -> None:
+    """An issuer has to show a certificate of the system's authorities, or of those in `ca_file`."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    trustme.CA().cert_pem.write_to_path(tmp_path / "other.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    with running(context=context) as own:
+        found = verifier(own.options(ca_file=str(tmp_path / "ca.pem")))
+        assert "alice" == found.identify(own.token()).user
+        for options in ({}, {"ca_file": str(tmp_path / "other.pem")}):
+            with pytest.raises(Unreachable):
+                verifier(own.options(**options)).identify(own.token())
 
 
 def test_static_keys(issuer: Issuer, tmp_path: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from saltapi.demo.master import HOST, free_ports
 from tests.apis import OURS, ApiServer
 from tests.netapi.sso.door import Doors
-from tests.oidc_master import OidcMaster
+from tests.oidc_master import PROXY, OidcMaster
 
 OTHERS = ("rest_cherrypy", "rest_tornado", "rest_wsgi")
 
@@ -17,12 +17,11 @@ OTHERS = ("rest_cherrypy", "rest_tornado", "rest_wsgi")
 def doors(oidc_master: OidcMaster) -> Iterator[Doors]:
     """The modules of one daemon."""
     ports = dict(zip(OTHERS, free_ports(3), strict=True))
-    sections: dict[str, Any] = {
-        name: {"port": port, "host": HOST, "disable_ssl": True} for name, port in ports.items()
-    }
+    common = {"host": HOST, "disable_ssl": True, "trusted_proxies": PROXY}
+    sections: dict[str, Any] = {name: {"port": port, **common} for name, port in ports.items()}
     sections["api_login_failures"] = 1000
     audit = oidc_master.directory / "sso-audit.log"
-    section = {"audit_log": str(audit)}
+    section = {"audit_log": str(audit), "trusted_proxies": PROXY}
     with ApiServer(oidc_master, OURS, section, module="rest_asgi", options=sections) as server:
         doors = Doors(oidc_master, server, {"rest_asgi": server.port, **ports}, audit)
         doors.wait()

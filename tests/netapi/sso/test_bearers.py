@@ -2,11 +2,13 @@
 
 import time
 from functools import partial
+from typing import Any
 
 import pytest
 from joserfc.jwk import RSAKey
 
 from tests.netapi.sso.door import MODULES, PING, PONG, WAYS, Doors, is_refused, result
+from tests.oidc_master import DEPLOYED
 from tests.waiting import eventually, scaled
 
 
@@ -55,6 +57,32 @@ def test_beside_a_cookie(doors: Doors, module: str) -> None:
     assert 200 == status(issuer.token(aud="somebody-else"))
     assert 200 == status("no-token-at-all")
     assert 200 != status(issuer.token(exp=int(time.time()) - 1))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_beside_a_token(doors: Doors, module: str) -> None:
+    """A stranger's bearer token is passed over beside a session's token in a chunk or a header."""
+    session, foreign = doors.login(), doors.master.issuer.token(iss="https://elsewhere.example.com")
+    bearer = {"Authorization": f"Bearer {foreign}", "Content-Type": "application/json"}
+    chunk = [{**PING, "token": session}]
+    ways: list[tuple[dict[str, str], Any, str]] = [({}, chunk, "/")]
+    if module != "rest_wsgi":
+        ways = [({}, chunk, "/run"), ({"X-Auth-Token": session}, [PING], "/")]
+    for headers, body, path in ways:
+        sent = {**bearer, **headers}
+        answer = doors.send(module, "POST", path, headers=sent, json_body=body)
+        assert PONG == result(answer), answer
+
+
+def test_workload_deploys(doors: Doors) -> None:
+    """A job of CI applies the state that its rule has, with its own token, and nothing else."""
+    token = doors.master.issuer.token(sub="ci")
+    deploy = {"client": "local", "tgt": "minion-1", "fun": "state.apply", "arg": ["deploy"]}
+    found = result(doors.run("rest_asgi", token, deploy))
+
+    assert [DEPLOYED] == [state["__id__"] for state in found["minion-1"].values()]
+    for chunk in ({**deploy, "arg": ["other"]}, {**deploy, "arg": []}, PING):
+        assert 401 == doors.run("rest_asgi", token, chunk).status
 
 
 def test_ends_with_the_token(doors: Doors) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltapi.bridge.oidc.tokens import Untrusted, number
-from saltapi.config.oidc import IssuerSection
+from saltapi.config.oidc import VOUCHED_SECONDS, IssuerSection
 
 NAME_LIMIT_CHARACTERS = 256
 GROUPS_LIMIT = 1_000
@@ -65,6 +65,8 @@ def check_for_us(issuer: IssuerSection, claims: Mapping[str, Any], now: float) -
         raise Untrusted("It has expired.")
     if max(issued_at, begins_at or 0.0) > now + issuer.clock_skew:
         raise Untrusted("It is not valid yet; the clocks may differ.")
+    if issuer.user_header and expire - issued_at > VOUCHED_SECONDS:
+        raise Untrusted("It lasts longer than those do that we make.")
     if "events" in claims:
         raise Untrusted("It is a token for something else.")
     _check_required(issuer, claims)

@@ -39,6 +39,7 @@ RSA_BITS = range(2048, 8193)
 RSA_EXPONENT_LIMIT = 2**32
 CURVES = {"ES256": "P-256", "ES384": "P-384", "ES512": "P-521"}
 SIGNING_CURVES = frozenset({"Ed25519"})
+PEM_PUBLIC = b"-----BEGIN PUBLIC KEY-----"
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ class IssuerKeys:
         issuer = self._issuer
         if issuer.keys_file:
             try:
-                document = json.loads(Path(issuer.keys_file).read_bytes())
+                document = _document(Path(issuer.keys_file).read_bytes())
             except (OSError, ValueError, RecursionError) as error:
                 raise Unreachable(f"{issuer.keys_file} cannot be read: {error}") from error
         else:
@@ -216,6 +217,18 @@ def read_keys(document: Any) -> tuple[IssuerKey, ...]:
         except (JoseError, ValueError, TypeError, KeyError, AttributeError) as error:
             log.debug("A key of an identity provider is passed over: %s", error)
     return tuple(found)
+
+
+def _document(content: bytes) -> Any:
+    """Return the set of keys in a file: a JWK set, or one public key as PEM (RFC 7468)."""
+    if not content.lstrip().startswith(PEM_PUBLIC):
+        return json.loads(content)
+    for kind in (RSAKey, ECKey, OKPKey):
+        try:
+            return {"keys": [kind.import_key(content).as_dict(private=False)]}
+        except (JoseError, ValueError, TypeError):
+            continue
+    raise ValueError("it is no key for signatures")
 
 
 def _read_key(entry: Any) -> IssuerKey:

@@ -21,6 +21,8 @@ from saltapi.bridge.oidc.claims import Identity
 from saltapi.bridge.oidc.fetching import Unreachable
 from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import SYSTEM, Verifier
+from saltapi.config.oidc import VOUCHED_SESSION_SECONDS, IssuerSection
+from saltapi.engine.sessions.login_proxies import LoginProxy
 from saltapi.engine.sessions.sessions import Sessions
 from saltapi.engine.store.store import ALL_ITEMS, Store
 from saltapi.errors import AuthenticationFailed, ProviderUnavailable, SaltApiError
@@ -53,6 +55,10 @@ class _Known:
     expire: float
 
 
+class SessionEnded(AuthenticationFailed):
+    """A token is good, and its session here is over."""
+
+
 class _Checks:
     """The checks of one issuer's tokens."""
 
@@ -64,14 +70,22 @@ class _Checks:
 class Bearers:
     """Takes tokens of identity providers for sessions."""
 
-    def __init__(self, verifier: Verifier, sessions: Sessions, store: Store) -> None:
+    def __init__(
+        self,
+        verifier: Verifier,
+        sessions: Sessions,
+        store: Store,
+        login_proxy: LoginProxy | None = None,
+    ) -> None:
         """
         Args:
             verifier: Knows the issuers.
             sessions: Makes the master's tokens.
             store: What all processes of this machine share.
+            login_proxy: Makes tokens of what a login proxy says.
         """
         self.verifier = verifier
+        self._login_proxy = login_proxy
         self._sessions = sessions
         self._store = store
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -84,10 +98,15 @@ class Bearers:
             thread_name_prefix="saltapi-oidc",
         )
 
+    @property
+    def devices(self) -> list[IssuerSection]:
+        """The issuers at which terminals log in by a browser elsewhere."""
+        return [each for each in self.verifier.issuers.values() if each.device_client_id]
+
     def takes(self, token: Any) -> bool:
         """Return whether *token* looks like one of an issuer of ours, for us."""
         return isinstance(token, str) and (
-            _name(token) in self._known or self.verifier.is_for_us(token)
+            name_of(token) in self._known or self.verifier.is_for_us(token)
         )
 
     async def session(self, token: Token) -> Session:
@@ -99,7 +118,20 @@ class Bearers:
             ProviderUnavailable: Whether it is cannot be told now.
             MasterUnavailable, StoreUnavailable
         """
-        name = _name(token)
+        try:
+            return await self._session(token)
+        except AuthenticationFailed as error:
+            # A login proxy still says who that is: after a logout, and where what we have signed
+            # has waited for the master for longer than it lasts.
+            again, ended = None, isinstance(error, SessionEnded)
+            if self._login_proxy is not None:
+                again = self._login_proxy.again(token, ended=ended)
+            if again is None:
+                raise
+            return await self._session(again)
+
+    async def _session(self, token: Token) -> Session:
+        name = name_of(token)
         known = self._known.get(name)
         if known is None:
             task = self._running.get(name)
@@ -112,7 +144,7 @@ class Bearers:
         try:
             session = await self._sessions.check(known.token)
         except AuthenticationFailed:
-            raise AuthenticationFailed(LOGGED_OUT) from None
+            raise SessionEnded(LOGGED_OUT) from None
         return replace(session, expire=min(session.expire, known.expire))
 
     def until(self, load: Mapping[str, Any]) -> float | None:
@@ -120,9 +152,8 @@ class Bearers:
         issuer = None
         if is_ours(load):
             issuer = self.verifier.issuers.get(self.verifier.issuer_of(load.get("password")) or "")
-        if issuer is None or issuer.token_expire is None:
-            return None
-        return time.time() + issuer.token_expire
+        seconds = None if issuer is None else _session_seconds(issuer)
+        return None if seconds is None else time.time() + seconds
 
     async def made(self, session: Session, load: Mapping[str, Any]) -> None:
         """Note whose session it is at its issuer, so that the issuer can end it."""
@@ -134,7 +165,7 @@ class Bearers:
         try:
             await self._store.put(
                 SESSION_KIND,
-                _name(session.token),
+                name_of(session.token),
                 value,
                 expire=session.expire,
                 owner=session.owner,
@@ -158,15 +189,13 @@ class Bearers:
         _, subject, session_id, _ = await self.check(
             issuer, lambda: self.verifier.logged_out(logout_token)
         )
-        found = 0
-        for key, value in (await self._store.items(SESSION_KIND, limit=ALL_ITEMS)).items():
-            of, user, one, token = json.loads(value)
-            is_meant = one == session_id if session_id else user == subject
-            if of == issuer and is_meant and subject in {"", user}:
-                await self._sessions.revoke(token)
-                await self._store.remove(SESSION_KIND, key)
-                found += 1
-        return found
+        kept = await self._store.items(SESSION_KIND, limit=ALL_ITEMS)
+        # There may be many: they are read where the loop does not wait for it.
+        found = await asyncio.to_thread(_sessions_of, kept, issuer, subject, session_id)
+        for key, token in found.items():
+            await self._sessions.revoke(token)
+            await self._store.remove(SESSION_KIND, key)
+        return len(found)
 
     def lets_make_tokens(self, session: Session) -> bool:
         """Return whether the user of *session* may make tokens for machines (`machine_tokens`)."""
@@ -212,7 +241,7 @@ class Bearers:
     async def _exchange(self, name: str, token: Token) -> _Known:
         kept = await self._store.get(KIND, name)
         if kept is not None:
-            return self._remember(name, _Known(*json.loads(_hide(kept, token))))
+            return self._remember(name, _Known(*json.loads(hidden(kept, token))))
         issuer = self.verifier.issuer_of(token)
         if issuer is None:
             raise AuthenticationFailed("The token is not of an identity provider known here.")
@@ -220,15 +249,17 @@ class Bearers:
         load = {"eauth": SYSTEM, "username": found.user, "password": token}
         until = self.until(load)
         expire = found.expire if until is None else min(found.expire, until)
+        if until is not None and self.verifier.issuers[issuer].user_header:
+            expire = until  # the proxy says with each request that it is still so
         session = await self._sessions.login(load, expire=expire)
         known = _Known(session.token, found.issuer, found.thumbprint, expire)
         value = json.dumps([known.token, known.issuer, known.thumbprint, known.expire]).encode()
         before = await self._store.add(
-            KIND, name, _hide(value, token), expire=expire, owner=session.owner
+            KIND, name, hidden(value, token), expire=expire, owner=session.owner
         )
         if before is not None:  # another process was faster
             await self._sessions.revoke(session.token)
-            known = _Known(*json.loads(_hide(before, token)))
+            known = _Known(*json.loads(hidden(before, token)))
         return self._remember(name, known)
 
     def _remember(self, name: str, known: _Known) -> _Known:
@@ -264,11 +295,32 @@ def is_ours(load: Mapping[str, Any]) -> bool:
     return load.get("eauth") == SYSTEM
 
 
-def _name(token: str) -> str:
+def _sessions_of(
+    kept: Mapping[str, bytes], issuer: str, subject: str, session_id: str
+) -> dict[str, Token]:
+    """Return the tokens of the sessions that an issuer means, by their keys in the store."""
+    found = {}
+    for key, value in kept.items():
+        of, user, one, token = json.loads(value)
+        is_meant = one == session_id if session_id else user == subject
+        if of == issuer and is_meant and subject in {"", user}:
+            found[key] = token
+    return found
+
+
+def _session_seconds(issuer: IssuerSection) -> float | None:
+    """Return how long a session may last that is made of an issuer's token; None if it is open."""
+    if issuer.user_header and issuer.token_expire is None:
+        return VOUCHED_SESSION_SECONDS
+    return issuer.token_expire
+
+
+def name_of(token: str) -> str:
+    """Return the name that what belongs to *token* is kept by; nobody finds the token by it."""
     return hashlib.sha256(f"bearer {token}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _hide(value: bytes, token: str) -> bytes:
+def hidden(value: bytes, token: str) -> bytes:
     """Return *value* hidden by *token*, or shown again: what is kept is of no use without it."""
     pad = hashlib.shake_256(f"pad {token}".encode()).digest(len(value))
     return bytes(a ^ b for a, b in zip(value, pad, strict=True))

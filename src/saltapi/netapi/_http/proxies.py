@@ -6,7 +6,8 @@ the nearest proxy has written, up to the first address that is no trusted proxy'
 the left of it may be anybody's. Of anybody else these headers count for nothing.
 
 A login proxy hands on its user's token of an identity provider. That is no word of the proxy's: the
-token is verified as any other one is. Names of users without a token count for nothing.
+token is verified as any other one is. A name without a token counts where the config has an issuer
+for it, with `user_header` (`saltapi.engine.sessions.login_proxies`).
 """
 
 import ipaddress
@@ -16,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from saltapi.engine.sessions.addresses import address_listed
+from saltapi.engine.sessions.login_proxies import LoginProxy
 from saltapi.errors import BadRequest
 
 UNIX = "unix"
@@ -59,23 +61,32 @@ class _Said:
     host: str | None = None
 
 
-def believe(environ: MutableMapping[str, Any], trusted_proxies: Iterable[str]) -> None:
+def believe(
+    environ: MutableMapping[str, Any],
+    trusted_proxies: Iterable[str],
+    login_proxy: LoginProxy | None = None,
+) -> None:
     """
     Let *environ* be that of the client, where a trusted proxy holds the connection.
 
     `REMOTE_ADDR` and `wsgi.url_scheme` are the client's then, and `HTTP_AUTHORIZATION` has the
-    token that the proxy hands on of its user, if the client sends no other one. What cannot be
-    read leaves `REFUSAL` in it, for `saltapi.netapi._http.admission`: somebody wants to look like
-    another.
+    token that the proxy hands on of its user, if the client sends no other one, or one that we
+    sign for the name that it hands on. What cannot be read leaves `REFUSAL` in it, for
+    `saltapi.netapi._http.admission`: somebody wants to look like another.
 
     Args:
         environ: The WSGI environ of the request.
         trusted_proxies: What the option lists.
+        login_proxy: Whose names count; None for nobody's.
     """
-    if not trusted_proxies or not _is_trusted(environ.get("REMOTE_ADDR") or "", trusted_proxies):
+    peer = environ.get("REMOTE_ADDR") or ""
+    if not trusted_proxies or not _is_trusted(peer, trusted_proxies):
+        if login_proxy is not None and _header(environ, login_proxy.user_header):
+            login_proxy.pass_over(peer)
         return
     try:
         said = _agreed(_forwarded(environ, trusted_proxies), _x_forwarded(environ, trusted_proxies))
+        token = _handed_on(environ, login_proxy)
     except BadRequest as error:
         environ[REFUSAL] = error
         return
@@ -84,10 +95,37 @@ def believe(environ: MutableMapping[str, Any], trusted_proxies: Iterable[str]) -
     environ["wsgi.url_scheme"] = said.scheme or environ["wsgi.url_scheme"]
     if said.host:
         environ[HOST] = said.host
-    if not environ.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer "):
-        token = next((environ[name] for name in TOKENS if environ.get(name)), None)
-        if token is not None:
-            environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+    if token is not None:
+        environ["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+
+
+def key_of(header: str) -> str:
+    """Return where the environ has a header."""
+    return f"HTTP_{header.upper().replace('-', '_')}"
+
+
+def _header(environ: Mapping[str, Any], name: str) -> str:
+    return str(environ.get(key_of(name), "")) if name else ""
+
+
+def _handed_on(environ: Mapping[str, Any], login_proxy: LoginProxy | None) -> str | None:
+    """
+    Return the token of a login proxy's user, in a request that has no bearer token of its own.
+
+    Where the proxy hands on a token, its names do not count.
+
+    Raises:
+        BadRequest: It names somebody, and it cannot be read whom.
+    """
+    if environ.get("HTTP_AUTHORIZATION", "").lower().startswith("bearer "):
+        return None
+    token = next((str(environ[name]) for name in TOKENS if environ.get(name)), None)
+    if token is not None or login_proxy is None:
+        return token
+    names = [
+        _header(environ, name) for name in (login_proxy.user_header, login_proxy.groups_header)
+    ]
+    return login_proxy.token(*names)
 
 
 def _is_trusted(address: str, trusted_proxies: Iterable[str]) -> bool:

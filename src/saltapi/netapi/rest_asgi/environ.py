@@ -1,11 +1,12 @@
 """A request as ASGI has it, in the words of CGI (RFC 3875) that the shared helpers know."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from starlette.types import Scope
 
-from saltapi.netapi._http.proxies import believe
+from saltapi.engine.sessions.login_proxies import LoginProxy
+from saltapi.netapi._http.proxies import believe, key_of
 
 AUTHORIZATION = "HTTP_AUTHORIZATION"
 HEADERS = {
@@ -25,8 +26,15 @@ HEADERS = {
 """The headers that these helpers look at."""
 
 
-def environ_of(scope: Scope) -> dict[str, Any]:
-    """Return what a WSGI server's environ says about a request, as far as it is asked for."""
+def environ_of(scope: Scope, more: Mapping[bytes, str] | None = None) -> dict[str, Any]:
+    """
+    Return what a WSGI server's environ says about a request, as far as it is asked for.
+
+    Args:
+        scope: Of HTTP or WebSocket.
+        more: Headers that are asked for beside `HEADERS`.
+    """
+    wanted = {**HEADERS, **more} if more else HEADERS
     client = scope.get("client")
     tls_facts = (scope.get("extensions") or {}).get("tls") or {}
     name = scope.get("state", {}).get("client_common_name") or _common_name(
@@ -40,25 +48,28 @@ def environ_of(scope: Scope) -> dict[str, Any]:
         "wsgi.url_scheme": "https" if scope.get("scheme") in {"https", "wss"} else "http",
     }
     for header, value in scope["headers"]:
-        key = HEADERS.get(header)
+        key = wanted.get(header)
         if key is not None:
             text = value.decode("latin-1")
             environ[key] = f"{environ[key]}, {text}" if key in environ else text
     return environ
 
 
-def believed(scope: Scope, trusted_proxies: Iterable[str]) -> tuple[Scope, dict[str, Any]]:
+def believed(
+    scope: Scope, trusted_proxies: Iterable[str], login_proxy: LoginProxy | None = None
+) -> tuple[Scope, dict[str, Any]]:
     """
     Return *scope* and its environ, as the client's where a trusted proxy holds the connection.
 
     Args:
         scope: Of HTTP or WebSocket; not changed.
         trusted_proxies: What the option lists.
+        login_proxy: Whose names of users count; None for nobody's.
     """
-    environ = environ_of(scope)
+    environ = environ_of(scope, _headers_of(login_proxy))
     before = (environ["REMOTE_ADDR"], environ["wsgi.url_scheme"])
     sent = environ.get(AUTHORIZATION)
-    believe(environ, trusted_proxies)
+    believe(environ, trusted_proxies, login_proxy)
     if environ.get(AUTHORIZATION) != sent:
         others = [(name, text) for name, text in scope["headers"] if name != b"authorization"]
         given = (b"authorization", environ[AUTHORIZATION].encode("latin-1"))
@@ -69,6 +80,12 @@ def believed(scope: Scope, trusted_proxies: Iterable[str]) -> tuple[Scope, dict[
     if scope["type"] == "websocket":
         scheme = "wss" if scheme == "https" else "ws"
     return {**scope, "client": (address, 0) if address else None, "scheme": scheme}, environ
+
+
+def _headers_of(login_proxy: LoginProxy | None) -> dict[bytes, str]:
+    """Return the headers in which a login proxy names its user, by their keys of the environ."""
+    names = (login_proxy.user_header, login_proxy.groups_header) if login_proxy is not None else ()
+    return {name.lower().encode(): key_of(name) for name in names if name}
 
 
 def _common_name(distinguished_name: str) -> str | None:

@@ -54,7 +54,8 @@ class Middleware:
         if scope["type"] == "lifespan":
             await self._app(scope, receive, send)
             return
-        scope, environ = believed(scope, self._engine.section.trusted_proxies)
+        section = self._engine.section
+        scope, environ = believed(scope, section.trusted_proxies, self._engine.login_proxy)
         current = trace.Trace(context=trace_context(scope))
         trace.current.set(current)
         answer = _Answer(self._engine, scope, send, current)

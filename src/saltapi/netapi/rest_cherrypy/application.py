@@ -60,7 +60,7 @@ class CherrypyApplication(Application[RestCherrypyConfig]):
         current = trace.Trace()
         trace.current.set(current)
         status = "-"
-        believe(environ, self.section.trusted_proxies)
+        believe(environ, self.section.trusted_proxies, self.engine.login_proxy)
         exchange = Exchange(self.engine, environ, current)
         environ[EXCHANGE] = exchange
 
@@ -87,7 +87,7 @@ class CherrypyApplication(Application[RestCherrypyConfig]):
         """
         assert self.router is not None  # noqa: S101 - set before anybody is let in
         resource, _ = self.router.find(environ["SCRIPT_NAME"], environ["PATH_INFO"])
-        believe(environ, self.section.trusted_proxies)
+        believe(environ, self.section.trusted_proxies, self.engine.login_proxy)
         cookie: http.cookies.SimpleCookie = http.cookies.SimpleCookie()
         if self.section.enable_sessions:
             with contextlib.suppress(http.cookies.CookieError):

@@ -136,7 +136,7 @@ class BaseSaltAPIHandler(BodyHandler):
         self._token = ""
         self.environ = environ_of(request)
         """The request in the words of CGI; where a trusted proxy sent it, as its client did."""
-        believe(self.environ, application.section.trusted_proxies)
+        believe(self.environ, application.section.trusted_proxies, application.engine.login_proxy)
         if "HTTP_AUTHORIZATION" in self.environ:
             request.headers["Authorization"] = self.environ["HTTP_AUTHORIZATION"]
         self.exchange = Exchange(application.engine, self.environ, self.trace)

@@ -20,8 +20,9 @@ def environ_of(request: HTTPServerRequest) -> dict[str, Any]:
         "wsgi.url_scheme": request.protocol,
         "SSL_CLIENT_S_DN_CN": common_name(certificate),
     }
-    for name, value in request.headers.items():
+    for name, value in request.headers.get_all():
         if "_" in name:  # it would look like one with a hyphen
             continue
-        environ[f"HTTP_{name.upper().replace('-', '_')}"] = value
+        key = f"HTTP_{name.upper().replace('-', '_')}"
+        environ[key] = f"{environ[key]}, {value}" if key in environ else value
     return environ
