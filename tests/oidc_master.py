@@ -13,6 +13,8 @@ from tests.issuer import CLIENT, DEVICE, SECRET, Issuer, running
 from tests.waiting import scaled
 
 REDIRECT_URL = "http://127.0.0.1:1/v1/login/oidc/callback"
+LOGOUT_REDIRECT_URL = "http://127.0.0.1:1/v1/login/oidc/logged-out"
+"""Tests bring there what a browser would."""
 PROXY = "127.0.0.2"
 """The address of the login proxy that is believed; tests are where they want on loopback."""
 PROXY_ISSUER = "https://login.example.com"
@@ -72,6 +74,7 @@ def running_oidc_master(**options: Any) -> Iterator[OidcMaster]:
             "device_client_id": DEVICE,
             "client_secret_file": str(secret),
             "redirect_url": REDIRECT_URL,
+            "logout_redirect_url": LOGOUT_REDIRECT_URL,
             "name": "Example",
         }
         settings = {

@@ -1,7 +1,7 @@
 // A certified identity provider (npm: oidc-provider) that lets in whoever comes, for the tests.
 //
-// Standard input is a JSON object with `redirect_url`, `backchannel_url`, `client_id` and `secret`;
-// the first line of standard output is the issuer. POST /rotate makes new keys the ones to sign with.
+// Standard input is a JSON object with `redirect_url`, `logout_redirect_url`, `backchannel_url`,
+// `client_id` and `secret`; the first line of standard output is the issuer. POST /rotate makes new keys the ones to sign with.
 
 import { createServer } from "node:http";
 import { readFileSync } from "node:fs";
@@ -26,6 +26,7 @@ const client = (id, alg) => ({
   id_token_signed_response_alg: alg,
   backchannel_logout_uri: asked.backchannel_url,
   backchannel_logout_session_required: true,
+  post_logout_redirect_uris: [asked.logout_redirect_url],
   ...redirects,
 });
 const native = {

@@ -35,6 +35,8 @@ ALGORITHMS: list[Algorithm] = ["RS256", "PS256", "ES256", "ES384", "EdDSA", "Ed2
 ISSUERS_LIMIT = 32
 CALLBACK = "/v1/login/oidc/callback"
 """Where browsers come back to from an identity provider, in rest_asgi."""
+LOGGED_OUT = "/v1/login/oidc/logged-out"
+"""Where they come back to from a logout there."""
 VOUCHED_SECONDS = 60
 """How long a token holds in which we say whom a login proxy has let in: it is used at once."""
 VOUCHED_SESSION_SECONDS = 3600.0
@@ -96,6 +98,7 @@ class IssuerSection(Section):
     device_client_id: str = Field(default="", max_length=256)
     name: str = Field(default="", max_length=100)
     redirect_url: str = ""
+    logout_redirect_url: str = ""
     scopes: Texts = ["profile", "email"]
     user_claim: str = "sub"
     groups_claim: str = ""
@@ -141,6 +144,8 @@ class IssuerSection(Section):
             )
         if self.redirect_url:
             self._check_redirect()
+        elif self.logout_redirect_url:
+            raise ValueError("logout_redirect_url needs redirect_url")
         if self.device_client_id and not self.discovery:
             raise ValueError("device_client_id needs discovery")
         for claim, wanted in self.required_claims.items():
@@ -150,6 +155,10 @@ class IssuerSection(Section):
 
     def _check_redirect(self) -> None:
         provider_url(self.redirect_url)
+        if self.logout_redirect_url:
+            provider_url(self.logout_redirect_url)
+            if not self.logout_redirect_url.endswith(LOGGED_OUT):
+                raise ValueError(f"logout_redirect_url must end with {LOGGED_OUT}")
         if not self.redirect_url.endswith(CALLBACK):
             raise ValueError(f"redirect_url must end with {CALLBACK}")
         if not self.client_id or not self.discovery:

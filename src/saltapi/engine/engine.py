@@ -151,7 +151,7 @@ class Engine(Generic[SectionT]):
         """Logs browsers in at identity providers; None without any."""
         if self.bearers is None:
             return None
-        return BrowserLogins(self.bearers, self.client.login_throttle)
+        return BrowserLogins(self.bearers, self.client.login_throttle, self.token_store)
 
     @cached_property
     def token_operations(self) -> MachineTokenOperations:

@@ -5,7 +5,6 @@ import json
 import shutil
 import subprocess
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from http.client import HTTPResponse
@@ -19,7 +18,13 @@ from urllib.request import HTTPCookieProcessor, HTTPRedirectHandler, Request, bu
 import pytest
 
 from saltapi.bridge.oidc import keys as keys_of
-from saltapi.bridge.oidc.authorization import Attempt, authorization_url, check_answer, exchange
+from saltapi.bridge.oidc.authorization import (
+    Attempt,
+    authorization_url,
+    check_answer,
+    end_session_url,
+    exchange,
+)
 from saltapi.bridge.oidc.tokens import Untrusted
 from saltapi.bridge.oidc.verifier import Verifier
 from saltapi.config.oidc import IssuerSection, issuers_of
@@ -29,17 +34,15 @@ from tests.waiting import eventually, scaled
 
 HERE = Path(__file__).parents[2] / "provider"
 REDIRECT_URL = "http://127.0.0.1:1/v1/login/oidc/callback"
+LOGOUT_URL = "http://127.0.0.1:1/v1/login/oidc/logged-out"
 SECRET = "s3cret/+ of the client"
 DEVICE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 CLIENTS = {"saltapi": "RS256", "ec": "ES256", "ed": "EdDSA"}
 
-pytestmark = [
-    pytest.mark.long,
-    pytest.mark.skipif(
-        shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
-        reason="needs node, and `npm --prefix tests/provider ci`",
-    ),
-]
+pytestmark = pytest.mark.skipif(
+    shutil.which("node") is None or not (HERE / "node_modules").is_dir(),
+    reason="needs node, and `npm --prefix tests/provider ci`, as `make generators` does",
+)
 
 
 class _Stay(HTTPRedirectHandler):
@@ -65,6 +68,7 @@ class Provider:
             "client_id": client,
             "client_secret_file": str(self.secret_file),
             "redirect_url": REDIRECT_URL,
+            "logout_redirect_url": LOGOUT_URL,
             "groups_claim": "groups",
             "authorized_parties": ["saltctl"],
         }
@@ -99,7 +103,7 @@ class Browser:
             if where is None:
                 return url, answer.read().decode()
             url = request = urljoin(url, where)
-            if url.startswith(REDIRECT_URL):
+            if url.startswith((REDIRECT_URL, LOGOUT_URL)):
                 return url, ""
         raise AssertionError(f"It is sent on and on, now to {url}.")
 
@@ -124,6 +128,7 @@ def provider(tmp_path: Path) -> Iterator[Provider]:
     (tmp_path / "secret").write_text(SECRET)
     asked = {
         "redirect_url": REDIRECT_URL,
+        "logout_redirect_url": LOGOUT_URL,
         "backchannel_url": f"http://127.0.0.1:{server.server_port}/logout",
         "client_id": "saltapi",
         "secret": SECRET,
@@ -246,7 +251,21 @@ def test_logout(provider: Provider) -> None:
 
     assert (section.issuer, subject, session_id) == (issuer, user, session)
     assert token_id
-    assert time.time() > 0
+
+
+def test_logout_from_here(provider: Provider) -> None:
+    """Who is sent there to log out is known by the ID token, and comes back, with the state."""
+    section = provider.section()
+    verifier, browser = Verifier([section]), Browser()
+    _, _, token = logged_in(verifier, section, browser)
+    metadata = verifier.keys[section.issuer].metadata()
+    url, page = browser.goes(end_session_url(section, metadata, token, "the state"))
+    form = {**_fields(page), "logout": "yes"}
+    back, _ = browser.goes(Request(urljoin(url, "/session/end/confirm"), urlencode(form).encode()))  # noqa: S310 - http, loopback
+
+    assert {"state": ["the state"]} == parse_qs(urlsplit(back).query)
+    assert back.startswith(LOGOUT_URL)
+    eventually(lambda: bool(provider.posted), scaled(10))
 
 
 def _fields(page: str) -> dict[str, str]:

@@ -36,6 +36,7 @@ CHECKS = (
 )
 LEFT_OUT = (
     "logout",  # ends the session that all requests have
+    "end_session",
     "make_key",  # leaves keys at the master
     "listen",  # streams that do not end, from here on
     "listen_below",

@@ -256,3 +256,13 @@ def test_forged_logout(doors: Doors, claims: Any) -> None:
 
     assert 400 == end(doors, **{"sid": "s-9", **claims})
     assert 200 == status_of(doors, cookie)
+
+
+def test_no_app(doors: Doors) -> None:
+    """Where there is no `app`, no page hands out a token."""
+    assert 400 == doors.send("rest_asgi", "GET", f"{BEGIN}?app=saltgui").status
+    assert 404 == doors.send("rest_asgi", "GET", f"{BEGIN}/landing.js").status
+    browser = begin(doors)
+    cookie = f"{browser.cookie}.saltgui"
+    back = browser.comes_back(doors.master.issuer.approve(browser.url), cookie=cookie)
+    assert (303, b"") == (back.status, back.body)

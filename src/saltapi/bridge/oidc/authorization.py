@@ -1,7 +1,8 @@
 """
 Logging in by a browser: the authorization code flow, with PKCE.
 
-RFC 6749, section 4.1; RFC 7636; RFC 9207; OpenID Connect Core 1.0, section 3.1.
+RFC 6749, section 4.1; RFC 7636; RFC 9207; OpenID Connect Core 1.0, section 3.1; and out again:
+OpenID Connect RP-Initiated Logout 1.0, section 2.
 """
 
 import base64
@@ -20,6 +21,8 @@ from saltapi.config.oidc import IssuerSection
 SECRET_BYTES = 32
 CODE_LIMIT_CHARACTERS = 4_096
 SECRET_LIMIT_BYTES = 4_096
+HINT_LIMIT_CHARACTERS = 4_096
+"""A longer ID token is not sent in a URL; the provider asks its user then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,31 @@ def exchange(
     if not isinstance(token, str):
         raise Unreachable(f"{url} gives no ID token.")
     return token
+
+
+def end_session_url(
+    issuer: IssuerSection, metadata: Mapping[str, Any], id_token: str, state: str
+) -> str:
+    """
+    Return where a browser is sent to log out at the issuer.
+
+    Args:
+        issuer: Its section.
+        metadata: Its metadata.
+        id_token: That of the login, which may have expired; it says whose session ends there.
+        state: What the provider hands back by the browser.
+
+    Raises:
+        Unreachable: The issuer's metadata do not say it.
+    """
+    asked = {
+        "client_id": issuer.client_id,
+        "post_logout_redirect_uri": issuer.logout_redirect_url,
+        "state": state,
+    }
+    if len(id_token) <= HINT_LIMIT_CHARACTERS:
+        asked["id_token_hint"] = id_token
+    return f"{_endpoint(issuer, metadata, 'end_session_endpoint')}?{urlencode(asked)}"
 
 
 def _endpoint(issuer: IssuerSection, metadata: Mapping[str, Any], name: str) -> str:

@@ -21,6 +21,7 @@ from saltapi.netapi._http import answers
 from saltapi.netapi._http.logs import one_line, without_token
 from saltapi.netapi.rest_asgi import classic, documentation, operations
 from saltapi.netapi.rest_asgi.console import pages
+from saltapi.netapi.rest_asgi.landing import pages as landing
 from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
 from saltapi.netapi.rest_asgi.single_page_app import app_page, wants_app
@@ -84,6 +85,7 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     api.include_router(pages.routes(section))
     for router in ROUTERS:
         api.include_router(router, prefix=f"{prefix}/v1")
+    api.include_router(landing.router, prefix=f"{prefix}/v1")
     logins = engine.browser_logins
     is_offered = logins is not None and bool(logins.offered)
     api.include_router(login.begin_router, prefix=f"{prefix}/v1", include_in_schema=is_offered)

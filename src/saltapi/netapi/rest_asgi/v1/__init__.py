@@ -11,6 +11,7 @@ from saltapi.netapi.rest_asgi.v1 import (
     jobs,
     keys,
     login,
+    logout,
     minions,
     run,
     tokens,
@@ -28,6 +29,7 @@ ROUTERS: list[APIRouter] = [
     minions.router,
     keys.router,
     login.router,
+    logout.router,
     functions.router,
     tokens.router,
 ]

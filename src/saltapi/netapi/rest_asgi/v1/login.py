@@ -6,9 +6,8 @@ Where browsers come back to, and what providers call, is no API: the OpenAPI doc
 
 import base64
 import binascii
-import http.cookies
 import re
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import ConfigDict, Field
@@ -16,20 +15,21 @@ from pydantic import ConfigDict, Field
 from saltapi.engine.sessions.browser_logins import ANOTHER, Answer, BrowserLogins
 from saltapi.errors import AuthenticationFailed, BadRequest, InvalidField, NotFound
 from saltapi.netapi.rest_asgi.classic.route import with_cookie
+from saltapi.netapi.rest_asgi.landing import pages as landing
 from saltapi.netapi.rest_asgi.protection import LOGINS, READS, costs
-from saltapi.netapi.rest_asgi.requests import TheEngine, peer_of
+from saltapi.netapi.rest_asgi.requests import TheEngine, caller_of, peer_of, token_of
 from saltapi.netapi.rest_asgi.route import Model, Route, described
+from saltapi.netapi.rest_asgi.v1.begun import console_of, keep, kept_by, sent_on
 
 router = APIRouter(tags=["session"], route_class=Route)
 begin_router = APIRouter(tags=["session"], route_class=Route)
 """What the document has where there is a provider: by it the console knows that there is one."""
 
 COOKIE = "saltapi_login"
-BEGUN_SECONDS = 600
 NEXT_CHARACTERS = 1_000
 OWN_PATH = re.compile(r"/(?![/\\])[\x21-\x5b\x5d-\x7e]*")
 """A path of ours, and nothing that a browser takes for the address of another server."""
-KEPT = re.compile(r"([0-9]{1,2})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_=-]{0,2000})")
+KEPT = re.compile(r"([0-9]{1,2})\.([A-Za-z0-9_-]{43})\.([A-Za-z0-9_=-]{0,2000})(?:\.(saltgui))?")
 Sent = Annotated[str | None, Query(max_length=4_096)]
 
 
@@ -64,6 +64,9 @@ class Ways(Model):
 
     providers: list[Provider]
     devices: list[DeviceProvider]
+    session: bool = Field(
+        description="Whether the request has a session already, as through a login proxy."
+    )
 
 
 @router.get(
@@ -90,6 +93,7 @@ class Ways(Model):
                         "audiences": ["salt", "saltctl"],
                     }
                 ],
+                "session": False,
             }
         )
     },
@@ -98,7 +102,7 @@ class Ways(Model):
 async def ways_to_log_in(request: Request, engine: TheEngine) -> Ways:
     """List the identity providers for browsers, and those for terminals. Needs no session."""
     logins = engine.browser_logins
-    issuers = engine.bearers.verifier.issuers.values() if engine.bearers is not None else ()
+    devices = engine.bearers.devices if engine.bearers is not None else ()
     base = request.scope["saltapi.base"]
     return Ways(
         providers=[
@@ -117,9 +121,9 @@ async def ways_to_log_in(request: Request, engine: TheEngine) -> Ways:
                 scopes=[*dict.fromkeys(["openid", *each.scopes])],
                 audiences=each.audiences,
             )
-            for each in issuers
-            if each.device_client_id
+            for each in devices
         ],
+        session=await _has_session(request),
     )
 
 
@@ -140,19 +144,31 @@ async def log_in_at_provider(
         str | None,
         Query(max_length=NEXT_CHARACTERS, description="Where to go then: a path of this server."),
     ] = None,
+    app: Annotated[
+        Literal["saltgui"] | None,
+        Query(description="The page in the option `app`, which gets what it needs of a session."),
+    ] = None,
 ) -> Response:
     """
     Send a browser to an identity provider, and in the end to `next`, a path of this server.
 
-    What comes of it is the session's cookie. It is the authorization code flow, with PKCE.
+    What comes of it is the session's cookie. It is the authorization code flow, with PKCE. SaltGUI,
+    which keeps the token itself, is given it by a page of ours, with `app=saltgui`.
     """
     logins = _logins(engine.browser_logins)
     if next is not None and not OWN_PATH.fullmatch(next):
         raise InvalidField("next must be a path of this server, such as '/docs'.", key="next")
-    console = f"{request.scope['saltapi.base']}{engine.section.console_path.rstrip('/')}"
+    if app is not None and not engine.section.app:
+        raise InvalidField("app needs the option app of this module.", key="app")
+    home = f"{console_of(request, engine.section.console_path)}#/?session="
+    if app is not None:
+        home = f"{request.scope['saltapi.base']}/"
     url, secret = await logins.begin(provider)
-    kept = base64.urlsafe_b64encode((next or f"{console}/#/?session=").encode()).decode()
-    return _sent_on(request, url, f"{provider}.{secret}.{kept}")
+    where = base64.urlsafe_b64encode((next or home).encode()).decode()
+    kept = ".".join([str(provider), secret, where, *([app] if app is not None else [])])
+    response = sent_on(url)
+    keep(request, response, COOKIE, kept)
+    return response
 
 
 @router.get("/login/oidc/callback", include_in_schema=False)
@@ -167,15 +183,20 @@ async def come_back_from_provider(
 ) -> Response:
     """Make a session of what the provider says; `redirect_url` of `saltapi_oidc` leads here."""
     logins = _logins(engine.browser_logins)
-    found = KEPT.fullmatch(request.cookies.get(_cookie_name(request), ""))
+    found = KEPT.fullmatch(kept_by(request, COOKIE))
     if found is None:
         raise AuthenticationFailed(ANOTHER)
-    peer = peer_of(request)
+    number, peer = int(found[1]), peer_of(request)
     answer = Answer(state or "", None if error else code, iss)
     engine.api.check_address(peer)
-    credentials = await logins.finish(int(found[1]), found[2], answer, peer=peer)
+    credentials = await logins.finish(number, found[2], answer, peer=peer)
     session = await engine.api.login(credentials, peer=peer)
-    response = _sent_on(request, _next(found[3]), "")
+    await logins.keep(number, credentials["password"], session)
+    response = sent_on(_next(found[3]))
+    if found[4] is not None and engine.section.app and landing.may_land(request):
+        files = f"{request.scope['saltapi.base']}{engine.section.static_path.rstrip('/')}"
+        response = landing.page(request, session, _next(found[3]), files)
+    keep(request, response, COOKIE, "")
     return with_cookie(request, response, session["token"], session["expire"])
 
 
@@ -197,6 +218,16 @@ async def end_provider_sessions(request: Request, engine: TheEngine, sent: Logou
     return Response(b"", 200, {"Cache-Control": "no-store"})
 
 
+async def _has_session(request: Request) -> bool:
+    if not token_of(request):
+        return False
+    try:
+        await caller_of(request)
+    except AuthenticationFailed:
+        return False
+    return True
+
+
 def _logins(found: BrowserLogins | None) -> BrowserLogins:
     if found is None or not found.offered:
         raise NotFound("There is no identity provider to log in at: see redirect_url.")
@@ -210,28 +241,3 @@ def _next(text: str) -> str:
     except (binascii.Error, ValueError):
         found = ""
     return found if OWN_PATH.fullmatch(found) else "/"
-
-
-def _sent_on(request: Request, url: str, kept: str) -> Response:
-    """Return the answer that sends a browser to *url*, and has it keep something, or nothing."""
-    name = _cookie_name(request)
-    cookie: Any = http.cookies.SimpleCookie({name: kept})[name]
-    is_secure = request.url.scheme == "https"
-    cookie["path"] = "/" if is_secure else f"{request.scope['saltapi.base']}/v1/login/oidc"
-    cookie["max-age"] = BEGUN_SECONDS if kept else 0
-    cookie["httponly"] = True
-    cookie["samesite"] = "Lax"  # it comes along when the provider sends the browser back
-    if is_secure:
-        cookie["secure"] = True
-    headers = {
-        "Location": url,
-        "Cache-Control": "no-store",
-        "Referrer-Policy": "no-referrer",
-        "Set-Cookie": cookie.OutputString(),
-    }
-    return Response(b"", 303, headers)
-
-
-def _cookie_name(request: Request) -> str:
-    """Return the cookie's name: with TLS one that no other host can set."""
-    return f"__Host-{COOKIE}" if request.url.scheme == "https" else COOKIE

@@ -40,6 +40,9 @@ class WhoAmI(Model):
     administrator: bool = Field(
         description="Whether the user may run everything, or is listed in `administrators`."
     )
+    provider_logout: bool = Field(
+        description="Whether `POST /v1/logout` ends the session at its identity provider, too."
+    )
     versions: Versions = Field(description="What answers.")
 
 
@@ -52,6 +55,7 @@ EXAMPLE = {
     "expires_in_seconds": 43199.2,
     "permissions": ["test.*", {"web*": ["state.apply"]}, "@runner"],
     "administrator": False,
+    "provider_logout": False,
     "versions": {"saltapi": "0.9.0", "salt": "3008.4", "python": "3.13.5"},
 }
 
@@ -66,7 +70,7 @@ EXAMPLE = {
 @costs(READS)
 async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
     """Return whose session it is, until when, and the rules that the master would go by."""
-    narrowed = session.narrowed
+    narrowed, logins = session.narrowed, engine.browser_logins
     return WhoAmI(
         user=session.name,
         eauth=session.eauth,
@@ -78,6 +82,7 @@ async def who_am_i(engine: TheEngine, session: TheSession) -> WhoAmI:
         if narrowed is None
         else list(narrowed),
         administrator=await engine.administrators.includes(session),
+        provider_logout=logins is not None and await logins.can_leave(session),
         versions=_versions(),
     )
 

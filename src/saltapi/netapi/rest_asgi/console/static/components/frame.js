@@ -5,7 +5,7 @@ import { trouble } from "../lib/api.js";
 import { connection, gap } from "../lib/bus.js";
 import { reloadAll } from "../lib/load.js";
 import { url } from "../lib/router.js";
-import { expired, logOut, me } from "../lib/session.js";
+import { expired, logOut, logOutThere, me } from "../lib/session.js";
 import { theme } from "../lib/theme.js";
 import { VIEWS, loadTheRest } from "../views/all.js";
 import { Dialog } from "./dialog.js";
@@ -72,6 +72,10 @@ function Menu({ current, help }) {
         <span class="soft"><bdi>${me.value?.user}</bdi> (${me.value?.eauth})</span>
         <div class="row">
           <button onClick=${logOut}>Log out</button>
+          ${
+            me.value?.provider_logout &&
+            html`<button onClick=${logOutThere} title="Here, and at the identity provider">Log out there too</button>`
+          }
           <button
             aria-label=${`Colours: ${theme.value}`}
             title=${`Colours: ${theme.value}`}

@@ -8,7 +8,7 @@ import * as bus from "./bus.js";
 /**
  * @typedef {{ user: string, eauth: string, groups: string[], start: string | null,
  *   expire: string | null, permissions: any[], administrator: boolean,
- *   versions: Record<string, string> }} WhoAmI
+ *   versions: Record<string, string>, provider_logout: boolean }} WhoAmI
  */
 
 /** `undefined` until it is known, null for nobody. */
@@ -84,10 +84,16 @@ function ignoreRefusal(error) {
 /**
  * Return the identity providers at which one can log in; each leads back here, with the cookie set.
  *
+ * Whom a login proxy in front has logged in needs none, and goes on at once.
+ *
  * @returns {Promise<{ name: string, url: string }[]>}
  */
 export async function providers() {
   const found = await api("/v1/login", { anonymous: true }).catch(() => ({ providers: [] }));
+  if (found.session && me.value === null) {
+    expectSession();
+    await resume();
+  }
   return found.providers;
 }
 
@@ -96,11 +102,23 @@ export function expectSession() {
   localStorage.setItem(KNOWN, "yes");
 }
 
-/** End the session everywhere. */
+/** End the session everywhere here. */
 export async function logOut() {
+  await leave(() => send("/logout", { method: "POST", anonymous: true }));
+}
+
+/** End the session here and at its identity provider, which sends the browser back. */
+export async function logOutThere() {
+  const ended = await leave(() => api("/v1/logout", { method: "POST", anonymous: true }));
+  if (ended?.provider_url) location.assign(ended.provider_url);
+}
+
+/** @template T @param {() => Promise<T>} end @returns {Promise<T | null>} */
+async function leave(end) {
   bus.stop();
   localStorage.removeItem(KNOWN);
-  await send("/logout", { method: "POST", anonymous: true }).catch(() => {});
+  const ended = await end().catch(() => null);
   me.value = null;
   expired.value = false;
+  return ended;
 }
