@@ -362,6 +362,13 @@ class Server(wsgi.Server):
         self.writers.stop(self.shutdown_timeout)
         super().stop()
 
+    def put_conn(self, conn: Any) -> None:
+        """Take back a connection, also while we stop: its client was not told that it ends."""
+        if self.front.takes_requests:
+            self.front.put(conn)
+        else:
+            conn.close()
+
     def error_log(self, msg: str = "", level: int = logging.INFO, traceback: bool = False) -> None:
         """Log what the server has to say."""
         log.log(level, "%s", msg.strip(), exc_info=traceback)

@@ -74,6 +74,11 @@ class Front:
         return len(self._selector.get_map() or {}) <= self._server.keep_alive_conn_limit
 
     @property
+    def takes_requests(self) -> bool:
+        """Whether what comes on connections is read."""
+        return not self._stop_requested
+
+    @property
     def _num_connections(self) -> int:
         return len(self._selector.get_map() or {}) - 1
 
