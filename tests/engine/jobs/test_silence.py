@@ -7,7 +7,7 @@ import pytest
 
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.jobs.registered import RegisteredJob
-from saltapi.bridge.jobs.states import MinionState
+from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.engine.jobs.silence import Silence
 from saltapi.engine.store.sqlite import SqliteStore
 
@@ -86,7 +86,7 @@ def test_what_is_certain(silence: Silence) -> None:
     job = new_job()
     job.silent["a"] = MinionState.TERMINATED
     assert MinionState.TERMINATED is silence.reason(job, "a")
-    job.expect(["c"])
+    job.join(["c"])
     assert MinionState.BEHIND_SYNDIC is silence.reason(job, "c")
 
 
@@ -97,6 +97,48 @@ async def test_given_up(silence: Silence, outages: Outages, tmp_path: Path) -> N
     await silence.settle(job, {"a": MinionState.NO_RESPONSE})
     other = Silence(outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60)
     assert job.gave_up_at == await other.gave_up_at(elsewhere)
+
+
+async def test_settled_elsewhere(silence: Silence, outages: Outages, tmp_path: Path) -> None:
+    """What one process has settled is settled in all, with the same reasons and times."""
+    job, elsewhere, followed = new_job(), new_job(), new_job()
+    other = Silence(outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60)
+    await other.recall(elsewhere)
+    assert JobState.RUNNING is elsewhere.state
+    await silence.settle(job, {"a": MinionState.NOT_CONNECTED, "b": MinionState.NO_RESPONSE})
+    followed.held += 1
+    for one in (elsewhere, followed):
+        await other.recall(one)
+    assert (job.missing, job.ended_at) == (elsewhere.missing, elsewhere.ended_at)
+    assert {"a": "not_connected", "b": "no_response"} == elsewhere.missing
+    assert JobState.RUNNING is followed.state
+
+
+async def test_of_masters_below(outages: Outages, tmp_path: Path) -> None:
+    """A syndic returns nothing and is not missed; a job of nobody is not complete."""
+    silence = Silence(
+        outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60, is_syndic="s".__eq__
+    )
+    job = RegisteredJob(JID, "local", limit_bytes=1_000_000)
+    job.growing = True
+    job.expect(["s"])
+    job.miss(["a", "c"])
+    job.join(["a", "b"])
+    assert ({"a", "b", "s"}, {"c"}) == (set(job.minions), job.unknown)
+    await silence.settle(job, dict.fromkeys("ab", MinionState.NO_RESPONSE))
+    assert {"a": "behind_syndic", "b": "behind_syndic", "c": "unknown_minion"} == job.missing
+    elsewhere = RegisteredJob(JID, "local", limit_bytes=1_000_000)
+    elsewhere.growing = True
+    elsewhere.expect(["s"])
+    elsewhere.join(["a", "b"])
+    elsewhere.miss(["a", "c"])
+    await silence.recall(elsewhere)
+    assert job.missing == elsewhere.missing
+    alone = RegisteredJob("20260101000000000002", "local", limit_bytes=1_000_000)
+    alone.growing = True
+    alone.expect(["s"])
+    await silence.settle(alone, {})
+    assert (JobState.INCOMPLETE, {}) == (alone.state, alone.missing)
 
 
 def test_outages_are_bounded() -> None:

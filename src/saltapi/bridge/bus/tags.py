@@ -62,7 +62,8 @@ class TagParts(NamedTuple):
     def followed(self) -> Jid | None:
         """The jid whose followers get the event; None if nobody waits for such events."""
         if self.syndics:
-            return self.jid if self.part == EXPECTED else None
+            tells = self.part == EXPECTED or (self.part == "new" and self.kind is Kind.JOB)
+            return self.jid if tells and self.name is None else None
         return None if self.part in (None, EXPECTED, STATE_RESULT) else self.jid
 
 

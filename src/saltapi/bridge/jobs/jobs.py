@@ -177,6 +177,10 @@ class Jobs:
             return float(self._opts["gather_job_timeout"])
         return request.gather_job_timeout_seconds
 
+    def is_syndic(self, minion: MinionId) -> bool:
+        """Return whether *minion* is a syndic, which returns nothing itself."""
+        return self.order_masters and self.presence.is_syndic(minion)
+
     def new_jid(self) -> Jid:
         """Return a jid as the installed Salt makes them."""
         return self.jids.new()

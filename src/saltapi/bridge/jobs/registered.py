@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -157,7 +157,8 @@ class RegisteredJob:
         waits = len(self.returns) < len(self.minions)  # who returns is one of the minions
         if not self.settled and (waits or self.growing or not self.minions):
             return JobState.RUNNING
-        return JobState.INCOMPLETE if waits or self.unknown else JobState.COMPLETE
+        nobody = self.growing and not self.minions  # no master below has told of any minion
+        return JobState.INCOMPLETE if waits or nobody or self.unknown else JobState.COMPLETE
 
     @property
     def failed(self) -> list[MinionId]:
@@ -230,6 +231,26 @@ class RegisteredJob:
             self._add_bytes(MINION_OVERHEAD_BYTES * len(self.base))
         self.changed()
 
+    def join(self, minions: Collection[MinionId]) -> None:
+        """Add minions that a master below expects to return, as far as there is room."""
+        size_bytes = MINION_OVERHEAD_BYTES * len(minions)
+        if self.settled or self.size_bytes + size_bytes > self._limit_bytes:
+            return
+        self.minions.update(dict.fromkeys(minions))
+        self.unknown.difference_update(minions)
+        self._add_bytes(size_bytes)
+        self.changed()
+
+    def excuse(self, minions: Iterable[MinionId]) -> None:
+        """Expect nothing of *minions* any more: they only pass on what others return."""
+        for minion in minions:
+            if minion not in self.returns:
+                self.minions.pop(minion, None)
+
+    def miss(self, names: Collection[MinionId]) -> None:
+        """Note that the master knows none of *names*, but for those that turned up meanwhile."""
+        self.unknown.update(name for name in names if name not in self.minions)
+
     def take(self, found: RegisteredReturn, size_bytes: int) -> None:
         """Note a return; the first one of each minion counts, as in the job cache."""
         minion = found.minion
@@ -240,6 +261,7 @@ class RegisteredJob:
             size_bytes = 0
         self.returns[minion] = found
         self.minions.setdefault(minion)
+        self.unknown.discard(minion)
         self.silent.pop(minion, None)
         self.answers.pop(minion, None)
         self.replies.pop(minion, None)
@@ -281,14 +303,14 @@ class RegisteredJob:
         self.questions += 1
         self.changed()
 
-    def settle(self, silent: Mapping[MinionId, MinionState]) -> None:
-        """Note that nobody is waited for any more, and why each silent minion is silent."""
+    def settle(self, silent: Mapping[MinionId, MinionState], *, at: float | None = None) -> None:
+        """Note that nobody is waited for since *at*, or now, and why each silent one is silent."""
         self.silent.update({m: why for m, why in silent.items() if m not in self.returns})
         self.minions.update(dict.fromkeys(m for m in silent if m not in self.unknown))
-        self.settled = True
-        self.ended_at = self.ended_at or time.time()
-        if self.outstanding and self.gave_up_at is None:
-            self.gave_up_at = time.time()
+        self.settled, since = True, at or time.time()
+        self.ended_at = self.ended_at or since
+        if (self.outstanding or self.growing) and self.gave_up_at is None:
+            self.gave_up_at = since
         self.changed()
 
     def fail(self, error: Exception) -> None:

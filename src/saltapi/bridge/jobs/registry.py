@@ -129,6 +129,9 @@ class JobRegistry:
 
     def _on_event(self, event: Event) -> None:
         try:
+            if event.parts.syndics:
+                self._join(event)
+                return
             if event.parts.part == state_results.PROGRESS:
                 self._state(event)
                 return
@@ -146,6 +149,13 @@ class JobRegistry:
                 self._function(found, event)
         except Exception:  # what one event holds must not stop the reader of all
             log.exception("An event with tag %r cannot be registered.", event.tag)
+
+    def _join(self, event: Event) -> None:
+        """Expect the minions that a master below expects of a job of ours."""
+        job = self._jobs.get(str(event.parts.jid))
+        if self._syndics and job is not None and job.growing:
+            job.join(job_events.names(event.data.get("minions")))
+            self._forget_oldest(job)
 
     def _started(self, found: JobStarted, event: Event) -> None:
         if found.data.get("fun") == FIND_JOB:

@@ -102,9 +102,9 @@ SENTENCES: dict[Code, tuple[str, str]] = {
         "Start salt-minion there, and see that its option master names this master.",
     ),
     Code.BEHIND_SYNDIC: (
-        "{minion} is no minion of this master but of one below it, whose syndic passes on what it"
-        " returns.",
-        "Ask on that master, and see whether its salt-syndic runs.",
+        "{minion} is no minion of this master; it may be one of a master below, whose syndic passes"
+        " on what it returns.",
+        "Ask on the masters below, and see whether salt-syndic runs there.",
     ),
     Code.NOT_MATCHED: (
         "The job was not for {minion}: {details}.",

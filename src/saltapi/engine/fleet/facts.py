@@ -60,7 +60,7 @@ def of_minion(case: "Case") -> None:
         add(minion.seen_at, f"It was seen last: {what}.")
     if minion.is_silent and minion.lost_at is not None:
         add(minion.lost_at, "It was asked, and has given no sign of life since.")
-    if case.connected is not None:
+    if case.connected is not None and (case.states or not case.keys_known):
         held = "is connected to the master" if case.connected else "is not connected to the master"
         add(None, f"It {held}, as far as the connections and its last signs of life tell.")
 

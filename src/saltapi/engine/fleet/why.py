@@ -176,6 +176,9 @@ class Whys:
         if job.kind != "local":
             case.details = f"it is a {job.kind} function, which runs in the master"
             return Code.NOT_MATCHED
+        if self._client.jobs.is_syndic(name):
+            case.details = "it is a syndic, which passes on what minions of a master below return"
+            return Code.NOT_MATCHED
         if job.minions and name not in job.minions:
             return await self._unmatched(case, job)
         code = Code(self._jobs.silence.reason(job, name))

@@ -121,6 +121,8 @@ async def _record(
         job, looked_at = job_service.past(jid, past[jid]), False
     if not _fits(wanted, job) or not await job_service.may_see(session, job):
         return None
+    if looked_at:
+        await job_service.silence.recall(job)
     if wanted.minion is not None or wanted.state is not None:
         if not looked_at and wanted.state != JobState.UNKNOWN:
             try:

@@ -94,7 +94,9 @@ class JobService:
         self.stopping = False
         keep_seconds = client.opts.get("keep_jobs_seconds") or OWNER_SECONDS
         self.owners = JobOwners(store, seconds=float(keep_seconds))
-        self.silence = Silence(client.hub.outages, store, seconds=float(keep_seconds))
+        self.silence = Silence(
+            client.hub.outages, store, seconds=float(keep_seconds), is_syndic=client.jobs.is_syndic
+        )
         self._doubts = Doubts(store)
         client.jobs.jids.ask(self.owners.claim)
         self.administrators = administrators
@@ -148,6 +150,7 @@ class JobService:
             )
         if job is None or not await self.may_see(session, job):
             raise NotFound(f"There is no job {jid} that you may see.")
+        await self.silence.recall(job)
         return job
 
     async def may_see(self, session: Session, job: RegisteredJob) -> bool:
@@ -238,8 +241,8 @@ class JobService:
             job.jid = published.jid
             self.registry.add(job)
         job.growing = self.client.jobs.order_masters
-        job.unknown.update(published.missing)
         job.expect(published.minions)
+        job.miss(published.missing)
 
     def _is_ambiguous(self, session: Session) -> bool:
         """Return whether the name of a user alone does not tell who it is."""
@@ -342,13 +345,8 @@ class JobService:
     async def _follow(self, session: Session, job: RegisteredJob, published: Job | None) -> None:
         following = published
         if following is None:
-            request = JobRequest(
-                tgt=job.tgt,
-                tgt_type=job.tgt_type,
-                fun=job.fun,
-                credentials=Credentials(token=session.token),
-                jid=job.jid,
-            )
+            asks = Credentials(token=session.token)
+            request = JobRequest(job.tgt, job.fun, asks, tgt_type=job.tgt_type, jid=job.jid)
             following = self.client.jobs.follow(request, list(job.minions), list(job.returns))
         silent: dict[MinionId, MinionState] = {}
         async with following:
@@ -356,9 +354,8 @@ class JobService:
                 if found.silent and not found.missing:
                     silent[found.minion] = found.state
                 elif not found.silent:  # already registered, unless the registry began after it
-                    took = returned(found.minion, found.data, arrived_at=time.time())
-                    job.take(took, 0)
-        job.unknown.update(following.missing)
+                    job.take(returned(found.minion, found.data, arrived_at=time.time()), 0)
+        job.miss(following.missing)
         if silent:  # what the bus did not bring may have reached the cache
             with contextlib.suppress(JobCacheUnavailable):
                 self._take_cached(job, await self._cached_returns(session, job.jid))

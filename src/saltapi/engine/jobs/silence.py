@@ -5,13 +5,16 @@ The reasons are for everybody who may see the job. What takes more than that, ke
 is told by `saltapi.engine.fleet.why`, in the same words.
 """
 
+import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.jobs.registered import RegisteredJob
-from saltapi.bridge.jobs.states import MinionState
+from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.errors import SaltApiError, StoreUnavailable
 from saltapi.types import MinionId
@@ -26,19 +29,32 @@ CERTAIN = frozenset(
     }
 )
 COARSE = frozenset({MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE})
+REASONS_LIMIT_BYTES = 65_536
+"""What other processes are told of reasons; where it is more, they find them by themselves."""
+TELL_SECONDS = 1.0
+"""How long the end of a job waits until they are told."""
 
 
 class Silence:
     """Tells why minions are silent, and since when nobody waits for them."""
 
-    def __init__(self, outages: Outages, store: Store, *, seconds: float) -> None:
+    def __init__(
+        self,
+        outages: Outages,
+        store: Store,
+        *,
+        seconds: float,
+        is_syndic: Callable[[MinionId], bool] = lambda _minion: False,
+    ) -> None:
         """
         Args:
             outages: When the bus was not heard.
             store: What the processes on this machine share.
             seconds: How long it is known when a job was given up.
+            is_syndic: Tells who only passes on what others return.
         """
         self.outages = outages
+        self._is_syndic = is_syndic
         self.started_at: Callable[[MinionId], float | None] = lambda _minion: None
         """Returns when a minion has last said that it has started; set by who knows the fleet."""
         self._store = store
@@ -88,24 +104,54 @@ class Silence:
 
     async def settle(self, job: RegisteredJob, silent: Mapping[MinionId, MinionState]) -> None:
         """
-        Settle *job*, with the best reasons that are known, and let all processes know when.
+        Settle *job*, with the best reasons that are known, and let all processes know.
 
         Args:
             job: A job that nobody waits for any more.
             silent: Who has not returned, with what is known in any case.
         """
-        job.settle(self.reasons(job, silent))
-        if job.gave_up_at is not None and job.jid:
-            value, expire = str(job.gave_up_at).encode(), time.time() + self._seconds
-            with contextlib.suppress(StoreUnavailable, ShareUsed):
-                await self._store.put(KIND, job.jid, value, expire=expire)
+        self._excuse_syndics(job)
+        reasons, at = self.reasons(job, silent), time.time()
+        if job.jid and (job.outstanding or job.growing):
+            with contextlib.suppress(StoreUnavailable, ShareUsed, TimeoutError):
+                async with asyncio.timeout(TELL_SECONDS):
+                    value, expire = _told(at, reasons), at + self._seconds
+                    await self._store.put(KIND, job.jid, value, expire=expire)
+        job.settle(reasons, at=at)
+
+    async def recall(self, job: RegisteredJob) -> None:
+        """Settle *job* as another process has, if nobody waits for it here."""
+        waits = job.kind == "local" and job.jid and job.state is JobState.RUNNING
+        if not waits or job.held or job.batch is not None:
+            return
+        found = await self._found(job)
+        if found and not job.held:
+            self._excuse_syndics(job)
+            told = found.get("silent", {})
+            coarse = dict.fromkeys(job.outstanding, MinionState.NO_RESPONSE)
+            known = {m: MinionState(why) for m, why in told.items() if m in coarse}
+            job.settle({**self.reasons(job, coarse), **known}, at=found["at"])
 
     async def gave_up_at(self, job: RegisteredJob) -> float | None:
         """Return when nobody waited for the rest of *job* any more, in this process or another."""
-        if job.gave_up_at is None:
-            found = None
-            with contextlib.suppress(SaltApiError):
-                found = await self._store.get(KIND, job.jid)
-            with contextlib.suppress(ValueError):
-                job.gave_up_at = float(found) if found else None
+        if job.gave_up_at is None and (found := await self._found(job)):
+            job.gave_up_at = found["at"]
         return job.gave_up_at
+
+    async def _found(self, job: RegisteredJob) -> dict[str, Any] | None:
+        """Return what a process has told that has settled *job*: `at`, and perhaps `silent`."""
+        found = None
+        with contextlib.suppress(SaltApiError):
+            found = await self._store.get(KIND, job.jid)
+        return json.loads(found) if found else None
+
+    def _excuse_syndics(self, job: RegisteredJob) -> None:
+        job.excuse([minion for minion in job.outstanding if self._is_syndic(minion)])
+
+
+def _told(at: float, reasons: Mapping[MinionId, MinionState]) -> bytes:
+    """Return what other processes are told of a job that nobody waits for since then."""
+    value = json.dumps({"at": at, "silent": reasons}).encode()
+    if len(value) > REASONS_LIMIT_BYTES:
+        value = json.dumps({"at": at}).encode()
+    return value
