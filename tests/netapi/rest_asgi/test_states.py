@@ -33,7 +33,7 @@ def api(master: PrivateMaster) -> Iterator[ApiServer]:
     states = master.directory / "states"
     states.mkdir(exist_ok=True)
     (states / "mixed.sls").write_text(SLS)
-    with ApiServer(master, OURS, {"workers": 1}, module="rest_asgi") as server:
+    with ApiServer(master, OURS, {"workers": 2}, module="rest_asgi") as server:
         yield server
 
 
