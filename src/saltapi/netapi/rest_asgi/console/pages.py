@@ -42,8 +42,9 @@ POLICY = (
 PAGE_HEADERS = {
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
-    "Cross-Origin-Opener-Policy": "same-origin",
 }
+TLS_HEADERS = {"Cross-Origin-Opener-Policy": "same-origin"}
+"""Besides, where there is TLS: elsewhere browsers ignore it, and complain."""
 FileName = Annotated[str, Path(description="The file's path.", examples=["main.js"])]
 IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
 
@@ -82,6 +83,8 @@ async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{edition}")
     response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
+    if request.url.scheme == "https":
+        response.headers.update(TLS_HEADERS)
     return response
 
 
