@@ -61,7 +61,7 @@ function JobPanel({ title, tick, params, none }) {
       <${Problem} error=${found.error.value} />
       ${
         jobs?.length
-          ? html`<table>
+          ? html`<table class="stack">
             <tbody>${jobs.map((/** @type {any} */ job) => html`<${Row} key=${job.jid} job=${job} />`)}</tbody>
           </table>`
           : html`<${Nothing}>${jobs ? none : "Loading…"}<//>`
