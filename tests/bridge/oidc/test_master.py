@@ -20,7 +20,7 @@ def salt(master: OidcMaster, user: str, token: str, *command: str, program: str 
     done = subprocess.run(
         [
             *(sys.executable, "-P", "-c", f"import salt.scripts; salt.scripts.{entry}()"),
-            *("-c", str(master.config_dir), "--out", "json", "--static"),
+            *("-c", str(master.config_dir), "--out", "json"),
             *("-t", str(round(scaled(50)))),  # who asks for it may not look for the job
             *("-a", "oidc", "--username", user, "--password", token),
             *command,
