@@ -1,6 +1,7 @@
 """Changes in stages: one after the other, halted, paused, taken over, never run twice."""
 
 import asyncio
+import http.client
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +18,7 @@ from saltapi.engine.store.sqlite import SqliteStore
 from tests.apis import OURS, ApiServer, jid_of_now
 from tests.netapi.rest_asgi.test_retry_safe import Counted
 from tests.swarm import Swarm
-from tests.waiting import eventually
+from tests.waiting import eventually, scaled
 from tests.wire import Answer
 
 NDJSON = "application/x-ndjson"
@@ -177,6 +178,21 @@ def test_paused(ask: Ask, tmp_path: Path) -> None:
     until(ask, jid, "complete")
     assert 2 == counted.runs
     assert 409 == ask("POST", f"/jobs/{jid}/pause").status
+
+
+def test_client_leaves(api: ApiServer, ask: Ask, tmp_path: Path) -> None:
+    """A change goes on without the client that has begun it."""
+    counted = Counted(tmp_path / "runs", held=True)
+    headers = {"X-Auth-Token": api.login(), "Accept": NDJSON, "Content-Type": "application/json"}
+    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=scaled(30))
+    connection.request("POST", "/v1/run", json.dumps(by_turns(counted)), headers)
+    answer = connection.getresponse()
+    jid = json.loads(answer.readline())["jid"]
+    answer.close()
+    connection.close()
+    counted.let_go()
+    until(ask, jid, "complete")
+    assert 2 == counted.runs
 
 
 def test_stopped(ask: Ask, tmp_path: Path) -> None:

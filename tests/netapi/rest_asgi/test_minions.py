@@ -17,7 +17,7 @@ BOTH = ["minion-1", "minion-2"]
 
 @pytest.fixture(scope="module")
 def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    with ApiServer(master, OURS, {"workers": 1}, module="rest_asgi") as server:
+    with ApiServer(master, OURS, {"workers": 2}, module="rest_asgi") as server:
         yield server
 
 
