@@ -17,6 +17,7 @@ import saltapi
 from saltapi import cli, config, errors, lowstate
 from saltapi.bridge.workers import ssh_options
 from saltapi.config import EngineConfig, Section
+from saltapi.config.event_log import EventLogSection
 from saltapi.config.oidc import IssuerSection, issuers_of
 from saltapi.config.shared_store import StoreSection
 from saltapi.demo import PrivateMaster
@@ -88,6 +89,12 @@ def test_option_of_an_issuer(option: str) -> None:
 def test_option_of_the_store(option: str) -> None:
     """Every option of `saltapi_store` is in the documentation."""
     assert option in rows(part(text("high-availability.md"), "Options"))
+
+
+@pytest.mark.parametrize("option", EventLogSection.option_names())
+def test_option_of_the_event_log(option: str) -> None:
+    """Every option of `saltapi_event_log` is in the documentation."""
+    assert option in rows(part(text("high-availability.md"), "The event log"))
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from saltapi import config
 from saltapi.check import against, running, sections, who
 from saltapi.check.line import Line
 from saltapi.check.sections import NETAPI_SECTIONS, SECTION_OPTIONS
-from saltapi.config import oidc, shared_store
+from saltapi.config import event_log, oidc, shared_store
 from saltapi.engine.store import choice, mounts
 from saltapi.errors import CannotStart
 from saltapi.interfaces import INTERFACES
@@ -114,6 +114,7 @@ def check(opts: Opts, token_file: str | None = None) -> Iterator[Line]:
         engine = config.EngineConfig()
     else:
         yield from _store(opts)
+        yield from _event_log(opts)
     yield from sections.modules(opts)
     yield from sections.sections(opts)
     yield from _options(opts)
@@ -146,6 +147,7 @@ def _options(opts: Opts) -> Iterator[Line]:
         *config.EngineConfig.option_names(),
         oidc.OPTION,
         shared_store.OPTION,
+        event_log.OPTION,
         *config.SECTIONS,
         *NETAPI_SECTIONS,
         *SECTION_OPTIONS,
@@ -214,6 +216,24 @@ def _store(opts: Opts) -> Iterator[Line]:
             "saltapi_store.tls is false: what machines share travels in the clear.",
             (shared_store.OPTION,),
         )
+
+
+def _event_log(opts: Opts) -> Iterator[Line]:
+    """Tell how long the events of all masters are kept."""
+    try:
+        section = event_log.event_log_of(opts)
+    except config.WrongConfig as error:
+        yield from sections.problems(error)
+    except CannotStart as error:
+        yield Line("error", str(error), (event_log.OPTION,))
+    else:
+        if section is not None:
+            days, size = section.max_age / 86_400, section.max_bytes / 2**30
+            yield Line(
+                "ok",
+                f"Events of {section.master} are kept for {days:g} days, all masters' together in"
+                f" {size:g} GiB.",
+            )
 
 
 def _engine(engine: config.EngineConfig, opts: Opts) -> Iterator[Line]:

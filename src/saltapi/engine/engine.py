@@ -18,6 +18,7 @@ from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.batches.batches import Batches
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.events.log.choice import event_log_for
 from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.functions import Functions
 from saltapi.engine.fleet.keys import Keys
@@ -112,6 +113,9 @@ class Engine(Generic[SectionT]):
             self.client.login_throttle.share(self.store)
         self.administrators = Administrators(opts, self.client.permissions, section.administrators)
         self.event_acl = self._event_acl()
+        subjects = None if self.event_acl is None else self.event_acl.subjects
+        self.event_log = event_log_for(opts, self.client.hub, subjects)
+        """The events of all masters, where there is a log of them."""
         self.hook_secrets = HookSecrets(
             section.webhook_secrets, once=self.store, throttle=self.client.login_throttle
         )
@@ -128,12 +132,14 @@ class Engine(Generic[SectionT]):
         self.metrics = Metrics(
             self.client, processes=processes, store_lost=lambda: self.idempotency.lost
         )
+        self.metrics.event_log = self.event_log
         # Of this service alone: another one on the same master may have a section of this name.
         service = name if section.port is None else f"{name}-{section.port}"
         self.shared_metrics = SharedMetrics(self.metrics, directory / f"{service}.metrics")
         self.health = Health(self.client, self.idempotency)
         # A file, wherever the rest is: they belong to this master, and their tokens stay here.
         self._batch_store = SqliteStore(store_directory(opts) / "batches.sqlite")
+        self.api.listening.log = self.event_log
         self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
         if watches_jobs:
@@ -237,6 +243,8 @@ class Engine(Generic[SectionT]):
             self._started = True
             self.audit.start()
             await self.client.start()
+            if self.event_log is not None:
+                self.event_log.start()
             if "jobs" in self.__dict__:
                 self.jobs.start()
             if "batches" in self.__dict__ or self._batch_store.path.exists():
@@ -274,6 +282,8 @@ class Engine(Generic[SectionT]):
             self.minions.close()
         if "key_store" in self.__dict__:
             self.key_store.close()
+        if self.event_log is not None:
+            await self.event_log.close()
         await self.client.close()
         if self.event_acl is not None:
             self.event_acl.close()

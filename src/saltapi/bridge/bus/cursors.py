@@ -11,6 +11,14 @@ order, so another one finds the event by its `time` (microseconds since 1970, he
 `_stamp` that the master gave it) and `check` (a digest of what it says). Both are the same at all
 masters of a cluster: what Salt adds to an event that it forwards does not count. Of an event that
 the reader may not see, a cursor says no more than when it was.
+
+With an event log (`saltapi_event_log`) there is more behind a dot: how far the reader was in the
+log, in which the events of all masters are, and in the events of the master whose bus the process
+reads, because those do not wait for the log.
+
+    .<log>-<number>-<item>                           all that is before this place in the log
+    .<log>-<number>-<item>-<part>                    but of this master all up to this event
+    .<log>-<number>-<item>-<part>-<time>-<check>     but of this master all up to that one
 """
 
 import datetime
@@ -18,7 +26,7 @@ import hashlib
 import zlib
 from dataclasses import dataclass
 
-from saltapi.bridge.bus.events import TAG_END, Event
+from saltapi.bridge.bus.events import TAG_END, Event, Position
 from saltapi.types import Tag
 
 STAMP_KEY = b"\xa6_stamp"
@@ -43,6 +51,30 @@ HEADER_BYTES = {MAP_16: 3, MAP_32: 5}
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """How far a reader was in the event log."""
+
+    log: str
+    """Tells the log from one that was there before."""
+    before: Position
+    """All before it has been seen, but for what is in `part`."""
+    part: str | None = None
+    """The master (`part_of` its name in the log) of which all up to an event has been seen."""
+    time_us: int | None = None
+    """The time of that event; None where that is the event that has the id."""
+    check: str = ""
+    """Its digest; without it all has been seen that was fired up to this time."""
+
+    def __str__(self) -> str:
+        text = f"{self.log}-{self.before.number:x}-{self.before.item:x}"
+        if self.part is None:
+            return text
+        if self.time_us is None:
+            return f"{text}-{self.part}"
+        return f"{text}-{self.part}-{self.time_us:x}-{self.check}"
+
+
+@dataclass(frozen=True, slots=True)
 class Cursor:
     """What an id says."""
 
@@ -51,6 +83,13 @@ class Cursor:
     time_us: int | None = None
     """When the event was fired; of what is between events, all before it has been seen."""
     check: str | None = None
+    seen: Seen | None = None
+    """How far the reader was in the event log; None without one."""
+
+
+LOG_EPOCH = "log"
+"""The epoch in ids of what was read from the log: no process counts there."""
+SEEN_PARTS = 5
 
 
 def event_id(tag: Tag, payload: bytes, time_us: int | None, epoch: str, offset: int) -> str:
@@ -58,6 +97,17 @@ def event_id(tag: Tag, payload: bytes, time_us: int | None, epoch: str, offset: 
     if time_us is None:
         return f"{epoch}-{offset}"
     return f"{time_us:x}-{check_of(tag, payload)}-{epoch}-{offset}"
+
+
+def log_id(time_us: int | None, check: str, seen: Seen) -> str:
+    """Return the id of an event, or of what is none, that was read from the log."""
+    head = "" if time_us is None else f"{time_us:x}-{check}-"
+    return f"{head}{LOG_EPOCH}-0.{seen}"
+
+
+def part_of(name: str) -> str:
+    """Return what ids call a master of this name."""
+    return f"{zlib.crc32(name.encode('utf-8', 'replace')):08x}"
 
 
 def check_of(tag: Tag, payload: bytes) -> str:
@@ -107,6 +157,7 @@ def cursor_id(time_us: int | None, epoch: str, offset: int) -> str:
 
 def parse(text: str) -> Cursor | None:
     """Return what an id says; None if it is none."""
+    text, dot, behind = text.partition(".")
     parts = text.split("-", MOST_PARTS)
     if not 2 <= len(parts) <= MOST_PARTS:
         return None
@@ -119,7 +170,26 @@ def parse(text: str) -> Cursor | None:
         return None
     time_us = numbers[0] if numbers else None
     check = rest[1] if len(rest) > 1 else None
-    return Cursor(epoch, int(number[:NUMBER_CHARACTERS]), time_us, check)
+    offset = int(number[:NUMBER_CHARACTERS])
+    if not dot:
+        return Cursor(epoch, offset, time_us, check)
+    seen = _seen(behind, time_us, check)
+    return None if seen is None else Cursor(epoch, offset, time_us, check, seen)
+
+
+def _seen(text: str, time_us: int | None, check: str | None) -> Seen | None:
+    """Return what stands behind the dot of an id; *time_us* and *check* are those of its event."""
+    log, *parts = text.split("-", SEEN_PARTS)
+    try:
+        before = Position(*(int(part[:NUMBER_CHARACTERS], 16) for part in parts[:2]))
+        if len(parts) == 2:
+            return Seen(log, before)
+        if len(parts) == 3:
+            return None if time_us is None else Seen(log, before, parts[2], time_us, check or "")
+        number = int(parts[3][:NUMBER_CHARACTERS], 16)
+        return Seen(log, before, parts[2], number, parts[4])
+    except (ValueError, TypeError, IndexError):
+        return None
 
 
 def time_of(payload: bytes) -> int | None:

@@ -10,7 +10,7 @@ import logging
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias, cast
+from typing import Any, NamedTuple, TypeAlias, cast
 
 import salt.exceptions
 import salt.payload
@@ -30,25 +30,72 @@ OVERHEAD_BYTES = 300
 TagFilter: TypeAlias = Callable[[Tag], bool]
 
 
+class JobStart(NamedTuple):
+    """Who has started a job, as far as that is known for sure, and its functions."""
+
+    user: str | None
+    funs: tuple[str, ...]
+
+
+class Position(NamedTuple):
+    """A place in the event log: before it are all earlier messages, and some records of one."""
+
+    number: int
+    """The message's."""
+    item: int
+    """How many records of it are before."""
+
+
+class Origin(NamedTuple):
+    """Where an event comes from that was read from the event log."""
+
+    master: str | None
+    """The master whose event it is; None for the one that this process is at."""
+    position: Position
+    start: JobStart | None
+    """What its job is; known to whoever wrote the event, who has seen how it began."""
+
+
 class Event:
-    """One event of the master's bus."""
+    """One event of a master's bus."""
 
-    __slots__ = ("_data", "_masked", "_parts", "_rendered", "id", "payload", "tag")
+    __slots__ = ("_data", "_masked", "_parts", "_rendered", "id", "origin", "payload", "tag")
 
-    def __init__(self, event_id: str, tag: Tag, payload: bytes) -> None:
+    def __init__(
+        self, event_id: str, tag: Tag, payload: bytes, origin: Origin | None = None
+    ) -> None:
         """
         Args:
             event_id: What to resume from (`saltapi.bridge.bus.cursors`).
             tag: The event's tag.
             payload: Its data as MessagePack bytes.
+            origin: Where it comes from, if that is not the bus.
         """
         self.id = event_id
         self.tag = tag
         self.payload = payload
+        self.origin = origin
         self._data: dict[str, Any] | None = None
         self._masked: Event | None = None
         self._parts: TagParts | None = None
         self._rendered: dict[str, bytes] = {}
+
+    def bare(self) -> "Event":
+        """Return the event without what was made of it."""
+        return Event(self.id, self.tag, self.payload, self.origin)
+
+    @property
+    def master(self) -> str | None:
+        """The master whose event it is; None for the one that this process is at."""
+        return None if self.origin is None else self.origin.master
+
+    @property
+    def public_payload(self) -> bytes:
+        """The payload without what only administrators see, and what nobody does."""
+        refused = _holds_secrets(self.tag)
+        if not refused and self.masked is self:
+            return self.payload
+        return cast("bytes", salt.payload.dumps(self.masked.data, use_bin_type=True))
 
     @property
     def data(self) -> dict[str, Any]:
@@ -77,7 +124,7 @@ class Event:
             if may_need_mask(self.payload):
                 data = mask_event(self.data)
                 if data is not self.data:
-                    self._masked = Event(self.id, self.tag, self.payload)
+                    self._masked = self.bare()
                     self._masked._data = data
                     self._masked._masked = self._masked
         return self._masked
@@ -101,6 +148,10 @@ class Gap:
 
     id: str
     reason: str
+    since: float | None = None
+    """When the last event before it was fired, in seconds since the epoch, if that is known."""
+    until: float | None = None
+    """From when on nothing is missing any more, if that is known."""
 
     @property
     def size_bytes(self) -> int:
@@ -117,10 +168,14 @@ def split(body: bytes) -> tuple[Tag, bytes]:
     return tag.decode("utf-8", "replace"), payload
 
 
+def _holds_secrets(tag: Tag) -> bool:
+    return tag.startswith(("salt/job/", "syndic/")) and tag.endswith("/error")
+
+
 def _decode(tag: Tag, payload: bytes) -> dict[str, Any]:
     try:
         data = salt.payload.loads(payload, encoding="utf-8")
-        if tag.startswith(("salt/job/", "syndic/")) and tag.endswith("/error"):
+        if _holds_secrets(tag):
             # The master fires the whole load of a publish that it refuses, credentials included.
             data = without_secrets(data)
     except (salt.exceptions.SaltDeserializationError, RecursionError):

@@ -11,7 +11,7 @@ from typing import Protocol, Self
 from weakref import WeakSet
 
 from saltapi.bridge.bus.events import Event, Gap, Record, TagFilter, any_of, split
-from saltapi.bridge.bus.history import History, fired_at
+from saltapi.bridge.bus.history import History, fired_at, is_relayed
 from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.bus.share import LoopShare
@@ -32,6 +32,10 @@ BUS_LOST = "The connection to the master was lost; events may be missing."
 
 class Receiver(Protocol):
     """What the hub hands records to."""
+
+    @property
+    def hears_all_masters(self) -> bool:
+        """Whether it gets events of other masters, too."""
 
     @property
     def listeners(self) -> int:
@@ -64,8 +68,16 @@ class Listener:
 
     listeners = 1
 
-    def __init__(self, owner: Owner, passes: TagFilter | None, queue_bytes: int) -> None:
+    def __init__(
+        self,
+        owner: Owner,
+        passes: TagFilter | None,
+        queue_bytes: int,
+        *,
+        hears_all_masters: bool = False,
+    ) -> None:
         """Use `Hub.listen`."""
+        self.hears_all_masters = hears_all_masters
         self._owner = owner
         self._passes = passes
         self._limit_bytes = queue_bytes
@@ -125,7 +137,7 @@ class Listener:
         """Return what is queued now."""
         records, self._queue = self._queue, []
         self._queued_bytes = 0
-        if records:
+        if records and not is_relayed(records[-1]):
             self._seen_us = fired_at(records[-1]) or self._seen_us
         return records
 
@@ -191,9 +203,11 @@ class Hub:
             master: The id of the master.
             clustered: Whether it gets the events of other masters too.
         """
+        self.master = master
+        self.clustered = clustered
         self.starts = starts or JobStarts()
         self.outages = Outages()
-        self._history = History(history_bytes, master, clustered=clustered)
+        self.history = History(history_bytes, master, clustered=clustered)
         self._queue_bytes = queue_bytes
         self._receivers: set[Receiver] = set()
         self._observers: list[Callable[[Event], None]] = []
@@ -221,6 +235,11 @@ class Hub:
         )
 
     @property
+    def heard_at(self) -> float | None:
+        """When the newest event of this master was fired, in seconds since the epoch."""
+        return self.history.newest_at
+
+    @property
     def queued_bytes(self) -> int:
         """How much waits for all listeners together, also for those behind an authorizer."""
         return sum(listener.queued_bytes for listener in self._made)
@@ -228,12 +247,12 @@ class Hub:
     @property
     def history_bytes(self) -> int:
         """How much of the last events is kept."""
-        return self._history.size_bytes
+        return self.history.size_bytes
 
     @property
     def epoch(self) -> str:
         """What the ids of this process have in common."""
-        return self._history.epoch
+        return self.history.epoch
 
     @property
     def listeners(self) -> int:
@@ -248,7 +267,7 @@ class Hub:
     def dispatch(self, body: bytes) -> None:
         """Take one frame of the bus; called by the bus reader, in order."""
         tag, payload = split(body)
-        event = Event(self._history.new_id(tag, payload), tag, payload)
+        event = Event(self.history.new_id(tag, payload), tag, payload)
         self.events_total += 1
         parts = event.parts
         jid = parts.followed
@@ -261,19 +280,31 @@ class Hub:
                 callback(event)
         self._publish(event)
 
+    def relay(self, record: Record) -> None:
+        """
+        Hand *record* on that comes from another master, to those who want to hear of all.
+
+        Nobody who waits for a job or a function of this master gets to see it.
+        """
+        self.history.keep(record)
+        for receiver in tuple(self._receivers):
+            if receiver.hears_all_masters:
+                receiver.offer(record)
+
     def gap(self, reason: str = BUS_LOST) -> None:
         """Tell every listener, also those that come later, that events may be missing here."""
         self.gaps_total += 1
         self.outages.lost()
-        self._publish(Gap(self._history.new_place(), reason))
+        self._publish(Gap(self.history.new_place(), reason, self.heard_at))
 
     def connected(self) -> None:
         """Note that events come in from now on."""
+        self.history.connected()
         self.starts.connected()
         self.outages.back()
 
     def observe(self, callback: Callable[[Event], None]) -> None:
-        """Call *callback* with every event, before anybody else gets it; it must be quick."""
+        """Call *callback* with every event of the bus, before anybody else; it must be quick."""
         self._observers.append(callback)
 
     def attach(self, receiver: Receiver) -> None:
@@ -290,6 +321,8 @@ class Hub:
         *,
         since: str | None = None,
         queue_bytes: int | None = None,
+        all_masters: bool = False,
+        missed: Iterable[Record] = (),
     ) -> Listener:
         """
         Return a listener for events that any of *tags* passes (all without one).
@@ -299,18 +332,31 @@ class Hub:
             since: The id of the last record that was seen: what came after it is delivered
                 first, or a `Gap` where it is gone.
             queue_bytes: How much may wait; the hub's default if None.
+            all_masters: Whether it gets events of other masters, too (`relay`).
+            missed: Records to deliver first, in place of those after *since*.
         """
-        listener = self.new_listener(self, tags, queue_bytes)
+        listener = self.new_listener(self, tags, queue_bytes, hears_all_masters=all_masters)
         self.attach(listener)
         if since is not None:
-            listener.replay(self.missed(since))
+            missed = self.missed(since, all_masters=all_masters)
+        listener.replay(missed)
         return listener
 
     def new_listener(
-        self, owner: Owner, tags: Iterable[TagFilter] = (), queue_bytes: int | None = None
+        self,
+        owner: Owner,
+        tags: Iterable[TagFilter] = (),
+        queue_bytes: int | None = None,
+        *,
+        hears_all_masters: bool = False,
     ) -> Listener:
         """Return a listener that gets its records from *owner*, not from here."""
-        listener = Listener(owner, any_of(tags), queue_bytes or self._queue_bytes)
+        listener = Listener(
+            owner,
+            any_of(tags),
+            queue_bytes or self._queue_bytes,
+            hears_all_masters=hears_all_masters,
+        )
         listener.on_overflow = self._note_overflow
         self._made.add(listener)
         return listener
@@ -359,20 +405,21 @@ class Hub:
             seen_us: The time of the last event that whoever gets the id has seen: another process
                 is not to send that again.
         """
-        return self._history.cursor(seen_us)
+        return self.history.cursor(seen_us)
 
     async def catch_up(self, since: str) -> None:
         """Return as soon as what has the id *since* has come here too, or is not likely to come."""
-        await self._history.catch_up(since)
+        await self.history.catch_up(since)
 
-    def missed(self, since: str) -> list[Record]:
+    def missed(self, since: str, *, all_masters: bool = False) -> list[Record]:
         """Return the records after *since*, with a `Gap` in front where some may be gone."""
-        return self._history.missed(since)
+        found = self.history.missed(since)
+        return found if all_masters else [record for record in found if not is_relayed(record)]
 
     def _note_overflow(self) -> None:
         self.overflows_total += 1
 
     def _publish(self, record: Record) -> None:
-        self._history.keep(record)
+        self.history.keep(record)
         for receiver in tuple(self._receivers):
             receiver.offer(record)

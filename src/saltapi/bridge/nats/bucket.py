@@ -10,10 +10,8 @@ import asyncio
 import logging
 import math
 import os
-import re
 import struct
 import time
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -31,6 +29,7 @@ from nats.js.errors import (
 )
 
 from saltapi.bridge.nats.connection import ANSWER_SECONDS, AWAY, Connection
+from saltapi.bridge.nats.names import text_of, token_of
 from saltapi.config.shared_store import StoreSection
 from saltapi.errors import StoreUnavailable
 
@@ -61,7 +60,6 @@ AWAY_ERRORS = (
 )
 HEAD = struct.Struct(">Bd8s")
 VERSION = 1
-PLAIN = re.compile(r"[A-Za-z0-9_-]{1,128}")
 IDENTITY = "identity"
 
 
@@ -86,14 +84,17 @@ class Bucket:
     Every method raises `StoreUnavailable` if the servers are away, or too few of them agree.
     """
 
-    def __init__(self, section: StoreSection, name: str) -> None:
+    def __init__(
+        self, section: StoreSection, name: str, connection: Connection | None = None
+    ) -> None:
         """
         Args:
             section: The servers, and the bucket's name.
             name: What the servers call us.
+            connection: One that others use, too; closed with the bucket all the same.
         """
         self._section = section
-        self._connection = Connection(section, name)
+        self._connection = connection or Connection(section, name)
         self._stream = f"KV_{section.bucket}"
         self._open = False
         self._opening = asyncio.Lock()
@@ -149,7 +150,7 @@ class Bucket:
             some = names[start : start + LISTED_AT_ONCE]
             found = await asyncio.gather(*map(self._read, some))
             values.update(
-                (_text_of(subject.removeprefix(prefix)), one.value)
+                (text_of(subject.removeprefix(prefix)), one.value)
                 for subject, one in zip(some, found, strict=True)
                 if one is not None and one.live
             )
@@ -308,19 +309,4 @@ class Bucket:
         return list(info.state.subjects or {})
 
     def _subject(self, name: Sequence[str]) -> str:
-        return ".".join(["$KV", self._section.bucket, *map(_token_of, name)])
-
-
-def _token_of(text: str) -> str:
-    """Return *text* as a part of a subject, which can hold few characters."""
-    if PLAIN.fullmatch(text):
-        return text
-    return f"={urlsafe_b64encode(text.encode('utf-8', 'surrogatepass')).decode().rstrip('=')}"
-
-
-def _text_of(token: str) -> str:
-    """Return the text of which `_token_of` has made *token*."""
-    if not token.startswith("="):
-        return token
-    coded = token[1:]
-    return urlsafe_b64decode(coded + "=" * (-len(coded) % 4)).decode("utf-8", "surrogatepass")
+        return ".".join(["$KV", self._section.bucket, *map(token_of, name)])

@@ -78,6 +78,17 @@ class Connection:
         assert self._jetstream is not None  # noqa: S101 - it is made with the client
         return self._jetstream
 
+    async def client(self) -> Client:
+        """
+        Return what the servers are talked to with; another one after a connection was given up.
+
+        Raises:
+            StoreUnavailable: None of them can be reached.
+        """
+        await self.jetstream()
+        assert self._client is not None  # noqa: S101 - it is there when it is connected
+        return self._client
+
     async def close(self) -> None:
         """End it; idempotent."""
         if self._connecting is not None:

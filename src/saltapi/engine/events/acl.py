@@ -16,6 +16,7 @@ its records directly.
 
 import json
 from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
 from typing import Literal
 from weakref import WeakValueDictionary
 
@@ -94,12 +95,11 @@ class EventAcl:
         filters = [tag_glob(tag) for tag in tags]
         event_filter = await self.event_filter(session)
         if event_filter is None:
-            return self._hub.listen(filters, since=since)
-        return (
-            event_filter.listen(filters)
-            if since is None
-            else await event_filter.resume(filters, since)
-        )
+            return self._hub.listen(filters, since=since, all_masters=True)
+        if since is None:
+            return event_filter.listen(filters)
+        missed = partial(self._hub.missed, since, all_masters=True)
+        return await event_filter.resume(filters, missed)
 
     async def view(self, session: Session, whole: LiveView) -> LiveView:
         """Return that of the view *whole* which *session* may see."""

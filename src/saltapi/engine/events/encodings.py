@@ -6,7 +6,7 @@ object whose `type` says what it is:
 
     {"type": "start", "id": …}                          from here on
     {"type": "event", "id": …, "data": {…}, "tag": …}
-    {"type": "gap", "id": …, "reason": …}               events are missing here
+    {"type": "gap", "id": …, "reason": …}               events are missing here, `from` and `to`
     {"type": "heartbeat", "id": …}                      nothing to see for a while
     {"type": "end", "code": …, "reason": …}             nothing more will come
 
@@ -18,6 +18,7 @@ pieces that were compressed each on its own.
 import struct
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from saltapi import formats
 from saltapi.bridge.bus.events import Event, Gap, Record
@@ -26,6 +27,7 @@ from saltapi.engine.events.streams import (
     SSE_PREAMBLE,
     SSE_TYPE,
     StreamEnded,
+    gap_fields,
     joined,
     json_text,
     sse_frame,
@@ -141,7 +143,7 @@ class Json(Encoding):
     def record(self, record: Record) -> bytes:
         """Return an event or a gap."""
         if isinstance(record, Gap):
-            return self._object({"type": "gap", "id": record.id, "reason": record.reason})
+            return self._object({"type": "gap", "id": record.id, **gap_fields(record)})
         head = b'{"type": "event", "id": "%b", ' % record.id.encode()
         return head + json_text(record)[1:] + self._behind
 
@@ -153,7 +155,7 @@ class Json(Encoding):
         """Return the end."""
         return self._object({"type": "end", **_why(ended)})
 
-    def _object(self, value: dict[str, str]) -> bytes:
+    def _object(self, value: dict[str, Any]) -> bytes:
         return formats.dump_json(value) + self._behind
 
 

@@ -32,6 +32,8 @@ Decide: TypeAlias = Callable[[Subject], bool | None]
 class EventFilter:
     """Hands its listeners those records that they may see, in order. One for all who may see it."""
 
+    hears_all_masters = True
+
     def __init__(
         self,
         hub: Hub,
@@ -107,24 +109,44 @@ class EventFilter:
         self._hub.attach(self)
         return listener
 
-    async def resume(self, tags: Sequence[TagFilter], since: str) -> Listener:
-        """Same as `listen`, but what came after the record with the id *since* comes first."""
+    async def resume(
+        self, tags: Sequence[TagFilter], missed: Callable[[], list[Record]]
+    ) -> Listener:
+        """
+        Same as `listen`, but what was missed comes first.
+
+        Args:
+            tags: As for `listen`.
+            missed: Returns all that was missed by now.
+        """
         passes = any_of(tags)
         while True:
             if not self._held:
-                missed = [
+                found = [
                     record
-                    for record in self._hub.missed(since)
+                    for record in missed()
                     if isinstance(record, Gap) or passes is None or passes(record.tag)
                 ]
-                if await self._judged(missed):
+                if await self._judged(found):
                     break
             await self._look()
             if self._settling is not None:
                 await asyncio.wait({self._settling})
         listener = self.listen(tags)
-        listener.replay(r for r in missed if isinstance(r, Gap) or self._verdicts[r.id])
+        listener.replay(r for r in found if isinstance(r, Gap) or self._verdicts[r.id])
         return listener
+
+    async def visible(self, records: Sequence[Record]) -> list[Record]:
+        """Return those of *records*, which need not be of the hub, that may be seen."""
+        found: list[Record] = []
+        for count, record in enumerate(records, 1):
+            while (verdict := self._verdict(record)) is None:
+                await self._look()
+            if verdict:
+                found.append(record)
+            if count % SLICE_RECORDS == 0:
+                await asyncio.sleep(0)
+        return found
 
     def may_see(self, subject: Subject) -> bool | None:
         """Return whether what is about *subject* may be seen; None until `look` has found out."""

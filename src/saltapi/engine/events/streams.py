@@ -14,11 +14,11 @@ import asyncio
 import contextlib
 import enum
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from saltapi import formats
 from saltapi.bridge.bus.events import Event, Gap, Record, tag_glob
-from saltapi.bridge.bus.hub import OVERFLOW, Hub, Listener, ListenerClosed
+from saltapi.bridge.bus.hub import OVERFLOW, Hub, ListenerClosed
 from saltapi.bridge.jobs.live_view import LiveView, MinionsShape
 from saltapi.config import KIB
 from saltapi.engine.sessions.sessions import Sessions
@@ -66,6 +66,17 @@ class Source(Protocol[T]):
 
     def close(self, reason: str = ...) -> None:
         """End it; idempotent."""
+
+
+class Queued(Source[Record], Protocol):
+    """A listener of the hub, or what is like one."""
+
+    @property
+    def is_half_full(self) -> bool:
+        """Whether half of what may wait does."""
+
+    def cursor(self) -> str | None:
+        """Return an id to resume from when all that was taken has been seen."""
 
 
 class Stream(Generic[T]):
@@ -152,7 +163,7 @@ class EventStream(Stream[Record]):
         *,
         since: str | None = None,
         tags: Iterable[str] = (),
-        listener: Listener | None = None,
+        listener: Queued | None = None,
         masked: bool = True,
     ) -> None:
         """
@@ -167,7 +178,8 @@ class EventStream(Stream[Record]):
             masked: Whether events come without what only administrators see (`saltapi.masking`).
         """
         if listener is None:
-            listener = hub.listen([tag_glob(tag) for tag in tags], since=since)
+            filters = [tag_glob(tag) for tag in tags]
+            listener = hub.listen(filters, since=since, all_masters=True)
         super().__init__(listener, sessions, session)
         self._listener = listener
         self._hub = hub
@@ -225,10 +237,21 @@ class LiveViewStream(Stream[bytes]):
 
 
 def json_text(event: Event) -> bytes:
-    """Return `{"data": {…}, "tag": "…"}`, made once however many listen."""
-    return event.render(
-        "json", lambda event: formats.dump_json({"data": event.data, "tag": event.tag})
-    )
+    """Return `{"data": {…}, "tag": "…"}`, made once however many listen; with another's master."""
+    return event.render("json", lambda event: formats.dump_json(_shown(event)))
+
+
+def _shown(event: Event) -> dict[str, Any]:
+    shown: dict[str, Any] = {"data": event.data, "tag": event.tag}
+    if event.master is not None:
+        shown["master"] = event.master
+    return shown
+
+
+def gap_fields(gap: Gap) -> dict[str, Any]:
+    """Return why events are missing, and when they were fired, as far as that is known."""
+    times = {"from": gap.since, "to": gap.until}
+    return {"reason": gap.reason, **{name: at for name, at in times.items() if at is not None}}
 
 
 def sse_frame(record: Record, *, ids: bool = False) -> bytes:
@@ -242,7 +265,7 @@ def sse_frame(record: Record, *, ids: bool = False) -> bytes:
     if isinstance(record, Gap):
         if not ids:
             return b""
-        reason = formats.dump_json({"reason": record.reason})
+        reason = formats.dump_json(gap_fields(record))
         return b"id: %b\nevent: gap\ndata: %b\n\n" % (record.id.encode(), reason)
     frame = record.render("sse", _sse_event)
     return b"id: %b\n%b" % (record.id.encode(), frame) if ids else frame

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from saltapi.bridge.bus.events import Event
+from saltapi.bridge.bus.events import Event, JobStart
 from saltapi.bridge.bus.job_starts import JobStarts
 from saltapi.bridge.bus.tags import EXPECTED, JOBS, STATE_RESULT, Kind, TagParts
 from saltapi.types import Jid, MinionId
@@ -51,12 +51,6 @@ class Subject:
         return args if len(args) == len(self.funs) else None
 
 
-@dataclass(frozen=True, slots=True)
-class _Started:
-    user: str | None
-    funs: tuple[str, ...]
-
-
 class Subjects:
     """Tells what events are about; sees all of them (`Hub.observe`)."""
 
@@ -66,7 +60,7 @@ class Subjects:
             starts: Tells which `new` events are believed; of other jobs nothing is known.
         """
         self._starts = starts
-        self._jobs: OrderedDict[Jid, _Started] = OrderedDict()
+        self._jobs: OrderedDict[Jid, JobStart] = OrderedDict()
         self._last: Subject | None = None
 
     def note(self, event: Event) -> None:
@@ -79,6 +73,12 @@ class Subjects:
         self._jobs[tag.jid] = _started(event.data)
         if len(self._jobs) > JIDS_LIMIT:
             self._jobs.popitem(last=False)
+
+    def start_of(self, event: Event) -> JobStart | None:
+        """Return how the job of *event* began, if that is known for sure."""
+        if event.origin is not None:
+            return event.origin.start
+        return self._jobs.get(str(event.parts.jid))
 
     def of(self, event: Event) -> Subject:
         """Return what *event* is about; found out once, however many ask one after the other."""
@@ -99,7 +99,7 @@ class Subjects:
         return _of_minion(event, tag.name)
 
     def _job(self, event: Event, tag: TagParts) -> Subject:
-        started = self._jobs.get(str(tag.jid))
+        started = self.start_of(event)
         name = tag.name or ""
         if tag.part == "error":
             # Refused before anybody was authenticated: the user in it is only what was claimed.
@@ -107,7 +107,7 @@ class Subjects:
         if started is None:
             # What a minion says of the user is not to be relied on.
             own = tag.part == "new" and not tag.syndics
-            started = _started(event.data) if own else _Started(None, _functions(event.data))
+            started = _started(event.data) if own else JobStart(None, _functions(event.data))
         minions: frozenset[MinionId] | None = None
         if tag.part in {"prog", "sub"}:
             minions = frozenset({name.split("/")[0]})
@@ -118,7 +118,7 @@ class Subjects:
         return Subject(Kind.JOB, event, started.user, started.funs, minions)
 
     def _function(self, event: Event, tag: TagParts) -> Subject:
-        started = self._jobs.get(str(tag.jid)) or _started(event.data)
+        started = self.start_of(event) or _started(event.data)
         funs = tuple(fun.removeprefix(f"{tag.kind}.") for fun in started.funs)
         return Subject(tag.kind, event, started.user, funs)
 
@@ -133,9 +133,9 @@ def _of_minion(event: Event, minion: MinionId | None) -> Subject:
     return Subject(Kind.MINION, event, minions=frozenset({minion}))
 
 
-def _started(data: Mapping[str, Any]) -> _Started:
+def _started(data: Mapping[str, Any]) -> JobStart:
     user = data.get("user")
-    return _Started(user if isinstance(user, str) else None, _functions(data))
+    return JobStart(user if isinstance(user, str) else None, _functions(data))
 
 
 def _functions(data: Mapping[str, Any]) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 from saltapi import seldom
 from saltapi.bridge.jobs.tallies import JOB_OUTCOMES, RETURN_OUTCOMES, STATE_RESULTS
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
+from saltapi.engine.monitoring import event_log
 from saltapi.interfaces import INTERFACES, Kind
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -31,7 +32,7 @@ ENDED = "saltapi_processes_ended_total"
 MISSING = "saltapi_processes_missing"
 SELDOM = "saltapi_seldom_logged_total"
 MINION_CLIENTS = [name for name, found in INTERFACES.items() if found.kind is Kind.LOCAL]
-MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds", ENDED, MISSING})
+MERGED_BY_MAXIMUM = frozenset({"saltapi_bus_age_seconds", ENDED, MISSING, event_log.LAG})
 MERGED_BY_MINIMUM = frozenset({"process_start_time_seconds", "process_max_fds"})
 
 
@@ -190,6 +191,7 @@ NAMES = (
     RETURNS,
     STATES,
     MINIONS,
+    *event_log.NAMES,
     *(n.name for n in NUMBERS),
     *PROCESS,
 )
@@ -216,6 +218,8 @@ class Metrics:
         self.minions: Mapping[tuple[str, str], int] = {}
         """How many minions there are by the state of the key and the connection, where the module
         has a fleet."""
+        self.event_log: event_log.EventLogNumbers | None = None
+        """The log of all masters' events, where there is one."""
         self.batches: Callable[[], int] = lambda: 0
         """Returns how many changes in stages this process sees to."""
         self._registry = CollectorRegistry(auto_describe=False)
@@ -305,7 +309,7 @@ class _Engine(Collector):
             noise.add_sample(SELDOM, {"kind": kind}, float(seldom.counts[kind]))
         yield noise
         ended, missing = self._metrics.processes()
-        for name, kind, meaning, count in (
+        rows: list[tuple[str, str, str, float]] = [
             (ENDED, "counter", "Processes that died, hung or could not be started.", ended),
             (MISSING, "gauge", "Processes that should answer and do not.", missing),
             (
@@ -315,7 +319,8 @@ class _Engine(Collector):
                 self._metrics.store_lost(),
             ),
             (BATCHES, "gauge", "Changes in stages on their way.", self._metrics.batches()),
-        ):
+        ]
+        for name, kind, meaning, count in (*rows, *event_log.samples(self._metrics.event_log)):
             family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))
             yield family

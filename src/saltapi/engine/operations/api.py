@@ -25,6 +25,7 @@ from saltapi.config import AccessSection, EngineConfig
 from saltapi.engine.audit.activity import acting, facts_of
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.events.listening import Listening
 from saltapi.engine.events.streams import EventStream, LiveViewStream
 from saltapi.engine.operations import outcomes
 from saltapi.engine.operations.sessions import SessionOperations
@@ -77,6 +78,8 @@ class Api(SessionOperations):
         self._hook_secrets = hook_secrets
         self.start_batch: Callable[[Command], Awaitable[dict[str, Any]]] | None = None
         """Begins what `local_async` is to run in stages."""
+        self.listening = Listening(client.hub, event_acl)
+        """Finds what a listener takes from."""
 
     def clients(self) -> list[str]:
         """Return the names of the client interfaces that are enabled."""
@@ -312,11 +315,8 @@ class Api(SessionOperations):
         """
         session = check_whole(caller.known(), "listen to events")
         sees_all = self._administrators is not None and await self._administrators.includes(session)
-        client, listener = self._client, None
-        if since is not None:
-            await client.hub.catch_up(since)
-        if self._event_acl is not None:
-            listener = await self._event_acl.listen(session, tags=tags, since=since)
+        client = self._client
+        listener = await self.listening.listener(session, since, tags)
         return EventStream(
             client.hub,
             client.sessions,

@@ -19,7 +19,7 @@ router = APIRouter(tags=["events"], route_class=Route)
 
 TAGS_LIMIT = 50
 TAG_CHARACTERS = 256
-ID_CHARACTERS = 128
+ID_CHARACTERS = 255
 ENCODINGS = {encoding.media_type: encoding for encoding in (SSE, NDJSON)}
 EXAMPLE_TICKET = "9d5c" * 16
 EXAMPLE_ID = "64447f6a41c3b-9e107d9d-1f2e3d4c-208"

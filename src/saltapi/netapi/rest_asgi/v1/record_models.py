@@ -199,6 +199,9 @@ class EventRecord(Model):
     id: str
     data: SaltValue
     tag: str
+    master: str | None = Field(
+        default=None, description="The master whose event it is; not for this one's."
+    )
 
 
 class GapRecord(Model):
@@ -207,6 +210,14 @@ class GapRecord(Model):
     type: Literal["gap"]
     id: str
     reason: str
+    since: float | None = Field(
+        default=None,
+        alias="from",
+        description="When the last event before it was fired, in epoch seconds, if it is known.",
+    )
+    until: float | None = Field(
+        default=None, alias="to", description="From when on nothing is missing, if it is known."
+    )
 
 
 class HeartbeatRecord(Model):
