@@ -1,12 +1,6 @@
 """The exit status has the same meaning for each command."""
 
 import json
-import os
-import pty
-import re
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +10,7 @@ from saltapi_client.cli import status
 from saltapi_client.cli.declarations import COMMANDS as DECLARED
 from saltapi_client.client import STAGES_PATH
 from tests.client.answers import Answers
-from tests.client.conftest import environment
 from tests.client.inside import COMMANDS, Run
-from tests.waiting import scaled
 
 DOCS = Path(__file__).parents[2] / "docs" / "saltctl.md"
 REFUSALS = {400: 2, 403: 4, 404: 3, 409: 2, 412: 2, 413: 2, 429: 5, 500: 1, 501: 2, 503: 5}
@@ -120,52 +112,3 @@ def test_offline(run: Run) -> None:
             assert 0 == run(server, *words)[0]
             assert 2 == run(server, *words, "--no")[0]
         assert [] == server.asked
-
-
-@pytest.mark.parametrize(
-    ("typed", "expected", "said"),
-    [
-        ("l\n", 6, "saltctl follow 20261127180000000000"),
-        ("\n", 6, "saltctl follow 20261127180000000000"),
-        ("s\n", 6, "a: terminated"),
-        (None, 6, "saltctl follow 20261127180000000000"),
-    ],
-)
-def test_ctrl_c(tmp_path: Path, typed: str | None, expected: int, said: str) -> None:
-    """Ctrl-C asks once: leave it running, or stop it; where nobody is there, it is left running."""
-    jid = "20261127180000000000"
-    with Answers() as server:
-        server.by_path |= {
-            "/v1/run": lines({**JOB, "jid": jid}),
-            f"/v1/jobs/{jid}": {"outcomes": {"a": "terminated"}},
-        }
-        server.held = {"/v1/run"}
-        env = environment(tmp_path) | {
-            "SALTAPI_URL": server.url, "SALTAPI_USER": "u", "SALTAPI_PASS": "p",
-        }  # fmt: skip
-        ours, theirs = pty.openpty()
-        stdin = theirs if typed is not None else subprocess.DEVNULL
-        with subprocess.Popen(
-            [sys.executable, "-m", "saltapi_client", "*", "test.ping"],
-            stdin=stdin, stdout=theirs, stderr=theirs, env=env, start_new_session=True,
-        ) as process:  # fmt: skip
-            os.close(theirs)
-            seen = b""
-            while b"0 of 2 minions" not in seen:
-                seen += os.read(ours, 1000)
-            process.send_signal(signal.SIGINT)
-            if typed is not None:
-                while b"[l]" not in seen:
-                    seen += os.read(ours, 1000)
-                os.write(ours, typed.encode())
-            try:
-                while data := os.read(ours, 1000):
-                    seen += data
-            except OSError:
-                pass  # the other end is closed
-            assert expected == process.wait(scaled(10))
-        os.close(ours)
-        stops = [method for method, path, _ in server.asked if path == f"/v1/jobs/{jid}"]
-
-    assert said in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", seen.decode())
-    assert (["DELETE"] if typed == "s\n" else []) == stops

@@ -96,4 +96,4 @@ def test_only_changes_are_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "web-0002" in second
     assert "web-0001" not in second
     assert "\x1b[2J" not in stream.getvalue()
-    assert stream.getvalue().endswith("\x1b[5F\x1b[J\x1b[?25h")
+    assert stream.getvalue().endswith("\x1b[5F" + "\x1b[K\n" * 5 + "\x1b[K\x1b[5F\x1b[?25h")

@@ -179,9 +179,9 @@ class AsyncClient:
         """As `Client.minion`."""
         return await self._call(self.client.minion, minion)
 
-    async def why(self, minion: str, jid: str | None = None) -> Why:
+    async def why(self, minion: str, jid: str | None = None, *, ask: bool = False) -> Why:
         """As `Client.why`."""
-        return await self._call(self.client.why, minion, jid)
+        return await self._call(self.client.why, minion, jid, ask=ask)
 
     async def keys(self) -> list[Key]:
         """As `Client.keys`."""

@@ -334,11 +334,11 @@ class Client:
         self._need("/v1/minions", "minion")
         return made_from(Minion, self.api.ask("GET", f"/v1/minions/{quote(minion, safe='')}"))
 
-    def why(self, minion: str, jid: str | None = None) -> Why:
-        """Return why a minion is silent, as far as the server knows."""
+    def why(self, minion: str, jid: str | None = None, *, ask: bool = False) -> Why:
+        """Return why a minion is silent, as far as the server knows; with *ask* it is asked."""
         self._need("/v1/minions", "why")
         path = f"/v1/minions/{quote(minion, safe='')}/why"
-        return made_from(Why, self.api.ask("GET", path, query={"jid": jid}))
+        return made_from(Why, self.api.ask("GET", path, query={"jid": jid, "ask": ask or None}))
 
     def keys(self) -> list[Key]:
         """Return the minions' keys."""

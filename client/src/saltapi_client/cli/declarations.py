@@ -258,6 +258,7 @@ COMMANDS = (
         (
             option("minion", help="the minion", completes="minions"),
             option("jid", help="about this job", nargs="?", completes="jids"),
+            option("--ask", help="ask the minion, if nothing is known", action="store_true"),
         ),
         (
             "saltctl why minion-1",

@@ -7,6 +7,7 @@ only when something has changed.
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import TextIO
@@ -44,6 +45,7 @@ ORDER = ("failed", "missing", "failing", "running", "silent", "waiting", "would"
 BAR = ("failed", "missing", "failing", "changed", "would", "good", "running", "silent", "waiting")
 BEGIN, END = "\x1b[?2026h", "\x1b[?2026l"
 """Terminals that know this show what is between them at once; others pass over it."""
+COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 HIDE, SHOW = "\x1b[?25l", "\x1b[?25h"
 
 
@@ -56,6 +58,7 @@ class Live:
         self._started = time.monotonic()
         self._drawn_at = 0.0
         self._drawn: list[str] = []
+        self._columns = 0
         self._hidden = False
 
     def draw(self, board: Board) -> None:
@@ -65,20 +68,32 @@ class Live:
             return
         self._drawn_at = now
         columns, lines = size()
-        self._write(frame(board, self._paint, columns, lines - 1, now - self._started))
+        if columns != self._columns:
+            self._erase()
+            self._columns = columns
+        self._write(frame(board, self._paint, columns, lines - 2, now - self._started))
 
     def clear(self) -> None:
         """Take away what was drawn."""
-        if self._drawn:
-            self._stream.write(f"\x1b[{len(self._drawn)}F\x1b[J")
-            self._drawn = []
+        self._erase()
         if self._hidden:
             self._stream.write(SHOW)
             self._hidden = False
         self._stream.flush()
 
+    def _erase(self) -> None:
+        """Erase the picture; in a window that is narrower by now its lines take more rows."""
+        if self._drawn:
+            columns = size()[0]
+            widths = [width_of(COLOURS.sub("", line)) for line in self._drawn]
+            rows = sum(max(-(-width // columns), 1) for width in widths)
+            self._stream.write(erasing(rows))
+            self._drawn = []
+
     def _write(self, new: list[str]) -> None:
         old, text = self._drawn, []
+        if new == old:
+            return
         if not self._hidden:
             text.append(HIDE)
             self._hidden = True
@@ -90,10 +105,18 @@ class Live:
             else:
                 text.append(f"{line}\x1b[K\n")
         if len(new) < len(old):
-            text.append("\x1b[J")
+            left = len(old) - len(new)
+            text.append("\n" * left + erasing(left))
         self._drawn = new
         self._stream.write(BEGIN + "".join(text) + END)
         self._stream.flush()
+
+
+def erasing(rows: int) -> str:
+    """Return what erases rows above the cursor and leaves it in the first; none is scrolled."""
+    up = f"\x1b[{rows}F"
+    # Some terminals keep what "\x1b[J" takes away. In the row of the cursor may be a "^C".
+    return up + "\x1b[K\n" * rows + "\x1b[K" + up
 
 
 def frame(board: Board, paint: Paint, columns: int, lines: int, seconds: float) -> list[str]:
@@ -122,8 +145,9 @@ def _head(board: Board, paint: Paint, columns: int, seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     fun = board.fun if isinstance(board.fun, str) else "command"
     text = f"{fun}  {done} of {len(board.minions)} minions  {minutes}:{rest:02d}"
-    states = sum(minion.of or 0 for minion in board.minions.values())
-    if states:
+    known = [minion.of for minion in board.minions.values() if minion.of]
+    if known:  # those that have not begun have as many as the others, as far as can be known
+        states = sum(known) * len(board.minions) // len(known)
         percent = 100 * sum(minion.number for minion in board.minions.values()) // states
         text += f"  states {percent} %"
     if board.stage is not None:

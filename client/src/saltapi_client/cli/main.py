@@ -16,6 +16,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # as standard error does
+    try:
+        return _run(words)
+    except KeyboardInterrupt:
+        return status.STOPPED
+    except BrokenPipeError:
+        # Who read standard output has gone; nothing more may be written to it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return status.STOPPED
+
+
+def _run(words: list[str]) -> int:
     if words[:1] == ["__complete"]:
         from saltapi_client.cli import completion
 
@@ -39,10 +50,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         if is_rejected and command.name != "login":
             sys.stderr.write("saltctl: log in again: saltctl login\n")
         return status.of_error(error)
-    except KeyboardInterrupt:
-        return status.STOPPED
-    except BrokenPipeError:
-        # Who read standard output has gone; nothing more may be written to it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return status.STOPPED
     return found

@@ -67,12 +67,14 @@ COMMON = (
         "--output",
         help=f"how results are written: {OUTPUTS.replace(' ', ', ')}",
         choices=OUTPUTS.split(),
+        metavar="FORMAT",
         completes=OUTPUTS,
     ),
     option(
         "--color",
         help="colours: auto, always, never (NO_COLOR)",
         choices=["auto", "always", "never"],
+        metavar="WHEN",
         completes="auto always never",
     ),
     option(

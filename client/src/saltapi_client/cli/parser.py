@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Sequence
 
 from saltapi_client import __version__
@@ -10,6 +11,10 @@ from saltapi_client.cli import status
 from saltapi_client.cli.declarations import BY_NAME, COMMANDS
 from saltapi_client.cli.options import COMMON, SALT, Command, Option
 
+LISTED = re.compile(r"  \S+ +")
+"""The beginning of a line of a list: a name, and the place of what is said of it."""
+EXAMPLE = "  saltctl "
+"""The beginning of a line that somebody copies; it stays whole."""
 USAGE = """\
 saltctl [options] TARGET FUNCTION [ARGUMENT ...]
        saltctl COMMAND [options] ..."""
@@ -85,10 +90,10 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     is_salt = command is SALT
     parser = argparse.ArgumentParser(
         prog="saltctl" if is_salt else f"saltctl {command.name}",
-        usage=USAGE if is_salt else None,
+        usage=USAGE if is_salt else usage(command),
         description=description(command),
         epilog=epilog(command),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=Wrapped,
         allow_abbrev=False,
     )
     if is_salt:
@@ -99,6 +104,32 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
     for option in COMMON:
         add(common, option)
     return parser
+
+
+class Wrapped(argparse.RawDescriptionHelpFormatter):
+    """Keeps the lines of texts, and lets what is too wide go on below, indented as it began."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        import textwrap
+
+        found = []
+        for line in text.splitlines():
+            listed = LISTED.match(line)
+            below = " " * listed.end() if listed else ""
+            is_whole = not line or line.startswith(EXAMPLE)
+            found += [line] if is_whole else textwrap.wrap(line, width, subsequent_indent=below)
+        return "\n".join(indent + line for line in found)
+
+
+def usage(command: Command) -> str:
+    """Return how a command is called; its options are listed below it."""
+    words = [f"saltctl {command.name} [options]"]
+    for option in command.options:
+        if not option.names[0].startswith("-"):
+            name = option.how.get("metavar") or option.names[0].upper()
+            how = option.how.get("nargs")
+            words.append(f"[{name}]" if how in {"?", "*"} else name + " ..." * (how == "+"))
+    return " ".join(words)
 
 
 def add(parser: argparse._ActionsContainer, option: Option) -> None:

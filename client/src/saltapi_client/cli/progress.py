@@ -51,6 +51,8 @@ class Board:
         steps: What an orchestration is at.
         stage: The last stage of a change in stages that is known.
         batch: How such a change is: its `state`, and the `reason` if it does not go on.
+        retcodes: What was returned beside a value by whom a function has failed.
+        seconds: How long it took, if the server has said that.
     """
 
     fun: Any = None
@@ -68,6 +70,8 @@ class Board:
     waited_for: bool = True
     of_master: bool = False
     counts: dict[str, int] = field(default_factory=dict)
+    retcodes: dict[str, Any] = field(default_factory=dict)
+    seconds: float | None = None
 
     def add(self, record: Record) -> None:
         """Take a record in."""
@@ -164,7 +168,9 @@ class Board:
                 kind = next((k for k in ("would", "changed") if k in kinds), "good")
                 minion.note = ""
         elif kind == "failed":
-            minion.note = str(record.value)
+            value = record.value
+            minion.note = " ".join(map(str, value)) if isinstance(value, list) else str(value)
+            self.retcodes[record.minion] = record.retcode
         if kind == "failed" and record.minion not in self.failed:
             self.failed.append(record.minion)
         self._set(minion, kind)
@@ -176,6 +182,7 @@ class Board:
                 if name in self.minions:
                     self._set(self.minions[name], "failed")
         missing = dict(record.missing)
+        self.seconds = record.duration_seconds
         self.batch = record.batch or self.batch
         for name, why in missing.items():
             minion = self._minion(name)

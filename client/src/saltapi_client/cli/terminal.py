@@ -80,3 +80,20 @@ def cut(text: str, width: int) -> str:
             break
         found += char
     return f"{found}…" if width > 0 else ""
+
+
+def wrapped(text: str, width: int, indent: int) -> list[str]:
+    """Return a text in lines of at most so many columns, all indented; long words stay whole."""
+    import textwrap
+
+    space = " " * indent
+    found = []
+    for line in clean(text).splitlines():
+        if indent + width_of(line) <= width:
+            found.append(space + line)
+            continue
+        found += textwrap.wrap(
+            line, max(width, 20), initial_indent=space, subsequent_indent=space,
+            break_long_words=False, break_on_hyphens=False,
+        )  # fmt: skip
+    return found

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
 from saltapi_client import errors
@@ -48,9 +49,10 @@ def watch(client: Client, run: Run, printer: Printer) -> int:
     items: queue.Queue[Any] = queue.Queue(WAITING_RECORDS)
     threading.Thread(target=_read, args=(run, items), daemon=True).start()
     ended = False
-    # Ctrl-C waits until a record is taken in, and until a picture is drawn.
-    pressed = threading.Event()
+    # Ctrl-C waits until a record is taken in, and until a picture is drawn; so does Ctrl-Z.
+    pressed, suspended = threading.Event(), threading.Event()
     default = signal.signal(signal.SIGINT, lambda *_: pressed.set())
+    kept = _handled({"SIGTSTP": lambda *_: suspended.set(), "SIGTERM": _terminated})
     try:
         while not ended:
             for item in _some(items):
@@ -62,6 +64,10 @@ def watch(client: Client, run: Run, printer: Printer) -> int:
                     board.add(item)
                     printer.record(item, board)
             printer.tick(board)
+            if suspended.is_set():
+                printer.pause()
+                suspended.clear()
+                os.kill(os.getpid(), signal.SIGSTOP)
             if pressed.is_set():
                 printer.pause()
                 note = signal.signal(signal.SIGINT, default)
@@ -75,9 +81,21 @@ def watch(client: Client, run: Run, printer: Printer) -> int:
     finally:
         signal.signal(signal.SIGINT, default)
         printer.pause()
+        for number, handler in kept.items():
+            signal.signal(number, handler)
         run.close()
     printer.end(board)
     return board.exit_status()
+
+
+def _handled(handlers: Mapping[str, Any]) -> dict[int, Any]:
+    """Handle signals, those that the system has; return what has handled them before."""
+    numbers = {getattr(signal, name, None): handler for name, handler in handlers.items()}
+    return {n: signal.signal(n, handler) for n, handler in numbers.items() if n is not None}
+
+
+def _terminated(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)  # so that the terminal is left as it was
 
 
 def _read(run: Run, items: queue.Queue[Any]) -> None:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
+from urllib.parse import unquote
 
 from saltapi_client import errors
 from saltapi_client.cli import status
 from saltapi_client.cli.commands.jobs import agreed
 from saltapi_client.cli.connecting import connect
-from saltapi_client.cli.output.documents import document, listing
+from saltapi_client.cli.output.documents import age, document, listing
 from saltapi_client.cli.output.printers import tell
-from saltapi_client.cli.terminal import is_terminal
+from saltapi_client.cli.terminal import is_terminal, size, wrapped
 from saltapi_client.cli.watching import say
 from saltapi_client.client import Client
+from saltapi_client.resources import Minion
 
 MINION_COLUMNS = ("id", "key", "connected", "last_seen", "salt_version", "os", "last_highstate")
 KEY_COLUMNS = ("id", "state", "fingerprint")
+FACT_COLUMNS = 28
+MINION = "MINION"
+REQUESTS = (
+    (r"GET /v1/jobs/(\d+)\?wait=\d+", r"saltctl follow \1"),
+    (r"GET /v1/jobs/(\d+)", r"saltctl job \1"),
+    (r"POST /v1/jobs/(\d+)/rerun", rf"saltctl rerun \1 --minions {MINION}"),
+    (r"POST /v1/keys/([^/\s]+)/accept", r"saltctl keys accept \1"),
+    (r"DELETE /v1/keys/([^/\s,.]+)", r"saltctl keys delete \1"),
+    (r"GET /v1/minions\?tgt=…", "saltctl minions --tgt …"),
+    (r"GET /v1/(minions|jobs|whoami)", r"saltctl \1"),
+    (r"send ask=true along", f"saltctl why {MINION} --ask"),
+)
+"""What the API says to ask next, and how it is asked here."""
 
 
 def minions(args: argparse.Namespace) -> int:
@@ -32,31 +48,49 @@ def minions(args: argparse.Namespace) -> int:
         "sort": args.sort,
     }
     with connect(args) as client:
-        listing(args, MINION_COLUMNS, client.minions(limit=args.limit, **filters))
+        found = client.minions(limit=args.limit, **filters)
+        listing(args, MINION_COLUMNS, found, cells={"last_seen": seen})
     return status.OK
 
 
 def why(args: argparse.Namespace) -> int:
     """Say why a minion is silent."""
     with connect(args) as client:
-        found = client.why(args.minion, args.jid)
+        found = client.why(args.minion, args.jid, ask=args.ask)
     if args.out or not is_terminal():
         document(args, dict(found.raw))
         return status.OK
     tell(found.sentence)
     for fact in found.facts:
         what = fact if isinstance(fact, dict) else {"what": fact}
-        tell(f"  {what.get('time') or ''!s:24}  {what.get('what', '')}")
+        lines = wrapped(str(what.get("what", "")), size()[0], FACT_COLUMNS) or [""]
+        tell(f"  {what.get('time') or ''!s:24}".ljust(FACT_COLUMNS) + lines[0].lstrip())
+        for line in lines[1:]:
+            tell(line)
     if found.next:
-        tell(f"Next: {found.next}")
+        tell(f"Next: {as_commands(str(found.next), args.minion)}")
     return status.OK
+
+
+def as_commands(text: str, minion: str) -> str:
+    """Return a sentence of the API about a minion with commands in the place of requests."""
+    for request, command in REQUESTS:
+        for found in reversed(list(re.finditer(request, text))):
+            said = unquote(found.expand(command)).replace(MINION, minion)
+            text = text[: found.start()] + said + text[found.end() :]
+    return text
+
+
+def seen(minion: Minion) -> str:
+    """Return how long ago a minion was seen."""
+    return age(minion.last_seen)
 
 
 def keys(args: argparse.Namespace) -> int:
     """List keys, or change one."""
     with connect(args) as client:
         if args.action == "list":
-            listing(args, KEY_COLUMNS, client.keys())
+            listing(args, KEY_COLUMNS, client.keys(), whole=["fingerprint"])
             return status.OK
         if not args.minion:
             raise errors.Usage(f"Whose key? saltctl keys {args.action} MINION")

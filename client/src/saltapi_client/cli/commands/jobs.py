@@ -12,11 +12,11 @@ from saltapi_client.cli import status
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.output.documents import document, listing
 from saltapi_client.cli.output.printers import printer_of, write
-from saltapi_client.cli.terminal import is_terminal
+from saltapi_client.cli.terminal import is_terminal, paint_of, size
 from saltapi_client.cli.watching import say, watch
-from saltapi_client.resources import Job
+from saltapi_client.resources import Job, ListedJob
 
-LIST_COLUMNS = ("jid", "fun", "tgt", "user", "state", "expected", "returned", "failed")
+LIST_COLUMNS = ("jid", "fun", "tgt", "user", "state", "returned", "failed")
 WORST_LAST = ("missing", "failed")
 
 
@@ -28,8 +28,21 @@ def jobs(args: argparse.Namespace) -> int:
             for name in ("fun", "minion", "tgt", "state", "since", "until")
         }
         found = client.jobs(limit=args.limit, user=args.job_user, **filters)
-        listing(args, LIST_COLUMNS, found)
+        cells = {"returned": returned, "failed": failures}
+        listing(args, LIST_COLUMNS, found, whole=["state"], cells=cells)
     return status.OK
+
+
+def returned(listed: ListedJob) -> str:
+    """Return how many have returned, of how many that were expected."""
+    if listed.returned is None or listed.expected is None:
+        return ""
+    return f"{listed.returned} of {listed.expected}"
+
+
+def failures(listed: ListedJob) -> str:
+    """Return how many have failed; nothing for none."""
+    return str(listed.failed) if listed.failed else ""
 
 
 def job(args: argparse.Namespace) -> int:
@@ -38,7 +51,13 @@ def job(args: argparse.Namespace) -> int:
         found = client.job(args.jid, wait=args.wait)
         other = client.job(args.diff) if args.diff else None
     if other is not None:
-        document(args, difference(found, other))
+        told = difference(found, other)
+        if is_terminal() and not args.out:
+            from saltapi_client.cli.output import differences
+
+            write(differences.text(told, paint_of(args), size()[0]))
+        else:
+            document(args, told)
     else:
         shown = {"jid": found.jid, **found.raw} if "returns" in found.raw else plain_job(found)
         document(args, shown)
@@ -77,10 +96,12 @@ def answer(found: Job, minion: str) -> Any:
 
 
 def steady(value: Any) -> Any:
-    """Return a value without the times of states."""
+    """Return a value without the times of states, and the numbers of their processes."""
     if isinstance(value, dict):
-        times = {"start_time", "duration"} if "__run_num__" in value else set()
-        return {key: steady(each) for key, each in value.items() if key not in times}
+        left_out = {"start_time", "duration"} if "__run_num__" in value else set()
+        if {"pid", "retcode", "stderr", "stdout"} <= set(value):
+            left_out = left_out | {"pid"}
+        return {key: steady(each) for key, each in value.items() if key not in left_out}
     return [steady(each) for each in value] if isinstance(value, list) else value
 
 

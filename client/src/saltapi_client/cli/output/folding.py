@@ -7,80 +7,111 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from saltapi_client.cli.output import nested
+from saltapi_client.cli.output import brief, nested
 from saltapi_client.cli.output.names import folded
 from saltapi_client.cli.output.states import State, is_states, states_of
-from saltapi_client.cli.terminal import Paint, clean, cut, width_of
+from saltapi_client.cli.terminal import Paint, clean, cut, width_of, wrapped
 
 LINE_EACH_MINIONS = 20
 """Up to so many minions with short answers get a line each."""
-SHORT_COLUMNS = 60
 
 
 @dataclass
 class Group:
-    """Minions with the same answer."""
+    """Minions with the same answer; `said` is more about it, in a few words."""
 
     value: Any
     failed: bool
+    said: str = ""
     minions: list[str] = field(default_factory=list)
 
 
-def groups_of(returns: Mapping[str, Any], failed: Sequence[str] = ()) -> list[Group]:
+def groups_of(
+    returns: Mapping[str, Any],
+    failed: Sequence[str] = (),
+    said: Mapping[str, str] | None = None,
+) -> list[Group]:
     """Return the minions by their answers: failures first, then the largest."""
-    found: dict[tuple[bool, str], Group] = {}
-    bad = set(failed)
+    found: dict[tuple[bool, str, str], Group] = {}
+    bad, more = set(failed), said or {}
     for minion, value in returns.items():
-        key = (minion in bad, json.dumps(value, sort_keys=True, default=str))
-        found.setdefault(key, Group(value, minion in bad)).minions.append(minion)
+        words = more.get(minion, "")
+        key = (minion in bad, words, json.dumps(value, sort_keys=True, default=str))
+        found.setdefault(key, Group(value, minion in bad, words)).minions.append(minion)
     return sorted(found.values(), key=lambda group: (not group.failed, -len(group.minions)))
 
 
-def text(returns: Mapping[str, Any], failed: Sequence[str], paint: Paint, width: int) -> str:
-    """Return all answers, folded, for a terminal so many columns wide."""
+def text(
+    returns: Mapping[str, Any],
+    failed: Sequence[str],
+    paint: Paint,
+    width: int,
+    said: Mapping[str, str] | None = None,
+) -> str:
+    """
+    Return all answers, folded, for a terminal so many columns wide.
+
+    Args:
+        returns: By minion.
+        failed: Whose function has failed.
+        paint: The colours.
+        width: The columns.
+        said: By minion a few words to say beside its answer, as an exit status.
+    """
     states = {minion: value for minion, value in returns.items() if is_states(value)}
     others = {minion: value for minion, value in returns.items() if minion not in states}
-    parts = [values_text(others, failed, paint, width)] if others else []
+    parts = [values_text(others, failed, paint, width, said or {})] if others else []
     if states:
         parts.append(states_text(states, paint, width))
     return "\n".join(parts)
 
 
-def values_text(returns: Mapping[str, Any], failed: Sequence[str], paint: Paint, width: int) -> str:
+def values_text(
+    returns: Mapping[str, Any],
+    failed: Sequence[str],
+    paint: Paint,
+    width: int,
+    said: Mapping[str, str],
+) -> str:
     """Return answers that are no states."""
     bad = set(failed)
-    if len(returns) <= LINE_EACH_MINIONS and all(is_short(value) for value in returns.values()):
+    if len(returns) <= LINE_EACH_MINIONS and all(
+        brief.is_short(value) for value in returns.values()
+    ):
         column = max(map(width_of, returns)) + 2
         lines = []
         for minion in sorted(returns):
-            shown = cut(str(returns[minion]), max(width - column, 10))
+            words = f"{returns[minion]}  {said.get(minion, '')}".strip()
+            shown = cut(words, max(width - column, 10))
             space = " " * (column - width_of(minion))
             lines.append(
                 f"{clean(minion)}{space}{paint('bad' if minion in bad else 'good', shown)}"
             )
         return "\n".join(lines)
     lines = []
-    for group in groups_of(returns, failed):
+    for group in groups_of(returns, failed, said):
         colour = "bad" if group.failed else "good"
-        lines.append(heading(group.minions, paint, width, colour))
-        lines.append(nested.text(group.value, paint, indent=4) or "    (nothing)")
+        lines.append(heading(group, paint, width, colour))
+        if group.failed and is_sentences(group.value):
+            for sentence in group.value:
+                lines += [paint("bad", line) for line in wrapped(sentence, width, 4)]
+        else:
+            lines.append(nested.text(group.value, paint, indent=4) or "    (nothing)")
     return "\n".join(lines)
 
 
-def is_short(value: Any) -> bool:
-    """Return whether a value is one line."""
-    if isinstance(value, str):
-        return "\n" not in value.strip() and len(value) <= SHORT_COLUMNS
-    return value is None or isinstance(value, (bool, int, float))
+def is_sentences(value: Any) -> bool:
+    """Return whether a value is a list of texts, as states that do not compile return it."""
+    return isinstance(value, list) and all(isinstance(each, str) for each in value)
 
 
-def heading(minions: Sequence[str], paint: Paint, width: int, colour: str) -> str:
-    """Return who it is: names, and how many if there are several."""
-    names = folded(minions)
-    if len(minions) == 1:
-        return paint(colour, f"{names}:")
-    count = f"{len(minions)} minions: "
-    return paint(colour, count) + cut(names, width - len(count))
+def heading(group: Group, paint: Paint, width: int, colour: str) -> str:
+    """Return who it is: names, and how many if there are several; and what is said of it."""
+    names, said = folded(group.minions), f"  {group.said}" if group.said else ""
+    if len(group.minions) == 1:
+        return paint(colour, f"{names}:") + said
+    count = f"{len(group.minions)} minions: "
+    return paint(colour, count) + cut(names, width - len(count) - len(said)) + said
 
 
 def states_text(returns: Mapping[str, Mapping[str, Any]], paint: Paint, width: int) -> str:
@@ -92,7 +123,7 @@ def states_text(returns: Mapping[str, Mapping[str, Any]], paint: Paint, width: i
             if state.kind == "fine":
                 fine += 1
                 continue
-            told = json.dumps([state.comment, state.changes], sort_keys=True, default=str)
+            told = json.dumps([state.comment, state.steady_changes], sort_keys=True, default=str)
             found.setdefault((state.kind, state.key, told), []).append((minion, state))
     order = {"failed": 0, "would": 1, "changed": 2}
     lines = []
@@ -106,10 +137,8 @@ def states_text(returns: Mapping[str, Mapping[str, Any]], paint: Paint, width: i
         fun = paint("dim", clean(state.fun))
         lines.append(f"{paint(colour, f'{sign} {clean(key[1])}{name}')}  {fun}")
         lines.append("    " + cut(_who(each), width - 4))
-        comment = str(state.comment).strip()
-        lines += [f"    {clean(line)}" for line in comment.splitlines()] if comment else []
-        if state.changes:
-            lines.append(nested.text(state.changes, Paint(False), indent=8))
+        lines += wrapped(str(state.comment).strip(), width, 4)
+        lines += brief.lines(state.steady_changes, paint, 6)
     counts = _counts(returns)
     lines.append(_counted(len(returns), fine, counts, paint))
     return "\n".join(lines)
@@ -130,9 +159,9 @@ def _counts(returns: Mapping[str, Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _counted(minions: int, fine: int, counts: Mapping[str, int], paint: Paint) -> str:
-    said = {"failed": "failed on", "would": "would change", "changed": "changed"}
+    said = {"failed": "failed on", "would": "would change on", "changed": "changed on"}
     colours = {"failed": "bad", "would": "would", "changed": "changed"}
     parts = [paint(colours[k], f"{said[k]} {n}") for k, n in counts.items() if n]
     text = f"{minions} minion{'s' * (minions != 1)}: "
-    said_fine = [f"{fine} state{'s were' if fine != 1 else ' was'} fine"] if fine else []
-    return text + ", ".join([*parts, *said_fine])
+    said_fine = f"{fine} state{'s were' if fine != 1 else ' was'} fine" if fine else ""
+    return text + "; ".join(filter(None, [", ".join(parts), said_fine]))

@@ -83,7 +83,8 @@ def complain(board: Board) -> None:
         from saltapi_client.cli.output.names import folded
 
         said = "not run" if why == "not_run" else f"missing, {why.replace('_', ' ')}"
-        say(f"{said}: {folded(minions)}")
+        many = f"{len(minions)} minions: " if len(minions) > 1 else ""
+        say(f"{said}: {many}{folded(minions)}")
     if board.batch.get("reason"):
         state, reason = (str(board.batch.get(name)) for name in ("state", "reason"))
         say(f"The change is {state}: {reason.replace('_', ' ')}.")
@@ -194,11 +195,24 @@ class Folded(Quiet):
             tell("\n".join(f"Started. To see it: saltctl follow {jid}" for jid in board.jids))
             return
         if board.returns and board.minions:
-            write(folding.text(board.returns, board.failed, self._paint, size()[0]))
+            columns = size()[0]
+            said = exit_statuses(board)
+            write(folding.text(board.returns, board.failed, self._paint, columns, said))
         elif board.results:
             for value in board.results:
                 show(value, "nested", self._paint)
         complain(board)
+        if board.failed or board.missing or any(map(is_states, board.returns.values())):
+            took = "" if board.seconds is None else f", {board.seconds:.1f} s"
+            for jid in map(clean, board.jids):
+                write(self._paint("dim", f"job {jid}{took}"))
+
+
+def exit_statuses(board: Board) -> dict[str, str]:
+    """Return with which status a command of the shell has failed, by minion."""
+    if not str(board.fun).startswith("cmd."):
+        return {}
+    return {minion: f"(exit status {code})" for minion, code in board.retcodes.items()}
 
 
 def document_of(board: Board) -> Any:

@@ -32,6 +32,13 @@ class State:
         return f"{self.key[0]}.{self.key[3]}"
 
     @property
+    def steady_changes(self) -> Any:
+        """The changes without what differs each time: the number of a command's process."""
+        if self.key[0] == "cmd" and isinstance(self.changes, Mapping):
+            return {name: value for name, value in self.changes.items() if name != "pid"}
+        return self.changes
+
+    @property
     def kind(self) -> str:
         """What became of it: failed, would, changed or fine."""
         if self.result is False:
