@@ -60,6 +60,7 @@ class Issuer:
         self.lands_at, self.lands_as = "", dict[str, Any]()
         """Where browsers come back to, and who that is; without it there is no page for them."""
         self.refresh_token = ""
+        self.revoked: list[str] = []
         self.codes: dict[str, tuple[dict[str, str], dict[str, Any]]] = {}
         issuer = self
 
@@ -92,6 +93,12 @@ class Issuer:
                 form = dict(
                     parse_qsl(self.rfile.read(int(self.headers["Content-Length"])).decode())
                 )
+                if self.path == "/revocation":
+                    issuer.revoked.append(form["token"])
+                    self.send_response(503 if issuer.is_away else 200)  # RFC 7009: no body
+                    self.send_header("Content-Length", "0")
+                    self.end_headers()
+                    return
                 if form.get("client_id") == DEVICE:
                     status, answer = issuer.device(form)
                 else:
@@ -117,7 +124,13 @@ class Issuer:
         """Return the metadata."""
         endpoints = {
             f"{name}_endpoint": f"{self.url}/{name}"
-            for name in ("authorization", "token", "device_authorization", "end_session")
+            for name in (
+                "authorization",
+                "token",
+                "device_authorization",
+                "end_session",
+                "revocation",
+            )
         }
         return {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **endpoints, **self.metadata}
 

@@ -83,11 +83,15 @@ def environment(
 
 
 def saltctl(
-    env: dict[str, str], *args: str, stdin: str = "", cwd: Path | None = None
+    env: dict[str, str],
+    *args: str,
+    stdin: str = "",
+    cwd: Path | None = None,
+    python: str = sys.executable,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command with an environment."""
     return subprocess.run(
-        [sys.executable, "-m", "saltapi_client", *args],
+        [python, "-m", "saltapi_client", *args],
         input=stdin,
         capture_output=True,
         text=True,

@@ -109,7 +109,7 @@ class Api:
         with renewal.alone():
             kept = self._store.get(self.store_name) if self._store is not None else None
             old = self._session
-            if kept and kept.good and old is not None and kept.token != old.token:
+            if kept and kept.good and (old is None or kept.token != old.token):
                 self._session = kept  # another process was faster
                 return kept
             return self._logged_in(renewal.password())

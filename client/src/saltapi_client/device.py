@@ -134,6 +134,26 @@ class Provider:
             raise refused(self.issuer, found)
         return self._given(found)
 
+    def revoke(self, refresh_token: str) -> None:
+        """
+        Have the provider forget a refresh token (RFC 7009), if it offers that.
+
+        Raises:
+            NotReachable, BadRequest, ServerError
+        """
+        endpoint = self._metadata().get("revocation_endpoint")
+        if not isinstance(endpoint, str):
+            return
+        form = {
+            "client_id": self.client_id,
+            "token": refresh_token,
+            "token_type_hint": "refresh_token",
+        }
+        status, data = self._sent("POST", endpoint, urlencode(form).encode())
+        if status >= 300:
+            found = decoded(data)
+            raise refused(self.issuer, found if isinstance(found, dict) else {"error": status})
+
     def _given(self, found: Mapping[str, Any]) -> Given:
         for name in ("access_token", "id_token"):
             token = found.get(name)
@@ -165,6 +185,13 @@ class Provider:
         return self._asked("POST", url, urlencode(form).encode())
 
     def _asked(self, method: str, url: str, body: bytes | None) -> dict[str, Any]:
+        status, data = self._sent(method, url, body)
+        found = decoded(data)
+        if not isinstance(found, dict) or (status >= 300 and "error" not in found):
+            raise malformed(f"of {self.issuer} has status {status}, and no error in it.")
+        return found
+
+    def _sent(self, method: str, url: str, body: bytes | None) -> tuple[int, bytes]:
         parts = urlsplit(url)
         is_local = self.local and parts.scheme == "http" and on_loopback(parts.hostname)
         if parts.scheme != "https" and not is_local:
@@ -184,10 +211,7 @@ class Provider:
         data = answer.read_at_most(ANSWER_LIMIT_BYTES, ANSWER_SECONDS)
         if answer.status >= 500 or answer.status == 429:
             raise errors.NotReachable(f"{self.issuer} answers with status {answer.status}.")
-        found = decoded(data)
-        if not isinstance(found, dict) or (answer.status >= 300 and "error" not in found):
-            raise malformed(f"of {self.issuer} has status {answer.status}, and no error in it.")
-        return found
+        return answer.status, data
 
 
 def refused(issuer: str, found: Mapping[str, Any]) -> errors.Error:

@@ -45,6 +45,24 @@ class KeyringRenewal:
             return False
         return True
 
+    def end(self) -> None:
+        """
+        Forget the refresh token, and have the provider forget it.
+
+        Raises:
+            Error: The provider was not told; here it is forgotten all the same.
+        """
+        try:
+            with self.alone():
+                kept = self.found()
+                self.forget()
+        except errors.NotReachable:  # one that does not end keeps nobody from logging out
+            kept = self.found()
+            self.forget()
+        with suppress(KeyError, TypeError):
+            if kept is not None:
+                Provider(**kept["provider"]).revoke(kept["token"])
+
     def forget(self) -> None:
         """Forget the refresh token."""
         with suppress(self._keyring.errors.KeyringError):

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from saltapi_client.cli.places import place, write_private
+from saltapi_client.cli.places import locked, place, write_private
 from saltapi_client.errors import ServerError
 from saltapi_client.sessions import Session, TokenStore, session_from
 
@@ -22,6 +22,7 @@ class FileStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock = path.with_name(f"{path.name}.lock")
 
     def get(self, name: str) -> Session | None:
         """Return the session that is kept under *name*."""
@@ -31,14 +32,18 @@ class FileStore:
 
     def put(self, name: str, session: Session) -> None:
         """Keep *session* under *name*."""
-        found = {**self._read(), name: session.document()}
-        write_private(self._path, json.dumps(found))
+        with locked(self._lock):
+            found = {**self._read(), name: session.document()}
+            write_private(self._path, json.dumps(found))
 
     def delete(self, name: str) -> None:
         """Forget the session that is kept under *name*."""
-        found = self._read()
-        if found.pop(name, None) is not None:
-            write_private(self._path, json.dumps(found))
+        if name not in self._read():
+            return
+        with locked(self._lock):
+            found = self._read()
+            if found.pop(name, None) is not None:
+                write_private(self._path, json.dumps(found))
 
     def _read(self) -> dict[str, Any]:
         with suppress(OSError, ValueError):
@@ -86,12 +91,25 @@ def store() -> TokenStore:
     return file if found is None else KeyringStore(found, file)
 
 
-def system_keyring() -> Any:
-    """Return the module of the system's keyring; None where there is none that keeps a secret."""
+def system_keyring() -> Keyring | None:
+    """Return the system's keyring; None where there is none that keeps a secret."""
     if os.environ.get("SALTCTL_KEYRING") == "no" or find_spec("keyring") is None:
         return None
     import keyring
     import keyring.errors
 
+    found = keyring.get_keyring()
+    # Where there are several, what they are chained by says nothing of how good they are.
+    found = max(getattr(found, "backends", [found]), key=lambda one: one.priority)
     # A priority below 1 is a backend that refuses, or that keeps its secrets in the open.
-    return keyring if keyring.get_keyring().priority >= 1 else None
+    return Keyring(found, keyring.errors) if found.priority >= 1 else None
+
+
+class Keyring:
+    """One backend of `keyring`, and the errors that it raises."""
+
+    def __init__(self, backend: Any, errors: Any) -> None:
+        self.errors = errors
+        self.get_password = backend.get_password
+        self.set_password = backend.set_password
+        self.delete_password = backend.delete_password

@@ -17,6 +17,7 @@ from saltapi_client.cli.connecting import (
 )
 from saltapi_client.cli.output.documents import document
 from saltapi_client.cli.output.printers import tell
+from saltapi_client.cli.watching import say
 
 
 def login(args: argparse.Namespace) -> int:
@@ -51,8 +52,11 @@ def logout(args: argparse.Namespace) -> int:
     """End the session."""
     with connect(args) as client:
         renewal = renewal_of(client.api.store_name)
-        if renewal is not None:
-            renewal.forget()  # also where the server cannot be reached
+        if renewal is not None:  # first of all: also where the server cannot be reached
+            try:
+                renewal.end()
+            except errors.Error as error:
+                say(f"saltctl: the provider was not told that the login has ended: {error}")
         client.logout()
     return status.OK
 
