@@ -51,10 +51,10 @@ class CuttingProxy:
             limit = self._cuts.pop(0) if self._cuts else None
             server = socket.create_connection(("127.0.0.1", self._port))
             for args in ((client, server, None), (server, client, limit)):
-                threading.Thread(target=_pass_on, args=args, daemon=True).start()
+                threading.Thread(target=pass_on, args=args, daemon=True).start()
 
 
-def _pass_on(source: socket.socket, target: socket.socket, limit: int | None) -> None:
+def pass_on(source: socket.socket, target: socket.socket, limit: int | None) -> None:
     left = limit
     try:
         while data := source.recv(CHUNK_BYTES if left is None else min(CHUNK_BYTES, left)):
