@@ -1,8 +1,10 @@
 """The library, at `/v1`, at the classic URLs here, and at Salt's own salt-api."""
 
 import asyncio
+import inspect
 import threading
 import uuid
+from typing import Any
 
 import pytest
 
@@ -199,3 +201,20 @@ async def test_async_client(asgi: ApiServer) -> None:
         await client.hook("x", {})
         await waiting
         await events.aclose()
+
+
+def test_async_client_has_it_all() -> None:
+    """What `Client` can do `AsyncClient` can, with the same arguments or any."""
+
+    def methods(kind: type) -> dict[str, Any]:
+        return {name: value for name, value in vars(kind).items() if not name.startswith("_")}
+
+    ours, theirs = methods(AsyncClient), methods(Client)
+    assert {"aclose"} == set(ours) - set(theirs)
+    assert {"close"} == set(theirs) - set(ours)
+    for name, function in theirs.items():
+        if not callable(function) or name == "close":
+            continue
+        known = inspect.signature(ours[name]).parameters
+        if not {"how", "which", "filters", "args"} & set(known):
+            assert set(inspect.signature(function).parameters) == set(known), name

@@ -104,6 +104,10 @@ class AsyncClient:
         """As `Client.logout`."""
         await self._call(self.client.logout)
 
+    async def has_v1(self) -> bool:
+        """As `Client.has_v1`."""
+        return await self._call(lambda: self.client.has_v1)
+
     async def whoami(self) -> WhoAmI:
         """As `Client.whoami`."""
         return await self._call(self.client.whoami)

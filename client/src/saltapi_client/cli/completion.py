@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -159,6 +158,8 @@ def start_refresh(name: str, words: list[str]) -> None:
             return
         mark.parent.mkdir(parents=True, exist_ok=True)
         mark.touch()
+        import subprocess
+
         subprocess.Popen(
             [sys.executable, "-m", "saltapi_client", "__complete", "--refresh", name, *words],
             stdin=subprocess.DEVNULL,

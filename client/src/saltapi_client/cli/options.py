@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 
-@dataclass(frozen=True)
-class Option:
+class Option(NamedTuple):  # dataclasses load `inspect`, which completion has no time for
     """An option, or an argument if its names do not begin with a dash; `how` is argparse's."""
 
     names: tuple[str, ...]
     help: str
-    how: dict[str, Any] = field(default_factory=dict)
+    how: dict[str, Any]
     completes: str = ""
     """What the values are, for completion: minions, functions, jids, or words with spaces."""
 
@@ -22,8 +20,7 @@ class Option:
         return not str(self.how.get("action", "")).startswith("store")
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command; `home` is `module:function` below `saltapi_client.cli`."""
 
     name: str
