@@ -297,12 +297,13 @@ def test_failed_jobs(ask: Callable[..., Answer], jid: str) -> None:
         {"tgt": "sim-2", "fun": "sim.never", "timeout": 1, "gather_job_timeout": 1},
         {"client": "local_async", "tgt": "minion-1", "fun": "test.sleep", "arg": [10]},
     ]
-    failed, missing, running = (ask("POST", "/run", c).header("X-Salt-Jid") for c in chunks)
-    found, cursor = {}, ""
-    while cursor is not None:
-        page = ask("GET", f"/jobs?state=failed&limit=500{cursor}").value()
+    failed, missing, running = (str(ask("POST", "/run", c).header("X-Salt-Jid")) for c in chunks)
+    found: dict[str, tuple[str, int | None]] = {}
+    query = "?state=failed&limit=500"
+    while query:
+        page = ask("GET", f"/jobs{query}").value()
         found |= {job["jid"]: (job["state"], job["failed"]) for job in page["jobs"]}
-        cursor = page["cursor"] and f"&cursor={page['cursor']}"
+        query = page["cursor"] and f"?state=failed&limit=500&cursor={page['cursor']}"
     assert [("complete", 1), ("incomplete", 0)] == [found[failed], found[missing]]
     assert not {jid, running} & set(found)
     ask("DELETE", f"/jobs/{running}")
