@@ -24,25 +24,31 @@ export function Cells({ job, chosen, choose }) {
   return html`
     <div class=${isMany ? "cells many" : "cells few"}>
       ${shown.map((minion) => {
-        const [kind, sign] = look(minion.state);
+        const [kind] = look(minion.state);
         const words = `${minion.id}: ${minion.state}`;
         return html`
           <button
             key=${minion.id}
             class=${kind}
             aria-label=${words}
+            data-sign=${sign(minion, isMany)}
             aria-pressed=${minion.id === chosen}
             title=${words}
             onClick=${() => choose(minion.id)}
           >
-            ${minion.at && minion.silent ? `${minion.at.number}${isMany ? "" : ` of ${minion.at.of ?? "?"}`}` : sign}
-            ${!isMany && html` <bdi>${minion.id}</bdi>`}
+            ${!isMany && html`<bdi>${minion.id}</bdi>`}
           </button>
         `;
       })}
     </div>
     ${rest > 0 && html`<p class="soft">and ${rest.toLocaleString()} more that are fine</p>`}
   `;
+}
+
+/** @param {import("../lib/job.js").JobMinion} minion @param {boolean} isMany */
+function sign({ state, at, silent }, isMany) {
+  if (!at || !silent) return look(state)[1];
+  return isMany ? at.number : `${at.number} of ${at.of ?? "?"}`;
 }
 
 /** @param {import("../lib/job.js").JobMinion} a @param {import("../lib/job.js").JobMinion} b */
