@@ -10,6 +10,7 @@ import pytest
 import salt.cache
 
 from saltapi.bridge.fleet.keys import KeyStore
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.config import load
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
@@ -81,7 +82,12 @@ class Scene:
         Path(self.opts["pki_dir"], "minions").mkdir()
 
     def grains(self, minion: str = WEB, **grains: Any) -> None:
-        salt.cache.factory(dict(self.opts)).store("grains", minion, {"id": minion, **grains})
+        found = {"id": minion, **grains}
+        cache = salt.cache.factory(dict(self.opts))
+        if SALT_LINE >= 3008:
+            cache.store("grains", minion, found)
+        else:
+            cache.store(f"minions/{minion}", "data", {"grains": found})
 
     def fire(self, tag: str, data: dict[str, Any]) -> None:
         stamp = datetime.datetime.now(datetime.UTC).isoformat()
