@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from saltapi_client import errors
-from saltapi_client.cli.places import write_private
+from saltapi_client.cli.places import lock_file, write_private
 from saltapi_client.records import Event
 
 CANNOT_RUN = 127
@@ -33,7 +33,7 @@ class Cursor:
     def __enter__(self) -> Cursor:
         if self._path is not None:
             try:
-                self._lock = self._path.with_name(self._path.name + ".lock").open("w")
+                self._lock = lock_file(self._path.with_name(self._path.name + ".lock"))
             except OSError as error:
                 raise errors.Usage(f"Cannot keep the place in {self._path}: {error}") from error
             with suppress(ImportError):

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 _HOMES = {
     "config": ("XDG_CONFIG_HOME", ".config"),
@@ -45,11 +46,16 @@ def write_private(path: Path, text: str) -> None:
             new.unlink()
 
 
+def lock_file(path: Path) -> IO[str]:
+    """Return a file to lock, open; whoever else could open it could keep its owner waiting."""
+    return open(path, "w", opener=lambda name, flags: os.open(name, flags, 0o600))
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Let one at a time do what is done meanwhile, by a lock file; not on Windows."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    with lock_file(path) as lock:
         with suppress(ImportError):
             import fcntl
 

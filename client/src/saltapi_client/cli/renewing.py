@@ -10,7 +10,7 @@ from dataclasses import asdict
 from typing import IO, Any
 
 from saltapi_client import errors
-from saltapi_client.cli.places import place
+from saltapi_client.cli.places import lock_file, place
 from saltapi_client.device import Given, Provider
 
 SERVICE = "saltctl refresh"
@@ -78,7 +78,7 @@ class KeyringRenewal:
         """
         path = place("state") / "renewing.lock"
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with path.open("w") as lock:
+        with lock_file(path) as lock:
             until = time.monotonic() + WAIT_SECONDS
             while not locked(lock):
                 if time.monotonic() > until:
