@@ -18,6 +18,7 @@ from saltapi.engine.audit.audit_log import AuditLog
 from saltapi.engine.batches.batches import Batches
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.events.durable import DurableCursors
 from saltapi.engine.events.log.choice import event_log_for
 from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.functions import Functions
@@ -31,6 +32,7 @@ from saltapi.engine.monitoring.health import Health
 from saltapi.engine.monitoring.metrics import Metrics
 from saltapi.engine.monitoring.shared import SharedMetrics
 from saltapi.engine.operations.api import Api
+from saltapi.engine.operations.event_cursors import EventCursorOperations
 from saltapi.engine.operations.machine_tokens import MachineTokenOperations
 from saltapi.engine.operations.replay import Replays
 from saltapi.engine.operations.runs import Runs
@@ -169,6 +171,17 @@ class Engine(Generic[SectionT]):
             lets_make=lambda session: (
                 self.bearers is None or self.bearers.lets_make_tokens(session)
             ),
+        )
+
+    @cached_property
+    def event_cursors(self) -> EventCursorOperations:
+        """What consumers of events do with durable cursors."""
+        return EventCursorOperations(
+            self.client.hub,
+            self.client.sessions,
+            self.api.listening,
+            DurableCursors(self.store),
+            self.administrators,
         )
 
     @cached_property

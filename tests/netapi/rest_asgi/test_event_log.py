@@ -42,6 +42,15 @@ def fire(api: ApiServer, token: str, tag: str, number: int) -> None:
     run(api, token, client="runner", fun="event.send", tag=tag, data={"n": number})
 
 
+def events_of(stream: Stream, count: int) -> list[dict[str, Any]]:
+    """Return the next *count* events, without heartbeats."""
+    records: list[dict[str, Any]] = []
+    while len(records) < count:
+        record = stream.next()
+        records += [record] if record["type"] == "event" else []
+    return records
+
+
 def is_stored(api: ApiServer, token: str) -> bool:
     """Return whether the log is as far as the bus."""
     text = api.send("GET", "/metrics", headers={"X-Auth-Token": token}).body.decode()
@@ -94,6 +103,34 @@ def test_over_a_restart(master: PrivateMaster, nats_servers: NatsServers, tmp_pa
         assert [1, 1] == [text.count(b"tag: my/tag/%d" % number) for number in (1, 2)]
         assert 0 == text.count(b"tag: my/tag/0")
         classic.close()
+
+
+def test_a_durable_cursor(master: PrivateMaster, nats_servers: NatsServers, tmp_path: Path) -> None:
+    """A consumer goes on behind what it has acknowledged; without a log there are no cursors."""
+    with door(master, nats_servers, tmp_path, "one", bucket="durable") as api:
+        admin, low = api.login(), api.login("low")
+        headers = {"X-Auth-Token": admin}
+        query = "cursor=inventory&tag=my/tag&ack_wait=3600"  # nothing comes again meanwhile
+        with Stream(api, admin, query) as stream:
+            for number in range(3):
+                fire(api, admin, "my/tag", number)
+            records = events_of(stream, 3)
+        done = {"id": records[1]["id"]}
+        url = "/v1/events/cursors/inventory"
+        answer = api.send("POST", f"{url}/ack", json_body=done, headers=headers)
+        assert (200, done["id"]) == (answer.status, answer.value()["id"])
+        with Stream(api, admin, query) as stream:
+            assert 2 == events_of(stream, 1)[0]["data"]["n"]
+        mine = api.send("GET", "/v1/events/cursors", headers=headers).value()["cursors"]
+        assert ["inventory"] == [cursor["name"] for cursor in mine]
+        theirs = {"X-Auth-Token": low}
+        assert [] == api.send("GET", "/v1/events/cursors", headers=theirs).value()["cursors"]
+        assert 404 == api.send("DELETE", url, headers=theirs).status
+        assert 404 == api.send("POST", f"{url}/ack", json_body=done, headers=theirs).status
+        wrong = api.send("POST", f"{url}/ack", json_body={"id": "x"}, headers=headers)
+        assert 400 == wrong.status
+        assert 200 == api.send("DELETE", url, headers=headers).status
+        assert 404 == api.send("DELETE", url, headers=headers).status
 
 
 @pytest.fixture

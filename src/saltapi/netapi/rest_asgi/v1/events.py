@@ -57,6 +57,25 @@ Since = Annotated[
 ]
 
 
+CursorOfEvents = Annotated[
+    str | None,
+    Query(
+        pattern=r"^[A-Za-z0-9._-]{1,64}$",
+        description="A durable cursor: go on behind what was acknowledged last"
+        " (`/v1/events/cursors/{name}/ack`); it is made if there is none.",
+        examples=["inventory"],
+    ),
+]
+AckWait = Annotated[
+    float,
+    Query(
+        ge=1,
+        le=3600,
+        description="With a cursor: after how many seconds what was not acknowledged comes again.",
+    ),
+]
+
+
 class Ticket(Model):
     """A way into one stream without a header."""
 
@@ -77,6 +96,7 @@ class Ticket(Model):
                 "BusRecord", {SSE.media_type: EXAMPLE_SSE, NDJSON.media_type: EXAMPLE_NDJSON}
             ),
         },
+        501: {"description": "There is no event log, which a cursor needs."},
     },
 )
 @costs(STREAMS)
@@ -91,6 +111,8 @@ async def events(
         str | None,
         Header(max_length=ID_CHARACTERS, description="As `since`; browsers send it by themselves."),
     ] = None,
+    cursor: CursorOfEvents = None,
+    ack_wait: AckWait = 30,
     _ticket: Annotated[
         str | None,
         Query(alias="ticket", description="From `POST /v1/events/ticket`, in place of a token."),
@@ -108,8 +130,14 @@ async def events(
     if request.scope.get("saltapi.head"):
         return Response(headers={"Content-Type": encoding.media_type})
     seen = last_event_id or since or None
-    stream = await engine.api.listen(caller, since=seen, tags=tags)
-    return stream_response(stream, encoding, gzip=gzip, resumed=seen is not None)
+    if cursor is None:
+        stream = await engine.api.listen(caller, since=seen, tags=tags)
+    else:
+        stream = await engine.event_cursors.listen(
+            caller, cursor, tags=tags, since=seen, ack_wait=ack_wait
+        )
+    resumed = seen is not None or cursor is not None
+    return stream_response(stream, encoding, gzip=gzip, resumed=resumed)
 
 
 @router.websocket("/events")
