@@ -10,9 +10,9 @@ from saltapi.engine.events.streams import EventStream, Queued
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.engine.sessions.caller import Caller
 from saltapi.engine.sessions.sessions import Sessions
-from saltapi.errors import NotSupported
+from saltapi.errors import NotFound
 
-NO_LOG = "Cursors need an event log (saltapi_event_log)."
+NO_LOG = "There are no cursors without an event log (saltapi_event_log)."
 NOT_TO_LISTEN = "listen to events"
 
 
@@ -20,7 +20,7 @@ class EventCursorOperations:
     """
     The operations over all cursors.
 
-    Every method raises `NotSupported` without a log, and `AuthorizationFailed` for tokens that may
+    Every method raises `NotFound` without a log, and `AuthorizationFailed` for tokens that may
     not listen.
     """
 
@@ -97,4 +97,4 @@ class EventCursorOperations:
 
     def _check(self) -> None:
         if self._listening.log is None:
-            raise NotSupported(NO_LOG)
+            raise NotFound(NO_LOG)

@@ -19,8 +19,7 @@ CursorName = Annotated[
     Path(pattern=r"^[A-Za-z0-9._-]{1,64}$", description="The cursor.", examples=["inventory"]),
 ]
 NOT_YOURS: dict[int | str, dict[str, Any]] = {
-    404: {"description": "You have no such cursor."},
-    501: {"description": "There is no event log."},
+    404: {"description": "You have no such cursor, or there is no event log."},
 }
 EXAMPLE: dict[str, Any] = {
     "name": "inventory",
@@ -82,7 +81,10 @@ def _shown(cursor: DurableCursor) -> EventCursor:
     operation_id="list_event_cursors",
     summary="Your durable cursors",
     response_model=EventCursorList,
-    responses={200: described({"cursors": [EXAMPLE]}), 501: NOT_YOURS[501]},
+    responses={
+        200: described({"cursors": [EXAMPLE]}),
+        404: {"description": "There is no event log."},
+    },
 )
 @costs(READS)
 async def list_event_cursors(engine: TheEngine, caller: TheCaller) -> EventCursorList:

@@ -96,7 +96,7 @@ class Ticket(Model):
                 "BusRecord", {SSE.media_type: EXAMPLE_SSE, NDJSON.media_type: EXAMPLE_NDJSON}
             ),
         },
-        501: {"description": "There is no event log, which a cursor needs."},
+        404: {"description": "There is no event log, which a cursor needs."},
     },
 )
 @costs(STREAMS)
