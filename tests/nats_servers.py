@@ -73,7 +73,7 @@ class NatsServers:
             config: dict[str, Any] = {
                 "server_name": name,
                 "listen": f"{HOST}:{ports[number]}",
-                "jetstream": {"store_dir": str(directory / name), "max_file_store": 2**34},
+                "jetstream": {"store_dir": str(directory / name), "max_file_store": 2**40},
                 **options,
             }
             if count > 1:

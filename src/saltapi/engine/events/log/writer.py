@@ -61,6 +61,8 @@ class _Start:
     """What is behind this number in the ring may have to be written."""
     known: set[tuple[int | None, str]] = field(default_factory=set)
     """What of it is stored already."""
+    filled: int = 0
+    """Up to this number in the ring somebody else has stored what was missed here."""
     hole: LoggedGap | None = None
     """What is missing before it."""
     newest_us: int | None = None
@@ -187,7 +189,7 @@ class LogWriter:
             else:
                 self._note_idle()
                 start = await self._start()
-                is_whole = start.hole is None and not self._gaps_behind(start.offset)
+                is_whole = start.hole is None and not self._gaps_behind(start)
                 if gave_way or is_whole:
                     if await self._lease.take():
                         return await self._start()
@@ -209,6 +211,7 @@ class LogWriter:
             return _Start(last.number, history.newest_offset, hole=gap)
         start = _Start(last.number, history.offset_before(newest_us), newest_us=newest_us)
         start.known = await self._known(newest_us, last.number)
+        start.filled = self._filled(start)
         whole_us = history.whole_since_us()
         if whole_us is None or whole_us > newest_us:
             until = time.time() if whole_us is None else whole_us / 1_000_000
@@ -226,9 +229,20 @@ class LogWriter:
             found = await self._stream.read(found[-1].number + 1, part=self._name)
         return known
 
-    def _gaps_behind(self, offset: int) -> bool:
-        records, _ = self._hub.history.after(offset, self._hub.history.newest_offset)
-        return any(isinstance(record, Gap) for record in records)
+    def _filled(self, start: _Start) -> int:
+        """Return the number in the ring of the last event that is stored."""
+        filled = start.offset
+        for offset, record in enumerate(self._behind(start.offset), start.offset + 1):
+            if isinstance(record, Event) and logged(record, self._start_of).key in start.known:
+                filled = offset
+        return filled
+
+    def _gaps_behind(self, start: _Start) -> bool:
+        offset = max(start.offset, start.filled)
+        return any(isinstance(record, Gap) for record in self._behind(offset))
+
+    def _behind(self, offset: int) -> list[Record]:
+        return self._hub.history.after(offset, self._hub.history.newest_offset)[0]
 
     # Writing
 
@@ -245,7 +259,7 @@ class LogWriter:
                 raise _Overtaken
             renewing = asyncio.create_task(self._renew())
             while not renewing.done():
-                if await self._write_some(start.known, accepted):
+                if await self._write_some(start, accepted):
                     await asyncio.sleep(LINGER_SECONDS)
                 elif self._closing or self._gap_is_next(accepted):
                     break
@@ -283,25 +297,26 @@ class LogWriter:
         outages = self._hub.outages.since(0)
         return not outages or outages[-1].end is not None
 
-    async def _write_some(self, known: set[tuple[int | None, str]], accepted: int) -> bool:
+    async def _write_some(self, start: _Start, accepted: int) -> bool:
         """Write one message; return whether there was something to write."""
-        records, start = self._hub.history.after(self._offset, MESSAGE_RECORDS)
+        records, before = self._hub.history.after(self._offset, MESSAGE_RECORDS)
         chosen: list[Logged] = []
-        if start > self._offset:
+        if before > self._offset:
             chosen.append(LoggedGap(TOO_SLOW, _seconds(self._newest_us), self._first_time(records)))
-        offset, size_bytes = start, 0
+        offset, size_bytes = before, 0
         for record in records:
             if isinstance(record, Gap):
                 if offset + 1 > accepted or not self._is_connected:
                     break
-                outages = self._hub.outages.since(0)
-                chosen.append(LoggedGap(record.reason, record.since, outages[-1].end))
+                if offset + 1 > start.filled:
+                    outages = self._hub.outages.since(0)
+                    chosen.append(LoggedGap(record.reason, record.since, outages[-1].end))
             elif not is_relayed(record):
                 size_bytes += record.size_bytes
                 if size_bytes > MESSAGE_BYTES and chosen:
                     break
                 found = logged(record, self._start_of)
-                if found.key not in known:
+                if found.key not in start.known:
                     chosen.append(found)
             offset += 1
         if chosen:
@@ -309,8 +324,8 @@ class LogWriter:
         self._offset = offset
         self._idle_since = None
         if offset == self._hub.history.newest_offset:
-            known.clear()
-        return bool(chosen) or bool(records and offset > start)
+            start.known.clear()
+        return bool(chosen) or bool(records and offset > before)
 
     async def _append(self, records: list[Logged]) -> None:
         """
