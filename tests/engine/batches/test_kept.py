@@ -8,7 +8,7 @@ import pytest
 
 from saltapi.bridge.jobs.batches import Batch, BatchState, Stage, StageState
 from saltapi.engine.batches import kept as module
-from saltapi.engine.batches.kept import KeptBatches, LeaseLost
+from saltapi.engine.batches.kept import KeptBatches, LeaseLost, News
 from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.errors import Conflict
 
@@ -54,7 +54,8 @@ async def test_the_same(two: Two) -> None:
     found = await two[1].find(JID)
     assert (batch, written) == found
     assert "token" == await two[1].token(JID)
-    assert {JID: 0} == await two[1].active()
+    assert [JID] == await two[1].active()
+    assert {JID: News(0, False)} == await two[1].news()
     with pytest.raises(Conflict):
         await two[0].create(a_batch(), "token")
 
@@ -92,7 +93,8 @@ async def test_ended(two: Two) -> None:
     await two[1].give_order(JID, "pause")
     batch.state = BatchState.HALTED
     await two[0].save(batch, written)
-    assert ("", {}, None) == (
+    assert {JID: News(batch.version, True)} == await two[1].news()
+    assert ("", [], None) == (
         await two[1].token(JID),
         await two[1].active(),
         await two[1].take_order(JID),

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.outages import Outages
 from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.state_results import StateResult
 from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.engine.jobs.silence import Silence
 from saltapi.engine.store.sqlite import SqliteStore
@@ -112,6 +114,35 @@ async def test_settled_elsewhere(silence: Silence, outages: Outages, tmp_path: P
     assert (job.missing, job.ended_at) == (elsewhere.missing, elsewhere.ended_at)
     assert {"a": "not_connected", "b": "no_response"} == elsewhere.missing
     assert JobState.RUNNING is followed.state
+
+
+async def test_ended_elsewhere(silence: Silence, outages: Outages, tmp_path: Path) -> None:
+    """What one process has ended on its minions nobody waits for any more, and all know how."""
+    job, followed, given_up = new_job(), new_job(), new_job()
+    other = Silence(outages, SqliteStore(tmp_path / "store.sqlite"), seconds=60)
+    followed.held += 1
+    await silence.settle(job, {"a": MinionState.TERMINATED}, ended=True)
+    await other.recall_end(followed)
+    assert {"a": "terminated", "b": "no_response"} == followed.missing
+    await other.settle(given_up, dict.fromkeys("ab", MinionState.NO_RESPONSE))
+    assert {"a": "terminated", "b": "no_response"} == given_up.missing
+    still = RegisteredJob("20260101000000000002", "local", limit_bytes=1_000_000)
+    still.expect(["a"])
+    await silence.settle(still, {"a": MinionState.NO_RESPONSE})
+    still.settled, still.held = False, 1
+    await other.recall_end(still)
+    assert JobState.RUNNING is still.state
+
+
+def test_heard_of_unasked(silence: Silence) -> None:
+    """A minion that tells of a state after it was asked runs the job, though it did not answer."""
+    job, event = new_job(), Event("1-1", f"salt/job/{JID}/prog/a/0", b"")
+    job.asked(["a", "b"], at=1_005.0)
+    job.tell("a", 3, StateResult(1, "x", None, "x", True, {}, "", None, None), event)
+    assert [MinionState.RUNNING, MinionState.NO_RESPONSE] == [
+        silence.reason(job, minion) for minion in "ab"
+    ]
+    assert {"a": "running", "b": "no_answer"} == job.waiting
 
 
 async def test_of_masters_below(outages: Outages, tmp_path: Path) -> None:

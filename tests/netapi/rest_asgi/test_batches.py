@@ -28,7 +28,7 @@ Ask = Callable[..., Answer]
 
 @pytest.fixture(scope="module")
 def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    section = {"workers": 1, "administrators": ["saltdev"]}
+    section = {"workers": 2, "administrators": ["saltdev"]}
     with ApiServer(master, OURS, section, module="rest_asgi") as server:
         yield server
 

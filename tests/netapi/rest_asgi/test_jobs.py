@@ -1,5 +1,6 @@
 """Results as they come, and jobs as resources, against a real master."""
 
+import http.client
 import json
 import socket
 import time
@@ -349,6 +350,25 @@ def test_end_a_job(ask: Callable[..., Answer]) -> None:
     assert [False, False] == running()
     job = ask("GET", f"/jobs/{jid}").value()
     assert ("incomplete", ended["outcomes"]) == (job["state"], job["missing"])
+
+
+def test_ended_elsewhere(
+    api: ApiServer, token: str, master: PrivateMaster, ask: Callable[..., Answer]
+) -> None:
+    """Who waits for a job is told how it ended, though another process has ended it."""
+    chunk = {"tgt": "minion-1", "fun": "test.sleep", "arg": [300], "timeout": 3_000}
+    headers = {"X-Auth-Token": token, "Accept": NDJSON, "Content-Type": "application/json"}
+    with ApiServer(master, OURS, {"workers": 1}, module="rest_asgi") as other:
+        connection = http.client.HTTPConnection("127.0.0.1", other.port, timeout=scaled(60))
+        connection.request("POST", "/v1/run", json.dumps(chunk), headers)
+        answer = connection.getresponse()
+        jid = json.loads(answer.readline())["jid"]
+        question = {"tgt": "minion-1", "fun": "saltutil.find_job", "arg": [jid]}
+        eventually(lambda: b"pid" in ask("POST", "/run", question).body)
+        assert {"minion-1": "terminated"} == ask("DELETE", f"/jobs/{jid}").value()["outcomes"]
+        summary = json.loads(answer.read().splitlines()[-1])
+        connection.close()
+    assert ("summary", {"minion-1": "terminated"}) == (summary["type"], summary["missing"])
 
 
 def test_rerun(ask: Callable[..., Answer]) -> None:

@@ -8,7 +8,7 @@ master's job cache.
 import logging
 import time
 from collections import OrderedDict, deque
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -23,6 +23,8 @@ from saltapi.types import Jid, MinionId
 
 log = logging.getLogger(__name__)
 
+ENDING = frozenset({"saltutil.term_job", "saltutil.kill_job"})
+"""Functions that end the job that their argument names."""
 QUESTIONS_LIMIT = 1_000
 """So many of the latest `saltutil.find_job` are remembered."""
 NO_USER = "UNKNOWN"
@@ -66,6 +68,8 @@ class JobRegistry:
         self._questions: OrderedDict[Jid, Jid] = OrderedDict()
         self._masters_users = masters_users
         self._orchestrations: deque[RegisteredJob] = deque(maxlen=ORCHESTRATIONS_LIMIT)
+        self.on_ending: Callable[[RegisteredJob], None] = lambda _job: None
+        """Learns of a job that its minions are told to end."""
         self._starts = hub.starts
         self._stop = hub.watch_jobs(self._on_event)
 
@@ -159,15 +163,23 @@ class JobRegistry:
 
     def _started(self, found: JobStarted, event: Event) -> None:
         if found.data.get("fun") == FIND_JOB:
-            arg = found.data.get("arg")
-            asked = self._jobs.get(str(arg[0])) if isinstance(arg, list) and arg else None
+            asked = self._named(found)
             if asked is not None and self._starts.believes(event):
                 asked.asked(found.minions, at=_time_of(event))
                 self._questions[found.jid] = asked.jid
             while len(self._questions) > QUESTIONS_LIMIT:
                 self._questions.popitem(last=False)
             return
+        if found.data.get("fun") in ENDING and self._starts.believes(event):
+            ending = self._named(found)
+            if ending is not None:
+                self.on_ending(ending)
         self._begin(found.jid, "local", event, found.minions)
+
+    def _named(self, found: JobStarted) -> RegisteredJob | None:
+        """Return the job that the first argument of another one names."""
+        arg = found.data.get("arg")
+        return self._jobs.get(str(arg[0])) if isinstance(arg, list) and arg else None
 
     def _begin(self, jid: Jid, kind: str, event: Event, minions: Iterable[MinionId]) -> None:
         """Register the job that *event* announces; the first that is known of a job counts."""

@@ -81,7 +81,8 @@ class Batches:
         self._given_up: set[Jid] = set()
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
-        job_service.find_whole = self._find
+        self._learning = asyncio.Lock()
+        job_service.changes = self
         self._client.hub.observe(self._on_event)
 
     @property
@@ -206,7 +207,7 @@ class Batches:
         job = await self.order(session, job.jid, "stop")
         outcomes: dict[MinionId, Outcome] = {}
         for stage in job.batch.stages if job.batch is not None else ():
-            child = self._job_service.registry.get(stage.jid) if stage.jid else None
+            child = await self._job_service.known(session, stage.jid) if stage.jid else None
             if child is not None and child.outstanding and not child.settled:
                 outcomes |= await termination.end(self._job_service, session, child)
         return job, outcomes
@@ -250,32 +251,59 @@ class Batches:
 
     async def _look(self) -> None:
         """Learn how far the changes of others are, and take over what nobody drives."""
-        active = await self._kept.active()
-        self._views.catch_up()
-        known = {batch.jid for batch in self._views.open}
-        for jid in (active.keys() | known) - self._drivers.keys():
-            is_new = self._versions.get(jid) != active.get(jid)
-            free = not await self._kept.is_leased(jid)
-            orphaned = free and jid in active and jid not in self._given_up
-            if not is_new and not orphaned:
-                continue
-            kept = await self._kept.find(jid)
-            if kept is None and free:
-                await self._forget(jid)
-            if kept is None:
-                continue
-            batch, written = kept
-            owner = Session("", batch.user, batch.eauth, 0.0, 0.0)
-            await self._views.load(batch, owner)
-            self._views.show(batch)
-            if batch.ended:
-                await self._kept.clear(jid)
-            elif orphaned and await self._kept.lease(jid):
-                await self._take_over(batch, written)
-            self._versions[jid] = active.get(jid, 0)
-        self._versions = {jid: v for jid, v in self._versions.items() if jid in active}
+        await self.learn()
+        known = {*await self._kept.active(), *(batch.jid for batch in self._views.open)}
+        for jid in known - self._drivers.keys() - self._given_up:
+            if not await self._kept.is_leased(jid):
+                await self._take_over(jid)
 
-    async def _take_over(self, batch: Batch, written: bytes) -> None:
+    async def learn(self, only: Jid | None = None) -> None:
+        """
+        Take note of how far the changes of other processes are.
+
+        Args:
+            only: One that is asked for; all without. One that this process drives, or that has
+                ended, costs nothing.
+
+        Raises:
+            StoreUnavailable
+        """
+        if only is not None:
+            job = self._views.find(only)
+            if job is not None and job.batch is not None and not self._is_current(job.batch):
+                await self._read(only)
+        elif await self._kept.exists():
+            async with self._learning:
+                news = await self._kept.news()
+                self._views.catch_up()
+                for jid in news.keys() - self._drivers.keys():
+                    if self._versions.get(jid) != news[jid].version and await self._read(jid):
+                        self._versions[jid] = news[jid].version
+                self._versions = {jid: v for jid, v in self._versions.items() if jid in news}
+
+    def _is_current(self, batch: Batch) -> bool:
+        return batch.ended or batch.jid in self._drivers
+
+    async def _read(self, jid: Jid) -> tuple[Batch, bytes] | None:
+        """Show what is kept of a change of another process's, and return it."""
+        kept = await self._kept.find(jid)
+        if kept is not None and jid not in self._drivers:
+            batch = kept[0]
+            await self._views.load(batch, Session("", batch.user, batch.eauth, 0.0, 0.0))
+            self._views.show(batch)
+        return kept
+
+    async def _take_over(self, jid: Jid) -> None:
+        """Go on with a change that nobody drives, or note its end."""
+        kept = await self._read(jid)
+        if kept is None:
+            await self._forget(jid)
+        elif kept[0].ended:
+            await self._kept.clear(kept[0])
+        elif await self._kept.lease(jid):
+            await self._go_on(*kept)
+
+    async def _go_on(self, batch: Batch, written: bytes) -> None:
         log.warning("Going on with the change %s, which nobody drives.", batch.jid)
         batch.driver = self._kept.me
         try:
@@ -287,14 +315,14 @@ class Batches:
 
     async def _forget(self, jid: Jid) -> None:
         """Let a change end that is kept no more."""
-        await self._kept.clear(jid)
+        await self._kept.forget(jid)
         job = self._views.find(jid)
         if job is not None and job.batch is not None and not job.batch.ended:
             job.batch.state, job.batch.reason = BatchState.HALTED, "store_unavailable"
             self._views.show(job.batch)
 
-    async def _find(self, session: Session, jid: Jid) -> RegisteredJob | None:
-        """Return the job of a change, from what is kept of it (`JobService.find_whole`)."""
+    async def find(self, session: Session, jid: Jid) -> RegisteredJob | None:
+        """Return the job of a change, from what is kept of it; None if there is none."""
         if not await self._kept.exists():
             return None
         kept = await self._kept.find(jid)

@@ -9,7 +9,7 @@ import contextlib
 import json
 import secrets
 import time
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from saltapi import formats
 from saltapi.bridge.jobs.batches import Batch
@@ -30,8 +30,19 @@ LIFE_SECONDS = 7 * 86_400.0
 """How long a change may take, with all that it waits."""
 MARGIN_SECONDS = 3_600.0
 """For so long after that what is kept of it stays, if nobody has noted its end."""
+NEWS_SECONDS = 60.0
+"""For so long other processes find a change among the news that has ended."""
+ENDED = b" ended"
 
 Order: TypeAlias = Literal["pause", "resume", "stop"]
+
+
+class News(NamedTuple):
+    """How far a change is: enough to know whether there is something to be read of it."""
+
+    version: int
+    """Of its facts."""
+    ended: bool
 
 
 class LeaseLost(Exception):
@@ -101,20 +112,34 @@ class KeptBatches:
             raise LeaseLost
         with contextlib.suppress(StoreUnavailable):  # it only hastens what others see
             if batch.ended:
-                await self.clear(batch.jid)
+                await self.clear(batch)
             else:
                 await self._store.put(ACTIVE, batch.jid, b"%d" % batch.version, expire=expire)
         return written
 
-    async def clear(self, jid: Jid) -> None:
-        """Forget what is needed of a change until its end."""
+    async def clear(self, batch: Batch) -> None:
+        """Forget what is needed of a change until its end, and let others know of that."""
+        news, expire = b"%d%s" % (batch.version, ENDED), time.time() + NEWS_SECONDS
+        await self._store.put(ACTIVE, batch.jid, news, expire=expire)
+        for kind in (TOKEN, LEASE, ORDER):
+            await self._store.remove(kind, batch.jid)
+
+    async def forget(self, jid: Jid) -> None:
+        """Forget a change whose facts are gone."""
         for kind in (ACTIVE, TOKEN, LEASE, ORDER):
             await self._store.remove(kind, jid)
 
-    async def active(self) -> dict[Jid, int]:
-        """Return the changes that have not ended, each with the version of its facts."""
+    async def news(self) -> dict[Jid, News]:
+        """Return the changes that have not ended, and those that ended of late."""
         found = await self._store.items(ACTIVE)
-        return {jid: int(version) for jid, version in found.items()}
+        return {
+            jid: News(int(value.removesuffix(ENDED)), value.endswith(ENDED))
+            for jid, value in found.items()
+        }
+
+    async def active(self) -> list[Jid]:
+        """Return the changes that have not ended."""
+        return [jid for jid, news in (await self.news()).items() if not news.ended]
 
     async def lease(self, jid: Jid) -> bool:
         """Take the lease of a change, or go on with it; return whether it is this process's."""

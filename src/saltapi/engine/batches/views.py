@@ -43,10 +43,12 @@ class BatchViews:
         return job
 
     def show(self, batch: Batch) -> RegisteredJob:
-        """Return the job of a change, with the facts *batch*."""
+        """Return the job of a change, with the facts *batch* unless later ones are known."""
         job = self.find(batch.jid)
         if job is None:
             job = self._new(batch)
+        elif job.batch is not None and job.batch.version > batch.version:
+            return job
         job.batch = batch
         job.started_at = batch.started_at
         self._catch_up(job, batch)

@@ -1,6 +1,7 @@
 """Pages of the list of jobs: from the registry and the job cache together, the newest first."""
 
 import asyncio
+import contextlib
 import fnmatch
 import time
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from saltapi.bridge.jobs.states import JobState
 from saltapi.bridge.worker.job_index import Search
 from saltapi.engine.jobs.records import Record, brief
 from saltapi.engine.jobs.service import JobService
-from saltapi.errors import SaltApiError
+from saltapi.errors import SaltApiError, StoreUnavailable
 from saltapi.types import Jid, Session
 
 PAGE_SECONDS = 0.1
@@ -66,6 +67,8 @@ async def page(
     A page may hold fewer and yet not be the last: it is made within `PAGE_SECONDS`.
     """
     ends_at = time.monotonic() + PAGE_SECONDS
+    with contextlib.suppress(StoreUnavailable):  # what is known here is listed in any case
+        await job_service.changes.learn()
     search = await _search(job_service, session, wanted)
     registered = {job.jid: job for job in job_service.registry.jobs() if job.minions or job.fun}
     before, last, looked_at = cursor, None, 0

@@ -140,7 +140,7 @@ async def document(
 
 async def _parent_of(job_service: JobService, job: RegisteredJob) -> Jid:
     """Return the job that has started *job*; "" where nobody knows of one."""
-    if not job.parent and job.source is Source.READ and job.jid:
+    if not job.parent and job.source is not Source.OURS and job.jid:
         with contextlib.suppress(SaltApiError):
             owned = await job_service.owners.find(job.jid)
             job.parent = "" if owned is None else owned.parent

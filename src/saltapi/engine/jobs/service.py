@@ -15,8 +15,8 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from typing import Any
 
 from saltapi.bridge.bus.job_starts import Source, time_of
 from saltapi.bridge.jobs.jobs import Job, JobRequest
@@ -27,6 +27,8 @@ from saltapi.bridge.jobs.states import JobState, MinionState
 from saltapi.bridge.worker.job_index import Part, Search
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import JOB_READERS
+from saltapi.engine.jobs.changes import Changes, NoChanges
+from saltapi.engine.jobs.endings import Endings
 from saltapi.engine.jobs.loads import facts_of, is_of_master
 from saltapi.engine.jobs.owners import OWNER_SECONDS, JobOwners
 from saltapi.engine.jobs.silence import Silence
@@ -52,11 +54,6 @@ log = logging.getLogger(__name__)
 
 SEES_ALL_SECONDS = 5.0
 SEES_ALL_SESSIONS = 1_000
-FindWhole: TypeAlias = Callable[[Session, Jid], Awaitable[RegisteredJob | None]]
-
-
-async def _nothing(_session: Session, _jid: Jid) -> RegisteredJob | None:
-    return None
 
 
 class JobService:
@@ -97,6 +94,8 @@ class JobService:
         self.silence = Silence(
             client.hub.outages, store, seconds=float(keep_seconds), is_syndic=client.jobs.is_syndic
         )
+        self._endings = Endings(self.silence)
+        self.registry.on_ending = self._endings.begin
         self._doubts = Doubts(store)
         client.jobs.jids.ask(self.owners.claim)
         self.administrators = administrators
@@ -104,8 +103,8 @@ class JobService:
         self._followers: dict[RegisteredJob, asyncio.Task[None]] = {}
         self._loading: dict[Jid, asyncio.Task[RegisteredJob | None]] = {}
         self._sees_all: dict[str, tuple[float, bool]] = {}
-        self.find_whole: FindWhole = _nothing
-        """Finds what is a change in stages, and no job that the master knows."""
+        self.changes: Changes = NoChanges()
+        """Those in stages, if anybody sees to them."""
 
     @property
     def is_partial(self) -> bool:
@@ -129,6 +128,7 @@ class JobService:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._endings.close()
         await self.past_jobs.close()
         self.registry.close()
 
@@ -150,6 +150,9 @@ class JobService:
             )
         if job is None or not await self.may_see(session, job):
             raise NotFound(f"There is no job {jid} that you may see.")
+        if job.batch is not None:
+            with contextlib.suppress(StoreUnavailable):
+                await self.changes.learn(jid)
         await self.silence.recall(job)
         return job
 
@@ -364,7 +367,7 @@ class JobService:
     async def known(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return a job, whosever it is; None if there is none that *session* can find."""
         if jid not in self._loading:
-            job = self.registry.get(jid) or await self.find_whole(session, jid)
+            job = self.registry.get(jid) or await self.changes.find(session, jid)
             if job is not None:
                 return job
             if not self.cache.readable:  # with this user's token: nobody else may share it

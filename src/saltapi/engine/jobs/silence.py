@@ -80,7 +80,7 @@ class Silence:
             came_back = any(outage.begin <= started_at for outage in missed)  # with the master
             if not came_back and (reply is None or not reply.running or reply.at < started_at):
                 return MinionState.RESTARTED
-        if reply is not None and reply.running:
+        if (reply is not None and reply.running) or job.answers.get(minion) is MinionState.RUNNING:
             return MinionState.RUNNING
         if reply is None and told is not None and job.asked_at is None:
             return MinionState.RUNNING
@@ -102,20 +102,25 @@ class Silence:
             found[minion] = coarse if reason in COARSE else reason
         return found
 
-    async def settle(self, job: RegisteredJob, silent: Mapping[MinionId, MinionState]) -> None:
+    async def settle(
+        self, job: RegisteredJob, silent: Mapping[MinionId, MinionState], *, ended: bool = False
+    ) -> None:
         """
         Settle *job*, with the best reasons that are known, and let all processes know.
 
         Args:
             job: A job that nobody waits for any more.
             silent: Who has not returned, with what is known in any case.
+            ended: Whether it was ended on its minions, so that no process waits any more.
         """
         self._excuse_syndics(job)
+        if not ended:
+            job.silent |= await self._told_of_ends(job)
         reasons, at = self.reasons(job, silent), time.time()
         if job.jid and (job.outstanding or job.growing):
             with contextlib.suppress(StoreUnavailable, ShareUsed, TimeoutError):
                 async with asyncio.timeout(TELL_SECONDS):
-                    value, expire = _told(at, reasons), at + self._seconds
+                    value, expire = _told(at, reasons, ended=ended), at + self._seconds
                     await self._store.put(KIND, job.jid, value, expire=expire)
         job.settle(reasons, at=at)
 
@@ -126,11 +131,13 @@ class Silence:
             return
         found = await self._found(job)
         if found and not job.held:
-            self._excuse_syndics(job)
-            told = found.get("silent", {})
-            coarse = dict.fromkeys(job.outstanding, MinionState.NO_RESPONSE)
-            known = {m: MinionState(why) for m, why in told.items() if m in coarse}
-            job.settle({**self.reasons(job, coarse), **known}, at=found["at"])
+            self._settle_as(job, found)
+
+    async def recall_end(self, job: RegisteredJob) -> None:
+        """Settle *job*, whoever waits for it, if another process has ended it on its minions."""
+        found = await self._found(job)
+        if found and found.get("ended"):
+            self._settle_as(job, found)
 
     async def gave_up_at(self, job: RegisteredJob) -> float | None:
         """Return when nobody waited for the rest of *job* any more, in this process or another."""
@@ -145,13 +152,27 @@ class Silence:
             found = await self._store.get(KIND, job.jid)
         return json.loads(found) if found else None
 
+    def _settle_as(self, job: RegisteredJob, found: Mapping[str, Any]) -> None:
+        self._excuse_syndics(job)
+        told = found.get("silent", {})
+        coarse = dict.fromkeys(job.outstanding, MinionState.NO_RESPONSE)
+        known = {m: MinionState(why) for m, why in told.items() if m in coarse}
+        job.settle({**self.reasons(job, coarse), **known}, at=found["at"])
+
+    async def _told_of_ends(self, job: RegisteredJob) -> dict[MinionId, MinionState]:
+        """Return on which of the silent minions another process has ended *job*, and how."""
+        found = await self._found(job) if job.jid and job.outstanding else None
+        told = {m: MinionState(why) for m, why in (found or {}).get("silent", {}).items()}
+        return {m: why for m, why in told.items() if why in CERTAIN and m not in job.returns}
+
     def _excuse_syndics(self, job: RegisteredJob) -> None:
         job.excuse([minion for minion in job.outstanding if self._is_syndic(minion)])
 
 
-def _told(at: float, reasons: Mapping[MinionId, MinionState]) -> bytes:
+def _told(at: float, reasons: Mapping[MinionId, MinionState], *, ended: bool) -> bytes:
     """Return what other processes are told of a job that nobody waits for since then."""
-    value = json.dumps({"at": at, "silent": reasons}).encode()
+    facts = {"at": at, "ended": ended}
+    value = json.dumps({**facts, "silent": reasons}).encode()
     if len(value) > REASONS_LIMIT_BYTES:
-        value = json.dumps({"at": at}).encode()
+        value = json.dumps(facts).encode()
     return value

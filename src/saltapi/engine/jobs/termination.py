@@ -101,7 +101,7 @@ async def end(
     ended = {Outcome.TERMINATED: MinionState.TERMINATED, Outcome.KILLED: MinionState.KILLED}
     job.silent.update({m: ended[what] for m, what in outcomes.items() if what in ended})
     if all(what not in {Outcome.STILL_RUNNING, Outcome.REFUSED} for what in outcomes.values()):
-        job.settle(job.silent)
+        await job_service.silence.settle(job, job.silent, ended=True)
     return outcomes
 
 
