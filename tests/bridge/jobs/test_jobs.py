@@ -313,6 +313,23 @@ async def test_a_late_answer_counts(master: FakeMaster) -> None:
     assert 0 == master.hub.watched_jobs
 
 
+async def test_who_tells_of_its_states_is_waited_for(master: FakeMaster) -> None:
+    """A minion that tells of a state after it was asked is not given up, whenever it answers."""
+    request = job_request(gather_job_timeout_seconds=scaled(0.5))
+    job = await new_jobs(master).start(request)
+    collecting = asyncio.create_task(collect(job))
+    await async_eventually(lambda: master.questions)
+    told = {"len": 3, "ret": {"result": True, "changes": {}, "comment": "", "__id__": "x"}}
+    forged = {"id": "a", "jid": job.jid, "data": told}
+    master.fire(f"salt/job/{job.jid}/prog/c/0", forged)
+    assert MinionState.WAITING == job.state("c")
+    master.fire(f"salt/job/{job.jid}/prog/b/0", {**forged, "id": "b"})
+    assert MinionState.RUNNING == job.state("b")
+    await async_eventually(lambda: len(master.questions) == 2)
+    master.returned(job.jid, "b", "late")
+    assert "late" == values(await collecting)["b"]
+
+
 @pytest.mark.parametrize(
     "error", [MasterUnavailable("away"), AuthorizationFailed("no"), NoMinionsMatched("none")]
 )

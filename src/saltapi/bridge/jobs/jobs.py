@@ -18,6 +18,7 @@ from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.bus.tags import Kind
 from saltapi.bridge.bus.wake import Wake
+from saltapi.bridge.jobs import state_results
 from saltapi.bridge.jobs.jids import REFUSED, Jids
 from saltapi.bridge.jobs.job_events import FIND_JOB, has_failed, says_running
 from saltapi.bridge.jobs.presence import Presence
@@ -295,8 +296,7 @@ class Job:
         """Yield every minion's `Return` once: those that came as they come, then the silent."""
         loop = asyncio.get_running_loop()
         started = loop.time()
-        timeout = self._jobs.timeout_seconds(self._request)
-        check_at = started + timeout
+        check_at = started + self._jobs.timeout_seconds(self._request)
         while True:
             for found in self._take_arrived():
                 yield found
@@ -311,7 +311,7 @@ class Job:
             if self._probe is None and now >= check_at:
                 if self._some_run and pending:
                     self._some_run = False
-                    self._probe = asyncio.create_task(self._ask(sorted(pending), timeout))
+                    self._probe = asyncio.create_task(self._ask(sorted(pending)))
                     self._probe.add_done_callback(lambda _: self._wake.set())
                 elif all(now >= self._patience.get(minion, 0) for minion in pending):
                     break
@@ -341,6 +341,11 @@ class Job:
             if self._jobs.order_masters:
                 self._add_minions(event.data)
             return
+        if tag.part == state_results.PROGRESS:
+            told = state_results.read(event)
+            if told is not None and told[0] in self._pending:
+                self._runs(told[0])
+            return
         if tag.kind is not Kind.JOB or tag.part != "ret" or tag.name is None:
             return
         data = event.data
@@ -366,13 +371,20 @@ class Job:
         self.minions.update(minions)
         self._pending.update(m for m in minions if not _final(self.state(m)))
 
+    def _runs(self, minion: MinionId) -> None:
+        """Wait longer: *minion* has just said that it is at it, asked or unasked."""
+        timeout = self._jobs.timeout_seconds(self._request)
+        self._states[minion] = MinionState.RUNNING
+        self._patience[minion] = asyncio.get_running_loop().time() + timeout
+        self._some_run = True
+
     def _arrive(self, found: Return) -> None:
         self._states[found.minion] = found.state
         self._pending.discard(found.minion)
         self._arrived.append(found)
         self._jobs.tallies.returned(self._request.client, None if found.silent else found.data)
 
-    async def _ask(self, minions: list[MinionId], timeout: float) -> None:
+    async def _ask(self, minions: list[MinionId]) -> None:
         """Publish `saltutil.find_job`; answers that come later are taken as they come."""
         request = JobRequest(
             tgt=minions,
@@ -381,7 +393,6 @@ class Job:
             arg=(self.jid,),
             credentials=self._request.credentials,
         )
-        loop = asyncio.get_running_loop()
 
         def on_answer(event: Event) -> None:
             minion = event.data.get("id")
@@ -392,9 +403,7 @@ class Job:
                 and not _final(self.state(minion))
             ):
                 self._expect([minion])
-                self._states[minion] = MinionState.RUNNING
-                self._patience[minion] = loop.time() + timeout
-                self._some_run = True
+                self._runs(minion)
                 self._wake.set()
 
         jid = self._jobs.new_jid()

@@ -279,6 +279,8 @@ class RegisteredJob:
         if minion in self.minions and minion not in self.returns:
             room_bytes = self._limit_bytes - self.size_bytes
             self._add_bytes(self.progress.happened(minion, of, state, event, room_bytes))
+            if minion in self.answers:  # it says so unasked
+                self.answers[minion] = MinionState.RUNNING
             self.changed()
             if self.whole is not None:
                 self.whole.tell(minion, of, state, event)
