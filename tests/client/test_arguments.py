@@ -1,11 +1,18 @@
 """Arguments of the command line, beside the real thing."""
 
 import copy
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from salt.utils.args import parse_input
 
 from saltapi_client.cli.arguments import read
+from tests.apis import ApiServer
+from tests.client.conftest import environment, saltctl
+from tests.waiting import scaled
 
 TEXTS = [
     "1", "-1", "1.5", "1e3", "1_000", "_1", "010", "0x1f", "0b11", "0o17", "00", "08",
@@ -20,6 +27,8 @@ TEXTS = [
     "0.1.2", "1.", ".5", "state.apply", "pkg.install", "no.thing", "foo_bar", "on-off", "e", "y",
     "{<<: {a: 1}}", "{a: &x 1, b: *x}", "\u00e9", "1e400", "{1: 2}", "{[1]: 2}", "{null: 1}",
 ]  # fmt: skip
+NO_JSON = {".inf", ".nan", "1e400"}
+"""Numbers that JSON has no word for."""
 
 
 @pytest.mark.parametrize("text", TEXTS, ids=ascii)
@@ -35,3 +44,24 @@ def test_several() -> None:
     words = ["a", "x=1", "2", "x=3", "y=z"]
 
     assert parse_input(copy.copy(words), condition=False) == read(words)
+
+
+SALT = "import sys; sys.argv[0] = 'salt'; import salt.scripts; salt.scripts.salt_main()"
+
+
+def test_as_the_command_has_it(asgi: ApiServer, tmp_path: Path) -> None:
+    """What a function gets is what it gets from `salt` with the same words."""
+    words = [text for text in TEXTS if not text.startswith("-")]
+    words = [word for word in words if word not in NO_JSON]
+    config = str(asgi.master.directory / "config")
+    theirs = subprocess.run(
+        [sys.executable, "-P", "-c", SALT, "-c", config, "minion-1", "test.arg", *words,
+         "--out", "json"],
+        capture_output=True, text=True, check=True, timeout=scaled(60),
+    )  # fmt: skip
+    ours = saltctl(environment(tmp_path, asgi), "minion-1", "test.arg", *words, "--out", "json")
+
+    given, expected = (json.loads(found.stdout)["minion-1"] for found in (ours, theirs))
+    for each in (given, expected):  # what Salt adds is of the job
+        each["kwargs"] = {k: v for k, v in each["kwargs"].items() if not k.startswith("__pub_")}
+    assert expected == given

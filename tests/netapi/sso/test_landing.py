@@ -25,7 +25,7 @@ def gui(oidc_master: OidcMaster) -> Iterator[ApiServer]:
     (home / "static").mkdir(parents=True)
     (home / "index.html").write_text(PAGE)
     section = {"app": str(home / "index.html"), "static": str(home / "static")}
-    options = {"cors_origin": [FRIEND], "root_prefix": "/salt"}
+    options = {"cors_origin": [FRIEND], "root_prefix": "/salt", "trusted_proxies": ["127.0.0.1"]}
     with ApiServer(oidc_master, OURS, {**section, **options}, module="rest_asgi") as server:
         yield server
 
@@ -34,15 +34,17 @@ def land(
     gui: ApiServer,
     query: dict[str, str],
     headers: dict[str, str] | None = None,
+    scheme: str = "http",
     **claims: Any,
 ) -> Answer:
     """Log in, and return the answer at the end; *headers* are those of the last request."""
     assert isinstance(gui.master, OidcMaster)
-    begun = gui.send("GET", f"/salt{BEGIN}?{urlencode(query)}")
+    proxy = {"X-Forwarded-Proto": scheme}
+    begun = gui.send("GET", f"/salt{BEGIN}?{urlencode(query)}", headers=proxy)
     assert 303 == begun.status, begun
     cookie = str(begun.header("Set-Cookie")).partition(";")[0]
     brings = gui.master.issuer.approve(str(begun.header("Location")), **claims)
-    sent = {"Cookie": cookie, **(headers or {})}
+    sent = {"Cookie": cookie, **proxy, **(headers or {})}
     return gui.send("GET", f"/salt{CALLBACK}?{urlencode(brings)}", headers=sent)
 
 
@@ -68,6 +70,14 @@ def test_session(gui: ApiServer) -> None:
     assert "/salt/static/scripts" == found["saltgui"]
     headers = {"X-Auth-Token": session["token"]}
     assert 200 == gui.send("GET", "/salt/v1/whoami", headers=headers).status
+
+
+@pytest.mark.parametrize(("scheme", "policy"), [("http", None), ("https", "same-origin")])
+def test_opener(gui: ApiServer, scheme: str, policy: str | None) -> None:
+    """Its window is its own where there is TLS; elsewhere browsers complain of the wish."""
+    answer = land(gui, {"app": "saltgui"}, scheme=scheme, groups=["ops"])
+
+    assert (200, policy) == (answer.status, answer.header("Cross-Origin-Opener-Policy"))
 
 
 def test_nobody_else_gets_it(gui: ApiServer) -> None:

@@ -52,3 +52,10 @@ class PackagedFile:
 def packaged(package: str, path: str) -> PackagedFile:
     """Return the file at *path* below the folder of *package*."""
     return PackagedFile(resources.files(package).joinpath(*path.split("/")).read_bytes())
+
+
+def opener_policy(request: Request) -> dict[str, str]:
+    """Return what keeps a page's window from others; without TLS browsers only complain of it."""
+    if request.url.scheme != "https":
+        return {}
+    return {"Cross-Origin-Opener-Policy": "same-origin"}

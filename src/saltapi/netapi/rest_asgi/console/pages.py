@@ -19,7 +19,7 @@ from saltapi.config import RestAsgiConfig
 from saltapi.errors import NotFound
 from saltapi.netapi._http import answers
 from saltapi.netapi.rest_asgi.console import modules
-from saltapi.netapi.rest_asgi.packaged import PackagedFile, packaged
+from saltapi.netapi.rest_asgi.packaged import PackagedFile, opener_policy, packaged
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import engine_of
 
@@ -43,8 +43,6 @@ PAGE_HEADERS = {
     "Content-Security-Policy": POLICY,
     "Referrer-Policy": "same-origin",
 }
-TLS_HEADERS = {"Cross-Origin-Opener-Policy": "same-origin"}
-"""Besides, where there is TLS: elsewhere browsers ignore it, and complain."""
 FileName = Annotated[str, Path(description="The file's path.", examples=["main.js"])]
 IfNoneMatch = Annotated[str | None, Header(include_in_schema=False)]
 
@@ -83,8 +81,7 @@ async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{edition}")
     response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
-    if request.url.scheme == "https":
-        response.headers.update(TLS_HEADERS)
+    response.headers.update(opener_policy(request))
     return response
 
 

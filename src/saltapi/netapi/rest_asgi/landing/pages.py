@@ -16,7 +16,7 @@ from fastapi import APIRouter, Header, Request, Response
 
 from saltapi.errors import NotFound
 from saltapi.netapi._http.answers import HTML_PAGE_TYPE
-from saltapi.netapi.rest_asgi.packaged import packaged
+from saltapi.netapi.rest_asgi.packaged import opener_policy, packaged
 from saltapi.netapi.rest_asgi.protection import READS, costs
 from saltapi.netapi.rest_asgi.requests import TheEngine
 
@@ -34,7 +34,6 @@ HEADERS = {
         " base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cache-Control": "no-store",
-    "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Frame-Options": "DENY",
@@ -69,7 +68,7 @@ def page(request: Request, session: Mapping[str, Any], where: str, files: str) -
     }
     # All at once: what is put in for one is not looked at for another.
     filled = text.format_map({name: html.escape(value) for name, value in values.items()})
-    return Response(filled.encode(), 200, HEADERS)
+    return Response(filled.encode(), 200, {**HEADERS, **opener_policy(request)})
 
 
 @router.get(SCRIPT.removeprefix("/v1"), include_in_schema=False)
