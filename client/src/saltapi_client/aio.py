@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Callable, Generic, TypeVar
 
-from saltapi_client.client import Client, Lowstate
+from saltapi_client.chunks import Lowstate
+from saltapi_client.client import Client
 from saltapi_client.records import Event, Gap, Record
 from saltapi_client.resources import Check, Job, Key, ListedJob, Minion, WhoAmI, Why
 from saltapi_client.sessions import Session

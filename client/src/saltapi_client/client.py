@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Union
+from typing import Any
 from urllib.parse import quote
 
 from saltapi_client import classic, errors
 from saltapi_client.api import RETRY_SECONDS, Api
+from saltapi_client.chunks import Lowstate, as_dry_run, chunks_of, function_chunk
 from saltapi_client.connections import Connections, Tls
 from saltapi_client.listening import Events
 from saltapi_client.resources import Check, Job, Key, ListedJob, Minion, WhoAmI, Why, made_from
@@ -24,8 +25,6 @@ STAGES_PATH = "/v1/jobs/{jid}/pause"
 """Servers that have this run changes in stages."""
 URL_CHARACTERS = "".join(map(chr, range(0x21, 0x7F)))
 """What a URL that somebody typed keeps; the rest is quoted."""
-
-Lowstate = Union[Mapping[str, Any], Sequence[Mapping[str, Any]]]
 
 
 class Client:
@@ -425,36 +424,6 @@ class Client:
     def _need(self, path: str, what: str) -> None:
         if not self._has(path):
             raise errors.NotSupported(f"This server has no {path}, which {what} needs.")
-
-
-def chunks_of(lowstate: Lowstate) -> list[dict[str, Any]]:
-    """Return a lowstate as a list of chunks."""
-    found = [lowstate] if isinstance(lowstate, Mapping) else lowstate
-    return [dict(chunk) for chunk in found]
-
-
-def function_chunk(
-    client: str, fun: str, arg: Sequence[Any], kwarg: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    """Return the chunk of a runner or wheel function."""
-    chunk: dict[str, Any] = {"client": client, "fun": fun}
-    if arg:
-        chunk["arg"] = list(arg)
-    if kwarg:
-        chunk["kwarg"] = dict(kwarg)
-    return chunk
-
-
-def as_dry_run(chunk: Mapping[str, Any]) -> dict[str, Any]:
-    """
-    Return a chunk of states that only says what would change.
-
-    Raises:
-        Usage: The function has no dry run.
-    """
-    if not str(chunk.get("fun", "")).startswith("state."):
-        raise errors.Usage(f"{chunk.get('fun')} has no dry run; states have.")
-    return {**chunk, "kwarg": {**(chunk.get("kwarg") or {}), "test": True}}
 
 
 def matches(name: str, pattern: Any) -> bool:
