@@ -71,12 +71,24 @@ OKTA = {
     "ver": 1,
     "jti": "AT.0mP4JKAZX1iACIT4vbEDF7LpvDVjxypPMf0D7uX39RE",
     "iss": "https://example.okta.com/oauth2/default",
-    "aud": "salt",
+    "aud": "api://default",
     "cid": "CLIENT-ID",
     "uid": "00uid4BxXw6I6TV4m0g3",
     "scp": ["openid", "profile"],
     "auth_time": 1,
     "sub": "alice@example.com",
+    "login": "alice@example.com",
+    "groups": ["salt-admins"],
+}
+OKTA_ID = {
+    "ver": 1,
+    "jti": "ID.4eAWJOCMB3SX8XewDfVR",
+    "iss": "https://example.okta.com/oauth2/default",
+    "aud": "CLIENT-ID",
+    "sub": "00uid4BxXw6I6TV4m0g3",
+    "amr": ["pwd"],
+    "idp": "00o5t60iloOHN9pBi0h7",
+    "login": "alice@example.com",
     "groups": ["salt-admins"],
 }
 GITHUB = {
@@ -86,6 +98,7 @@ GITHUB = {
     "ref": "refs/heads/main",
     "sha": "example-sha",
     "repository": "example/app",
+    "repository_id": "456789",
     "repository_owner": "example",
     "actor": "octocat",
     "event_name": "push",
@@ -132,9 +145,11 @@ STRANGERS: list[tuple[str, dict[str, Any]]] = [
     ("Google", {"azp": "OTHER.apps.googleusercontent.com"}),
     ("Okta", {"iss": "https://evil.okta.com/oauth2/default"}),
     ("GitHub Actions", {"repository": "evil/app"}),
+    ("GitHub Actions", {"repository_id": "1"}),
     ("GitHub Actions", {"ref": "refs/pull/1/merge"}),
     ("GitHub Actions", {"aud": "https://github.com/evil"}),
     ("GitLab CI", {"project_path": "evil/app"}),
+    ("GitLab CI", {"project_id": "1"}),
     ("GitLab CI", {"ref_protected": "false"}),
 ]
 
@@ -146,12 +161,12 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return file
 
 
-def verifier(provider: str, keys: Path) -> Verifier:
-    """Return what the page's config for a provider makes."""
+def verifier(provider: str, keys: Path, **more: Any) -> Verifier:
+    """Return what the page's config for a provider makes, with some more options."""
     section = PAGE.read_text().partition(f"\n### {provider}\n")[2].partition("\n### ")[0]
     (written,) = re.findall(r"^```yaml\n(.*?)^```", section, re.M | re.S)
     options = yaml.safe_load(written)["saltapi_oidc"]
-    return Verifier(issuers_of({"saltapi_oidc": [{**options[0], "keys_file": str(keys)}]}))
+    return Verifier(issuers_of({"saltapi_oidc": [{**options[0], "keys_file": str(keys), **more}]}))
 
 
 def token(claims: dict[str, Any]) -> str:
@@ -169,6 +184,14 @@ def test_accepted(provider: str, keys: Path) -> None:
     found = verifier(provider, keys).identify(token(claims))
 
     assert (user, groups) == (found.user, found.groups)
+
+
+def test_ids_of_okta(keys: Path) -> None:
+    """At Okta an ID token's `sub` is another one; by the page's claim it is the same user."""
+    browser = {"redirect_url": "https://salt.example.com/v1/login/oidc/callback"}
+    found = verifier("Okta", keys, **browser).identify(token(OKTA_ID))
+
+    assert ("alice@example.com", ("salt-admins",)) == (found.user, found.groups)
 
 
 @pytest.mark.parametrize(("provider", "claims"), STRANGERS, ids=str)
