@@ -4,9 +4,10 @@ import json
 import ssl
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from tests.client.loopback import LoopbackServer, QuietHandler
 
 LOGIN = {"return": [{"token": "a" * 40, "user": "u", "eauth": "pam", "expire": 4e9, "perms": []}]}
 PATHS = [
@@ -14,7 +15,7 @@ PATHS = [
 ]  # fmt: skip
 
 
-class Answers:
+class Answers(LoopbackServer):
     """
     Answers on loopback: to `/login`, `/v1/whoami` and `/openapi.json` as a server does.
 
@@ -43,7 +44,7 @@ class Answers:
         }
         answers = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             protocol_version = "HTTP/1.1"
             wbufsize = -1  # head and body in one packet
 
@@ -52,31 +53,16 @@ class Answers:
 
             do_GET = do_POST = do_PUT = do_DELETE = answer  # noqa: N815 - as the library calls them
 
-            def log_message(self, *_args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        super().__init__(Handler)
 
     def speak_tls(self, context: ssl.SSLContext) -> None:
         """Speak TLS from the beginning."""
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.url = self.url.replace("http://", "https://")
 
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def end(self) -> None:
+        """Let answers end that are held."""
         self._ended.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, request: BaseHTTPRequestHandler) -> None:
         """Answer one request."""

@@ -3,20 +3,17 @@
 import http.client
 import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.client.cutting import pass_on
+from tests.client.loopback import LoopbackServer, QuietHandler
 
 
-class Proxy:
+class Proxy(LoopbackServer):
     """
     Passes requests on, and tunnels what is asked for with CONNECT.
 
     Attributes:
-        url: Where it listens.
         asked: Of each request the method, what was asked for, and who has asked.
     """
 
@@ -24,12 +21,12 @@ class Proxy:
         self.asked: list[tuple[str, str, str | None]] = []
         proxy = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(QuietHandler):
             def note(self) -> None:
                 who = self.headers.get("Proxy-Authorization")
                 proxy.asked.append((self.command, self.path, who))
 
-            def do_CONNECT(self) -> None:
+            def tunnel(self) -> None:
                 self.note()
                 host, _, port = self.path.rpartition(":")
                 server = socket.create_connection((host, int(port)))
@@ -57,23 +54,6 @@ class Proxy:
                 server.close()
 
             do_GET = do_POST = forward  # noqa: N815 - as the library calls them
+            do_CONNECT = tunnel  # noqa: N815
 
-            def log_message(self, *_args: Any) -> None:
-                pass
-
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
+        super().__init__(Handler)
