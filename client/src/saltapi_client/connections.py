@@ -2,7 +2,7 @@
 HTTP connections to one server: kept alive, through a proxy where there is one, with TLS.
 
 On `http.client`, because a command line that starts often is done before an HTTP library is
-loaded (measured in README.md).
+loaded (measured in docs/dependencies.md).
 """
 
 from __future__ import annotations

@@ -103,8 +103,7 @@ class Events:
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
 
     def _is_new(self, cursor: str) -> bool:
-        # Time and checksum are of the event, whichever worker has sent it.
-        name = "-".join(cursor.split("-")[:2])
+        name = event_name(cursor)
         if name in self._seen:
             return False
         self._seen[name] = None
@@ -152,3 +151,8 @@ class Events:
                     raise
             self._closed.wait(pause)
             pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+
+
+def event_name(cursor: str) -> str:
+    """Return what all ids of an event have in common: its time and its checksum."""
+    return "-".join(cursor.split("-")[:2])

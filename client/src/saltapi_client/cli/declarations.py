@@ -215,7 +215,7 @@ COMMANDS = (
             "saltctl events --count 1 --out json",
             "saltctl events --tag 'salt/minion/*/start' --cursor started --exec ./welcome.sh",
         ),
-        "With --cursor and --exec an event is not done again when saltctl is killed: the command"
+        "With --cursor and --exec each event is done once, also when saltctl is killed: the command"
         " runs to its end and the cursor is written before the next saltctl goes on.",
     ),
     Command(

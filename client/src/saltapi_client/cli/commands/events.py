@@ -25,7 +25,7 @@ def events(args: argparse.Namespace) -> int:
         raise errors.Usage("--exec needs a command.")
     count, failed = 0, False
     with connect(args) as client, Cursor(args.cursor) as cursor:
-        stream = client.events(args.tag or (), since=args.since or cursor.read())
+        stream = client.events(args.tag or (), since=cursor.read(args.since))
         stream.on_place = cursor.write
         for found in stream:
             if isinstance(found, Gap):

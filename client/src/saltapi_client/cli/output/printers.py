@@ -16,16 +16,18 @@ from saltapi_client.cli.output.states import highstate, is_states
 from saltapi_client.cli.progress import Board
 from saltapi_client.cli.terminal import Paint, clean, is_terminal, paint_of, size
 from saltapi_client.cli.watching import Printer, say
-from saltapi_client.records import Failure, MinionReturn, Record, Summary
+from saltapi_client.records import Failure, JobStarted, MinionReturn, Record, Summary
 
 
 def printer_of(args: argparse.Namespace) -> Printer:
     """Return the printer that a command line asks for; NDJSON where nobody looks."""
     out, paint = args.out or "auto", paint_of(args)
     if out == "auto":
-        return Folded(paint) if is_terminal() else Lines()
+        out = "auto" if is_terminal() else "ndjson"
+    if out == "auto":
+        return Folded(paint)
     if out == "ndjson":
-        return Lines()
+        return Lines(after=getattr(args, "after", None))
     if out in {"nested", "highstate", "raw"}:
         return Each(out, paint)
     return AtTheEnd(out, paint)
@@ -91,11 +93,15 @@ def complain(board: Board) -> None:
 
 
 class Lines(Quiet):
-    """Every record as a line of JSON, when it comes."""
+    """Every record as a line of JSON, when it comes; *after* one, all but the job."""
+
+    def __init__(self, after: str | None = None) -> None:
+        self._is_known = after is not None
 
     def record(self, record: Record, _board: Board) -> None:
         """Write the record as the server has sent it."""
-        write(in_json(record_document(record)))
+        if not (self._is_known and isinstance(record, JobStarted)):
+            write(in_json(record_document(record)))
 
     def end(self, _board: Board) -> None:
         """Do nothing: the records have said it."""
