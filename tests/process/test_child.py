@@ -8,7 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from saltapi.process import lifecycle
-from saltapi.process.child import EX_CONFIG, Child, State, Tally
+from saltapi.process.child import EX_CONFIG, Child, State
+from saltapi.process.tally import Tally
 from tests.daemons import wait_until
 
 HEARTBEAT_SECONDS = 0.3

@@ -13,12 +13,9 @@ import os
 import queue
 import signal
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from saltapi.process import log as logs
-
-if TYPE_CHECKING:
-    from saltapi.process.child import Tally
+from saltapi.process.tally import Tally
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +31,7 @@ _name = "The netapi module"
 _report_fd: int | None = None
 _is_ready = False
 _heartbeat_seconds = 0.0
-_tallies: "list[Tally]" = []
+_tallies: list[Tally] = []
 
 
 def attach(
@@ -42,7 +39,7 @@ def attach(
     report_fd: int,
     *,
     heartbeat_seconds: float = 0.0,
-    tally: "Tally | None" = None,
+    tally: Tally | None = None,
 ) -> None:
     """
     Tie this process to the one that started it.

@@ -16,7 +16,8 @@ from multiprocessing.connection import wait
 
 from saltapi.errors import CannotStart
 from saltapi.process import lifecycle
-from saltapi.process.child import EX_CONFIG, Child, State, Tally
+from saltapi.process.child import EX_CONFIG, Child, State
+from saltapi.process.tally import Tally
 
 log = logging.getLogger(__name__)
 

@@ -22,9 +22,10 @@ from saltapi.config import EngineConfig
 from saltapi.errors import CannotStart
 from saltapi.process import lifecycle, memory
 from saltapi.process import log as logs
-from saltapi.process.child import EX_CONFIG, Child, State, Tally
+from saltapi.process.child import EX_CONFIG, Child, State
 from saltapi.process.loader import Module
 from saltapi.process.sd_notify import Notifier
+from saltapi.process.tally import Tally
 from saltapi.types import Opts
 
 log = logging.getLogger(__name__)

@@ -1,16 +1,17 @@
 """The facts that an answer to "why is it silent" rests on, each with its time."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import Any
 
 from saltapi.bridge.bus.outages import Outages
+from saltapi.bridge.fleet.keys import KeyState
 from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.engine.fleet.minion import Minion
+from saltapi.engine.fleet.sight import Sight
 from saltapi.engine.jobs.times import time_text
 from saltapi.masking import without_private_keys
-from saltapi.types import MinionId
-
-if TYPE_CHECKING:
-    from saltapi.engine.fleet.why import Case
+from saltapi.types import MinionId, Session
 
 FACTS_LIMIT = 30
 TARGET_CHARACTERS = 200
@@ -43,7 +44,24 @@ class Facts:
         return [{"time": time_text(at), "what": what} for at, what in ordered]
 
 
-def of_minion(case: "Case") -> None:
+@dataclass(slots=True)
+class Case:
+    """What is asked, and what was found out."""
+
+    session: Session
+    sight: Sight
+    minion: Minion
+    states: frozenset[KeyState]
+    """Of the keys of its id, as far as the session may see them."""
+    keys_known: bool
+    connected: bool | None
+    answered: bool | None = None
+    """Whether it has answered now; None if it was not asked."""
+    facts: Facts = field(default_factory=Facts)
+    details: str = ""
+
+
+def of_minion(case: Case) -> None:
     """Add what is known of the minion itself."""
     minion, add = case.minion, case.facts.add
     for state in sorted(case.states):
@@ -65,7 +83,7 @@ def of_minion(case: "Case") -> None:
         add(None, f"It {held}, as far as the connections and its last signs of life tell.")
 
 
-def of_outages(case: "Case", outages: Outages, since: float) -> None:
+def of_outages(case: Case, outages: Outages, since: float) -> None:
     """Add when the bus was not heard after *since*, in epoch seconds."""
     for outage in outages.since(since)[-OUTAGES_SHOWN:]:
         case.facts.add(outage.begin, "The master's event bus was lost.")
@@ -73,7 +91,7 @@ def of_outages(case: "Case", outages: Outages, since: float) -> None:
             case.facts.add(outage.end, "The master's event bus was heard again.")
 
 
-def of_job(case: "Case", job: RegisteredJob) -> None:
+def of_job(case: Case, job: RegisteredJob) -> None:
     """Add what is known of the job, on this minion."""
     name, add = case.minion.id, case.facts.add
     fun = job.fun if isinstance(job.fun, str) else ", ".join(map(str, job.fun or ()))

@@ -10,7 +10,6 @@ whether there is such a minion or job does not show.
 import asyncio
 import contextlib
 import time
-from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
@@ -25,10 +24,9 @@ from saltapi.engine.audit import activity
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.fleet import facts, unmatched
 from saltapi.engine.fleet.codes import SENTENCES, Code
-from saltapi.engine.fleet.facts import Facts
+from saltapi.engine.fleet.facts import Case
 from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.minion import Minion
-from saltapi.engine.fleet.sight import Sight
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.times import time_text
 from saltapi.errors import JobCacheUnavailable, NoMinionsMatched, NotFound
@@ -46,23 +44,6 @@ KEY_CODES = {
     KeyState.REJECTED: Code.KEY_REJECTED,
     KeyState.DENIED: Code.KEY_DENIED,
 }
-
-
-@dataclass(slots=True)
-class Case:
-    """What is asked, and what was found out."""
-
-    session: Session
-    sight: Sight
-    minion: Minion
-    states: frozenset[KeyState]
-    """Of the keys of its id, as far as the session may see them."""
-    keys_known: bool
-    connected: bool | None
-    answered: bool | None = None
-    """Whether it has answered now; None if it was not asked."""
-    facts: Facts = field(default_factory=Facts)
-    details: str = ""
 
 
 class Whys:
