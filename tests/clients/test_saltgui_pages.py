@@ -1,8 +1,8 @@
 """
 SaltGUI's pages in a browser, one right after the other.
 
-SaltGUI is in no registry, so it has to be named: `SALTAPI_TEST_SALTGUI` is the folder `saltgui` of its
-sources, with `index.html` and `static` (https://github.com/erwindon/SaltGUI, 1.35).
+SaltGUI is in no registry, so it has to be named: `SALTAPI_TEST_SALTGUI` is the folder `saltgui` of
+its sources, with `index.html` and `static` (https://github.com/erwindon/SaltGUI, 1.35).
 """
 
 import base64
@@ -52,7 +52,7 @@ def gui(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiSe
 @pytest.fixture
 def page(browser: Browser, gui: ApiServer) -> Iterator[Page]:
     """A page of somebody who has logged in."""
-    context = browser.new_context(viewport=chromium.DESKTOP)
+    context = browser.new_context()
     page = context.new_page()
     page.set_default_timeout(chromium.WAIT_MS)
     page.goto(gui.url)
