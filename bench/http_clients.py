@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
+from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
 ROUNDS = 5
@@ -105,6 +106,7 @@ def _aiohttp_ask(url: str) -> Callable[[], Any]:
         return aiohttp.ClientSession()
 
     session = loop.run_until_complete(made())
+    Finalize(None, lambda: loop.run_until_complete(session.close()), exitpriority=1)
 
     async def ask() -> Any:
         async with session.get(url) as answer:
