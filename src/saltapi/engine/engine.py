@@ -22,6 +22,7 @@ from saltapi.engine.events.durable import DurableCursors
 from saltapi.engine.events.log.choice import event_log_for
 from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.functions import Functions
+from saltapi.engine.fleet.highstates import Highstates
 from saltapi.engine.fleet.keys import Keys
 from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.sight import Sights
@@ -141,13 +142,15 @@ class Engine(Generic[SectionT]):
         self.health = Health(self.client, self.idempotency)
         # A file, wherever the rest is: they belong to this master, and their tokens stay here.
         self._batch_store = SqliteStore(store_directory(opts) / "batches.sqlite")
+        # So are these: they are of this master's minions.
+        self._highstate_store = SqliteStore(store_directory(opts) / "highstates.sqlite")
         self.api.listening.log = self.event_log
         self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
         if watches_jobs:
             self.jobs.silence.started_at = self.minions.fleet.started_at
             self.shared_metrics.before = self._count_minions
-            _ = self.batches
+            _ = self.batches, self.highstates
 
     @property
     def config(self) -> EngineConfig:
@@ -226,6 +229,12 @@ class Engine(Generic[SectionT]):
         return Minions(self.client, fleet, sights)
 
     @cached_property
+    def highstates(self) -> Highstates:
+        """The last highstates of minions, kept."""
+        registry, jobs = self.minions.fleet.registry, self.jobs
+        return Highstates(registry, self._highstate_store, jobs.past_jobs, jobs.cache)
+
+    @cached_property
     def whys(self) -> Whys:
         """Why minions are silent."""
         return Whys(self.client, self.minions, self.jobs)
@@ -260,6 +269,8 @@ class Engine(Generic[SectionT]):
                 self.event_log.start()
             if "jobs" in self.__dict__:
                 self.jobs.start()
+            if "highstates" in self.__dict__:
+                self.highstates.start()
             if "batches" in self.__dict__ or self._batch_store.path.exists():
                 self.batches.open()
             if self.section.monitoring_urls:
@@ -288,7 +299,7 @@ class Engine(Generic[SectionT]):
         self.end_streams()
         self.health.close()
         await self.shared_metrics.close()
-        for name in ("batches", "runs", "replays", "functions", "jobs"):
+        for name in ("batches", "runs", "replays", "functions", "highstates", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()
         if "minions" in self.__dict__:
@@ -305,6 +316,7 @@ class Engine(Generic[SectionT]):
         await self.token_store.close()
         await self.store.close()
         await self._batch_store.close()
+        await self._highstate_store.close()
         await self.audit.close()
 
     def _begin_audit(self, jid: Jid) -> None:

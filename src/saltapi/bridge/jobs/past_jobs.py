@@ -99,6 +99,16 @@ class PastJobs:
                 break
         return Part({jid: load for jid, load in jobs.items() if load}, part.last)
 
+    async def until_whole(self, seconds: float) -> None:
+        """Return when no jobs are missing, or after *seconds*: the oldest may be left out."""
+        self.start()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self.partial and self._task is not None:
+                    self._done.clear()
+                    self._asked.set()
+                    await self._done.wait()
+
     async def _be_fresh(self) -> None:
         """Wait a moment for what is new, unless that was just looked for."""
         self.start()

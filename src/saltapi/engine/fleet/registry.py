@@ -1,5 +1,6 @@
 """
-The minions of the master, as the bus shows them: one record each, for as long as the process runs.
+The minions of the master, as the bus shows them: one record each, for as long as the process runs
+(their last highstates are known for longer: `highstates`).
 
 Every event is looked at once, so it must be quick. What whoever may fire events could have made up
 says no more than that somebody was there: what a minion may run and see does not depend on it.
@@ -8,7 +9,7 @@ says no more than that somebody was there: what a minion may run and see does no
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from sys import intern
 from typing import Any
 
@@ -64,6 +65,10 @@ class MinionRegistry:
         """Minions whose data the master has written since it was read."""
         self.on_change: Callable[[MinionId], None] = lambda _minion: None
         """Called for each minion about which something has changed."""
+        self.on_highstate: Callable[[MinionId, LastHighstate | None], None] = lambda *_: None
+        """Called for each highstate that a minion returns; with None when it is deleted."""
+        self._recalled: dict[MinionId, LastHighstate] = {}
+        """Those of before, of minions that have no record yet."""
         self.on_key: Callable[[], None] = lambda: None
         """Called when a key has changed."""
         hub.observe(self._observe)
@@ -79,7 +84,26 @@ class MinionRegistry:
         found = self.minions.get(minion)
         if found is None and len(self.minions) < MINIONS_LIMIT:
             found = self.minions[minion] = Minion(minion)
+            found.highstate = self._recalled.pop(minion, None)
         return found
+
+    def recall(self, highstates: Mapping[MinionId, LastHighstate]) -> list[MinionId]:
+        """Take highstates of before; return the minions of which none as late was known."""
+        taken = []
+        for name, highstate in highstates.items():
+            minion = self.minions.get(name)
+            known = self._recalled.get(name) if minion is None else minion.highstate
+            if known is not None and known.job.at >= highstate.job.at:
+                continue
+            if minion is not None:
+                minion.highstate = highstate
+                self.on_change(name)
+            elif name in self._recalled or len(self._recalled) < MINIONS_LIMIT:
+                self._recalled[name] = highstate
+            else:
+                continue
+            taken.append(name)
+        return taken
 
     def learn(self, summaries: dict[MinionId, Summary], *, whole: bool) -> None:
         """
@@ -151,6 +175,8 @@ class MinionRegistry:
             changed.key_act = _time_of(event), intern(act[:ACT_CHARACTERS])
         if act == "delete":
             self.minions.pop(minion, None)
+            self._recalled.pop(minion, None)
+            self.on_highstate(minion, None)
         self.on_change(minion)
 
     def _job(self, event: Event) -> None:
@@ -184,6 +210,7 @@ class MinionRegistry:
         args = data.get("fun_args")
         if is_highstate(fun, args):
             minion.highstate = LastHighstate(job, counts_of(data["return"]), is_test(args))
+            self.on_highstate(found.minion, minion.highstate)
         self.on_change(found.minion)
 
     def _seen(self, minion: MinionId, event: Event, by: str) -> None:

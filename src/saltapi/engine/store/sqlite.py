@@ -11,7 +11,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -117,6 +117,20 @@ class SqliteStore:
     ) -> None:
         """Put *value*, whatever was there."""
         await self._change(lambda database: _write(database, kind, key, value, expire, owner))
+
+    async def put_all(
+        self, kind: str, values: Mapping[str, bytes | None], *, expire: float
+    ) -> None:
+        """Put all *values*, whatever was there, together; None removes one. Each has its share."""
+
+        def change(database: sqlite3.Connection) -> None:
+            for key, value in values.items():
+                if value is None:
+                    _remove(database, kind, key)
+                else:
+                    _write(database, kind, key, value, expire, key)
+
+        await self._change(change)
 
     async def replace(
         self, kind: str, key: str, old: bytes, new: bytes, *, expire: float, owner: str = ""
