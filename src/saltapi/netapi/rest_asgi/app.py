@@ -1,5 +1,6 @@
 """The application: FastAPI with the routes of the module, in the frame that is around them all."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -58,9 +59,11 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         await engine.start()
+        reading = asyncio.create_task(pages.prepared(), name="saltapi-console")
         try:
             yield
         finally:
+            await reading
             await engine.close()
 
     api = FastAPI(

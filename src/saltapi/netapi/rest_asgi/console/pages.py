@@ -72,13 +72,19 @@ def wants_console(connection: HTTPConnection) -> bool:
     )
 
 
+async def prepared() -> None:
+    """Return when all files have been read, so that nobody waits for that when they are wanted."""
+    if not _preloads.cache_info().currsize:
+        await asyncio.to_thread(lambda: (_edition(), _preloads()))
+
+
 @costs(READS)
 async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     """Return the page. Needs no session: the page asks for one."""
     base = request.scope["saltapi.base"]
     path = engine_of(request).section.console_path.rstrip("/")
-    edition = await asyncio.to_thread(_edition)
-    found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{edition}")
+    await prepared()
+    found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{_edition()}")
     response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
     response.headers.update(opener_policy(request))
@@ -92,8 +98,9 @@ async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = No
 
     Below the name of the edition, as the page has them, browsers keep them for good.
     """
+    await prepared()
     edition, _, rest = name.partition("/")
-    for_good = edition == await asyncio.to_thread(_edition)
+    for_good = edition == _edition()
     path = rest if for_good else name
     if path not in _names():
         raise NotFound(f"The path '{request.url.path}' was not found.")
@@ -104,21 +111,22 @@ async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = No
 @functools.cache
 def _page(base: str, files: str) -> PackagedFile:
     text = resources.files(PACKAGE).joinpath("static", "index.html").read_text()
-    # At once: else the browser learns of a script only when it has the one that imports it.
-    first = modules.needed(_sources(), START)
-    second = [name for name in modules.needed(_sources(), FIRST_VIEW) if name not in first]
-    links = [PRELOAD.format(name=name, how="") for name in first]
-    links += [PRELOAD.format(name=name, how=' fetchpriority="low"') for name in second]
-    text = text.replace("{preloads}", "\n".join(links))
+    text = text.replace("{preloads}", _preloads())
     text = text.replace("{base}", html.escape(base)).replace("{files}", html.escape(files))
     return PackagedFile(text.encode())
 
 
-def _sources() -> dict[str, str]:
-    """Return the scripts: path -> text."""
+@functools.cache
+def _preloads() -> str:
+    """Return links to the scripts: else a browser learns of one when it has who imports it."""
     names = sorted(name for name in _names() if _suffix(name) in SCRIPTS)
     top = resources.files(PACKAGE).joinpath("static")
-    return {name: top.joinpath(*name.split("/")).read_text() for name in names}
+    sources = {name: top.joinpath(*name.split("/")).read_text() for name in names}
+    first = modules.needed(sources, START)
+    second = [name for name in modules.needed(sources, FIRST_VIEW) if name not in first]
+    links = [PRELOAD.format(name=name, how="") for name in first]
+    links += [PRELOAD.format(name=name, how=' fetchpriority="low"') for name in second]
+    return "\n".join(links)
 
 
 @functools.cache
