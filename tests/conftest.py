@@ -33,6 +33,7 @@ USERS: dict[str, list[Any]] = {
     "runners": ["@runner"],
     "wheels": ["@wheel"],
     "keylister": [{"@wheel": ["key.list_all"]}],
+    "pillars": [{"minion-1": ["pillar.items"]}],
 }
 """Users of `master` besides its `username`, who may run everything."""
 

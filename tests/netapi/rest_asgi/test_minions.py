@@ -24,7 +24,7 @@ def api(master: PrivateMaster) -> Iterator[ApiServer]:
 @pytest.fixture(scope="module")
 def tokens(api: ApiServer) -> dict[str | None, str]:
     """Sessions of somebody who may do everything, and of others."""
-    names = (None, "low", "scoped", "runners", "wheels")
+    names = (None, "low", "scoped", "runners", "wheels", "pillars")
     return {name: api.login(name) for name in names}
 
 
@@ -133,6 +133,35 @@ def test_who_sees_what(ask: Callable[..., Answer]) -> None:
     assert (None, None) == (one["grains"], one["pillar"])
     assert [] == ids(ask("?grain=kernel:Linux", "low"))
     assert [] == ids(ask("?tgt=kernel:Linux&tgt_type=grain", "low"))
+
+
+@pytest.fixture
+def secret(
+    api: ApiServer, master: PrivateMaster, tokens: dict[str | None, str]
+) -> Iterator[dict[str, str]]:
+    """A pillar that both minions have, and that the master has cached."""
+    secret, folder = {"secret": "x1"}, master.directory / "pillar"
+    folder.mkdir(exist_ok=True)
+    top, sls = folder / "top.sls", folder / "secret.sls"
+    top.write_text("base: {'minion-*': [secret]}")
+    sls.write_text(json.dumps(secret))
+    run(api, str(tokens[None]), "pillar.items", "minion-*")
+    yield secret
+    top.unlink()
+    sls.unlink()
+    run(api, str(tokens[None]), "pillar.items", "minion-*")
+
+
+def test_pillar(ask: Callable[..., Answer], secret: dict[str, str]) -> None:
+    """The pillar of a minion is for those alone who may run `pillar.items` on it."""
+    assert secret == ask("/minion-1").value()["pillar"]
+    one = ask("/minion-1", "pillars").value()
+    assert (secret, None) == (one["pillar"], one["grains"])
+    assert 404 == ask("/minion-2", "pillars").status
+    for user in ("low", "scoped"):
+        assert ask("/minion-1", user).value()["pillar"] is None
+        assert secret["secret"].encode() not in ask("/minion-1", user).body
+    assert [] == ids(ask("?tgt=secret:x1&tgt_type=pillar", "low"))
 
 
 def test_last_job(
