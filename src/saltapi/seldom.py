@@ -14,6 +14,7 @@ KINDS = (
     "job_index",
     "malformed_http",
     "out_of_descriptors",
+    "refused_question",
     "tls_handshake",
     "unknown_token",
     "untrusted_user_header",

@@ -203,6 +203,7 @@ def _store(opts: Opts) -> Iterator[Line]:
     kind = mounts.network_file_system(directory)
     if section is not None:
         yield Line("ok", f"What machines share is kept by {', '.join(section.servers)}.")
+        yield _masters(opts, section)
     elif kind is not None:
         yield Line(
             "warning",
@@ -216,6 +217,21 @@ def _store(opts: Opts) -> Iterator[Line]:
             "saltapi_store.tls is false: what machines share travels in the clear.",
             (shared_store.OPTION,),
         )
+
+
+def _masters(opts: Opts, section: shared_store.StoreSection) -> Line:
+    """Tell whether doors of other masters are asked for their jobs."""
+    if not section.secret_file:
+        return Line(
+            "note",
+            "A job of another master is not known here: it takes saltapi_store.secret_file.",
+            (shared_store.OPTION,),
+        )
+    try:
+        name = event_log.master_name_of(opts)
+    except CannotStart:  # `_event_log` says so
+        name = "another name"
+    return Line("ok", f"rest_asgi asks other masters for their jobs; this one is {name} to them.")
 
 
 def _event_log(opts: Opts) -> Iterator[Line]:

@@ -77,5 +77,19 @@ def event_log_of(opts: Mapping[str, Any]) -> EventLogSection | None:
         raise CannotStart(f"{OPTION} needs {STORE_OPTION}: servers that keep the events.")
     if EngineConfig.of(dict(opts)).api_event_history_bytes < HISTORY_BYTES:
         raise CannotStart(f"{OPTION} needs {HISTORY_BYTES} api_event_history_bytes at least.")
-    name = section.master or str(opts.get("cluster_id") or opts.get("id") or "master")
-    return section.model_copy(update={"master": name[:NAME_CHARACTERS]})
+    return section.model_copy(update={"master": section.master or _name_of(opts)})
+
+
+def master_name_of(opts: Mapping[str, Any]) -> str:
+    """
+    Return what other masters call that of *opts*.
+
+    Raises:
+        CannotStart: The option is wrong, or lacks another one.
+    """
+    section = event_log_of(opts)
+    return _name_of(opts) if section is None else section.master
+
+
+def _name_of(opts: Mapping[str, Any]) -> str:
+    return str(opts.get("cluster_id") or opts.get("id") or "master")[:NAME_CHARACTERS]

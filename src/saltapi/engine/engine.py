@@ -27,6 +27,7 @@ from saltapi.engine.fleet.keys import Keys
 from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.sight import Sights
 from saltapi.engine.fleet.why import Whys
+from saltapi.engine.jobs.masters.choice import masters_for
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
@@ -147,6 +148,11 @@ class Engine(Generic[SectionT]):
         self.api.listening.log = self.event_log
         self.api.start_batch = lambda command: self.batches.start_async(command)
         self._started = False
+        self.masters = masters_for(opts, name) if watches_jobs else None
+        """The other masters, where they can be asked for their jobs."""
+        if self.masters is not None:
+            self.jobs.owners.master = self.masters.name
+        self.metrics.masters = self.masters
         if watches_jobs:
             self.jobs.silence.started_at = self.minions.fleet.started_at
             self.shared_metrics.before = self._count_minions
@@ -273,6 +279,8 @@ class Engine(Generic[SectionT]):
                 self.highstates.start()
             if "batches" in self.__dict__ or self._batch_store.path.exists():
                 self.batches.open()
+            if self.masters is not None:
+                self.masters.start()
             if self.section.monitoring_urls:
                 await self.shared_metrics.start()
 
@@ -299,6 +307,8 @@ class Engine(Generic[SectionT]):
         self.end_streams()
         self.health.close()
         await self.shared_metrics.close()
+        if self.masters is not None:
+            await self.masters.close()
         for name in ("batches", "runs", "replays", "functions", "highstates", "jobs"):
             if name in self.__dict__:
                 await getattr(self, name).close()

@@ -105,3 +105,16 @@ def test_digest() -> None:
     assert digest({"a": 1, "b": [1, 2]}) == digest({"b": [1, 2], "a": 1})
     assert digest((1, 2)) == digest([1, 2])
     assert 6 == len({digest(value) for value in ([1, 2], [2, 1], ["1", 2], {1: 2}, {"1": 2}, None)})
+
+
+async def test_elsewhere(store: SqliteStore) -> None:
+    """It is known which other master has published a job; only where masters can be asked."""
+    here, there, alone = (JobOwners(store) for _ in range(3))
+    here.master, there.master = "a", "b"
+    await there.note(ME, job())
+    await alone.note(ME, job("20260101000000000009"))
+    assert "b" == await here.elsewhere(JID)
+    assert await there.elsewhere(JID) is None
+    assert await alone.elsewhere(JID) is None
+    assert await here.elsewhere("20260101000000000009") is None
+    assert await here.elsewhere("20260101000000000008") is None

@@ -44,6 +44,8 @@ class Owned:
     """The id of the narrowed token that it was started with, if it was."""
     parent: Jid = ""
     """The change of which the job is a stage; "" for all others."""
+    master: str = ""
+    """The master that has published it; "" where masters share nothing."""
 
     def is_of(self, job: RegisteredJob) -> bool:
         """Return whether what is known of *job* is what was started."""
@@ -63,6 +65,8 @@ class JobOwners:
         self._store = store
         self._seconds = min(seconds, OWNER_SECONDS)
         self._kept: deque[Jid] = deque()
+        self.master = ""
+        """What other masters call this one; "" where they cannot be asked."""
 
     async def note(self, session: Session, job: RegisteredJob) -> None:
         """
@@ -83,6 +87,8 @@ class JobOwners:
             "machine": "" if session.narrowed is None else session.machine,
             "parent": job.parent,
         }
+        if self.master:
+            facts["master"] = self.master
         value = json.dumps(facts, default=repr).encode()
         expire = time.time() + self._seconds
         await self._store.put(KIND, job.jid, value, expire=expire, owner=session.owner)
@@ -102,6 +108,16 @@ class JobOwners:
             return None if found is None else Owned(**json.loads(found))
         except (ValueError, TypeError):  # of a version before
             return None
+
+    async def elsewhere(self, jid: Jid) -> str | None:
+        """
+        Return the master that has published a job, if that is another one, and can be asked.
+
+        Raises:
+            StoreUnavailable
+        """
+        owned = await self.find(jid) if self.master else None
+        return None if owned is None or owned.master == self.master else owned.master or None
 
     async def is_of_machine(self, jid: Jid, machine: str) -> bool:
         """Return whether a job was started with the narrowed token *machine*, as is known."""

@@ -219,6 +219,7 @@ class Metrics:
         """How many minions there are by the state of the key and the connection, where the module
         has a fleet."""
         self.event_log: event_log.EventLogNumbers | None = None
+        self.masters: event_log.MastersNumbers | None = None
         """The log of all masters' events, where there is one."""
         self.batches: Callable[[], int] = lambda: 0
         """Returns how many changes in stages this process sees to."""
@@ -320,7 +321,8 @@ class _Engine(Collector):
             ),
             (BATCHES, "gauge", "Changes in stages on their way.", self._metrics.batches()),
         ]
-        for name, kind, meaning, count in (*rows, *event_log.samples(self._metrics.event_log)):
+        shared = event_log.samples(self._metrics.event_log, self._metrics.masters)
+        for name, kind, meaning, count in (*rows, *shared):
             family = _family(name, meaning, kind)
             family.add_sample(name, {}, float(count))
             yield family

@@ -22,6 +22,7 @@ from saltapi.netapi._http import answers
 from saltapi.netapi._http.logs import one_line, without_token
 from saltapi.netapi.rest_asgi import classic, documentation, operations
 from saltapi.netapi.rest_asgi.console import pages
+from saltapi.netapi.rest_asgi.elsewhere import answerer_of
 from saltapi.netapi.rest_asgi.landing import pages as landing
 from saltapi.netapi.rest_asgi.middleware import Middleware
 from saltapi.netapi.rest_asgi.problems import error_response, no_such_path, unexpected
@@ -92,7 +93,10 @@ def create_app(opts: Opts, name: str = SECTION) -> Application:
     logins = engine.browser_logins
     is_offered = logins is not None and bool(logins.offered)
     api.include_router(login.begin_router, prefix=f"{prefix}/v1", include_in_schema=is_offered)
-    return Application(api, engine)
+    application = Application(api, engine)
+    if engine.masters is not None:
+        engine.masters.answerer = answerer_of(engine, application)
+    return application
 
 
 async def _on_error(connection: HTTPConnection, error: Exception) -> Response:

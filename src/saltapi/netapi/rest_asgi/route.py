@@ -18,6 +18,7 @@ from starlette.datastructures import Headers
 from saltapi import formats
 from saltapi.errors import SaltApiError
 from saltapi.netapi._http.encoding import YAML_IN_THREAD_FROM_BYTES
+from saltapi.netapi.rest_asgi.elsewhere import from_elsewhere
 from saltapi.netapi.rest_asgi.requests import (
     caller_of,
     decoded_body,
@@ -66,6 +67,7 @@ class Route(APIRoute):
         """Return FastAPI's handler with the formats around it."""
         handle = super().get_route_handler()
         streams = getattr(self.endpoint, "streams", False)
+        handed_on = getattr(self.endpoint, "handed_on", False)
 
         async def handler(request: Request) -> Response:
             offered = (*formats.OUTPUT_TYPES, *(STREAM_TYPES if streams else ()))
@@ -73,6 +75,11 @@ class Route(APIRoute):
             request.state.media_type = media_type
             if self.body_field is not None:
                 request.state.body_value = await _body_value(request)
+            if handed_on:
+                jid = request.path_params["jid"]
+                answer = await from_elsewhere(request, str(self.operation_id), jid)
+                if answer is not None:
+                    return answer
             response = await handle(DecodedRequest(request.scope, request.receive))
             if media_type == formats.YAML_TYPE and (
                 response.headers.get("Content-Type") == formats.JSON_TYPE
@@ -118,6 +125,12 @@ def streams(endpoint: Any) -> Any:
     It finds what the client wants in `request.state.media_type`.
     """
     endpoint.streams = True
+    return endpoint
+
+
+def of_a_job(endpoint: Any) -> Any:
+    """Mark a handler whose requests are answered by the master that has published the job."""
+    endpoint.handed_on = True
     return endpoint
 
 

@@ -8,6 +8,7 @@ from saltapi.netapi._http.answers import key_archive, one_job, started_jobs
 from saltapi.netapi.rest_asgi import keys
 from saltapi.netapi.rest_asgi.classic import documents
 from saltapi.netapi.rest_asgi.classic.route import Operation, answered, caller_alone
+from saltapi.netapi.rest_asgi.elsewhere import from_elsewhere
 from saltapi.netapi.rest_asgi.keys import KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS
 from saltapi.netapi.rest_asgi.requests import decoded_body, engine_of, stranger_of
@@ -82,6 +83,9 @@ async def show_cached_job(request: Request, jid: JobInPath, timeout: NotUsed = "
 
 async def _job(request: Request, jid: str) -> Response:
     api, caller = await caller_alone(request)
+    answer = await from_elsewhere(request, "show_cached_job", jid)
+    if answer is not None:
+        return answer
     return await answered(request, one_job(await api.job(jid, caller)))
 
 

@@ -17,7 +17,7 @@ from saltapi.netapi.rest_asgi.keys import KEY_RESPONSES, KeyHeader
 from saltapi.netapi.rest_asgi.protection import COMMANDS, READS, STREAMS, costs
 from saltapi.netapi.rest_asgi.record_streams import document, stream, streamed
 from saltapi.netapi.rest_asgi.requests import TheCaller, TheEngine, TheSession
-from saltapi.netapi.rest_asgi.route import Route, described, streams
+from saltapi.netapi.rest_asgi.route import Route, described, of_a_job, streams
 from saltapi.netapi.rest_asgi.run_once import run_once
 from saltapi.netapi.rest_asgi.streams import STREAM_TYPES
 from saltapi.netapi.rest_asgi.v1 import job_models as models
@@ -119,6 +119,7 @@ async def list_jobs(
         **NO_JOB,
     },
 )
+@of_a_job
 @costs(READS, waiting="wait")
 async def get_job(
     request: Request,
@@ -213,6 +214,7 @@ def _names(fields: str | None) -> set[str] | None:
         **NO_JOB,
     },
 )
+@of_a_job
 @costs(STREAMS)
 @streams
 async def job_events(
@@ -260,6 +262,7 @@ async def job_events(
         409: {"description": "The job runs in the master, which cannot end it."},
     },
 )
+@of_a_job
 @costs(COMMANDS)
 async def end_job(request: Request, engine: TheEngine, session: TheSession, jid: Jid) -> Any:
     """
@@ -293,6 +296,7 @@ async def end_job(request: Request, engine: TheEngine, session: TheSession, jid:
         },
     },
 )
+@of_a_job
 @costs(COMMANDS)
 @streams
 async def rerun_job(
