@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from saltapi import check
+from saltapi.config.shared_store import StoreSection
 from saltapi.interfaces import INTERFACES
 from tests.daemons import HTTP_MODULE, Daemon, Home, get, wait_until
 
@@ -366,3 +368,14 @@ def test_missing_config(home: Home) -> None:
 
     assert (1, "") == (done.returncode, done.stdout)
     assert done.stderr.startswith(f"The master config {home.root}/none cannot be read")
+
+
+def test_other_masters() -> None:
+    """It is said whether jobs of other masters are known, and what this one is called there."""
+    section = StoreSection(url="nats://a")
+    without = check._masters({"id": "salt1"}, section)
+    assert ("note", True) == (without.level, "secret_file" in without.text)
+    known = check._masters(
+        {"id": "salt1"}, section.model_copy(update={"secret_file": "/etc/salt/secret"})
+    )
+    assert ("ok", True) == (known.level, "salt1" in known.text)

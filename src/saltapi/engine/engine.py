@@ -28,6 +28,7 @@ from saltapi.engine.fleet.listing import Minions
 from saltapi.engine.fleet.sight import Sights
 from saltapi.engine.fleet.why import Whys
 from saltapi.engine.jobs.masters.choice import masters_for
+from saltapi.engine.jobs.masters.lost import LostJobs
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.limits.requests import Limits
 from saltapi.engine.monitoring.health import Health
@@ -157,6 +158,10 @@ class Engine(Generic[SectionT]):
             self.jobs.silence.started_at = self.minions.fleet.started_at
             self.shared_metrics.before = self._count_minions
             _ = self.batches, self.highstates
+        self.lost_jobs: LostJobs | None = None
+        """Jobs of masters that are lost, where there is a log that knows them."""
+        if self.masters is not None and self.event_log is not None:
+            self.lost_jobs = LostJobs(self.masters, self.event_log, self.jobs)
 
     @property
     def config(self) -> EngineConfig:

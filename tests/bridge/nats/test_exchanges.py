@@ -20,6 +20,7 @@ from saltapi.bridge.nats.connection import Connection
 from saltapi.bridge.nats.exchanges import QUESTION, Line, Subjects
 from saltapi.config.shared_store import StoreSection
 from saltapi.errors import BodyTooLarge, MasterUnavailable, ServiceBusy
+from tests.engine.events.log.test_rights import rights
 from tests.nats_servers import NatsServers
 from tests.waiting import scaled
 
@@ -278,14 +279,12 @@ async def test_too_large(nats_servers: NatsServers) -> None:
 
 async def test_rights(tmp_path: Path) -> None:
     """The rights that docs/high-availability.md names are enough."""
-    subjects = ["rights.masters.>", "rights.answers.>"]
-    permissions = {"publish": subjects, "subscribe": subjects}
-    user = {"user": "saltapi", "password": "a-pass-word", "permissions": permissions}
+    user = {"user": "saltapi", "password": "a-pass-word", "permissions": rights()}
     good = tmp_path / "good"
     good.write_text("saltapi:a-pass-word\n")
     with NatsServers(tmp_path / "nats", authorization={"users": [user]}) as servers:
         await servers.listening()
         section = StoreSection(url=servers.url, credentials_file=str(good))
-        both = Masters(section, "rights")
+        both = Masters(section, "saltapi")
         async with masters(both):
             assert ({"status": 200}, LARGE) == await both.whole(len(LARGE))

@@ -39,6 +39,8 @@ class MinionState(enum.StrEnum):
     """It has started anew after the job was published."""
     MASTER_AWAY = "master_away"
     """The master was away after the job was published."""
+    MASTER_LOST = "master_lost"
+    """The master that has published the job does not answer, and the log knows of no return."""
     BEHIND_SYNDIC = "behind_syndic"
     """It is a minion of a master below this one."""
     UNKNOWN = "unknown_minion"

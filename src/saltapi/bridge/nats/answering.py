@@ -257,8 +257,12 @@ class Answering:
         answer = Answer(line, subject)
         sending = asyncio.create_task(answer.send())
         try:
-            with contextlib.suppress(AskerGone):  # else it has ended by itself
+            try:
                 await self._answerer(question, answer)
+            except AskerGone:  # by which sending has ended
+                pass
+            except Exception:
+                log.exception("A question of another master could not be answered.")
             answer.end(BROKEN)
             await sending
         finally:

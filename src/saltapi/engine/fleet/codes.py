@@ -17,6 +17,7 @@ class Code(enum.StrEnum):
     RETURN_LOST = "return_lost"
     RESTARTED = "restarted"
     MASTER_AWAY = "master_away"
+    MASTER_LOST = "master_lost"
     NOT_CONNECTED = "not_connected"
     NO_RESPONSE = "no_response"
     KEY_PENDING = "key_pending"
@@ -77,6 +78,10 @@ SENTENCES: dict[Code, tuple[str, str]] = {
     Code.MASTER_AWAY: (
         "The master was away{details}: what it publishes and what minions return may be lost.",
         "See whether salt-master runs; look at GET /readyz, and run the job again if need be.",
+    ),
+    Code.MASTER_LOST: (
+        "The master that has published the job does not answer; the event log knows of no return.",
+        "Start that master and its door; or run the job here, POST /v1/jobs/{jid}/rerun.",
     ),
     Code.NOT_CONNECTED: ("{minion} is not connected to the master{details}.", ON_THE_MACHINE),
     Code.NO_RESPONSE: (

@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 
 from saltapi.bridge.bus.job_starts import Source
 from saltapi.bridge.jobs.registered import RegisteredJob
+from saltapi.bridge.jobs.states import MinionState
 from saltapi.engine.jobs.owners import digest
 from saltapi.errors import ConfirmationNeeded, Conflict, InvalidField
 from saltapi.types import Chunk, MinionId
@@ -63,11 +64,15 @@ def check_confirmed(
     Raises:
         ConfirmationNeeded: It has to be shown first.
     """
-    if confirm == (wanted := digest(chunk)) or (recorded and _are_sure(job, choice, chunk)):
+    wanted, is_lost = digest(chunk), MinionState.MASTER_LOST in job.silent.values()
+    if confirm == wanted or (recorded and not is_lost and _are_sure(job, choice, chunk)):
         return
     changed = "" if confirm is None else "This is not what you have confirmed. "
+    why = "The master of this job is lost: the command shown here would run at another one"
+    if not is_lost:
+        why = "It is not sure that this job has run the command shown here"
     raise ConfirmationNeeded(
-        f"{changed}It is not sure that this job has run the command shown here. If it is what you"
+        f"{changed}{why}. If it is what you"
         " want to run, send the request again with the field 'confirm' of this answer.",
         command=chunk,
         confirm=wanted,

@@ -26,6 +26,7 @@ CERTAIN = frozenset(
         MinionState.KILLED,
         MinionState.NOT_RUN,
         MinionState.OUTCOME_UNKNOWN,
+        MinionState.MASTER_LOST,
     }
 )
 COARSE = frozenset({MinionState.NOT_CONNECTED, MinionState.NO_RESPONSE})

@@ -40,6 +40,8 @@ OPERATIONS: Mapping[str, tuple[str, str]] = {
     "show_cached_job": ("GET", "/jobs/{jid}"),
 }
 """What may be asked of another master: the method and the path of each."""
+OF_LOST_JOBS = frozenset({"get_job", "job_events", "rerun_job"})
+"""What is answered here where the other master is lost, by what the event log knows."""
 ASKED_HEADERS = (
     "accept",
     "content-type",
@@ -74,7 +76,9 @@ Handle = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 async def from_elsewhere(request: Request, operation: str, jid: str) -> Response | None:
     """
-    Return the answer of the master that has published a job; None if that is this one.
+    Return the answer of the master that has published a job.
+
+    None if that is this one, or is lost and the job is known here.
 
     Args:
         request: The request; somebody known sends it, or it is refused.
@@ -104,7 +108,13 @@ async def from_elsewhere(request: Request, operation: str, jid: str) -> Response
         "peer": peer_of(request),
         "token": token_of(request),
     }
-    asked = await engine.masters.ask(master, question)
+    try:
+        asked = await engine.masters.ask(master, question)
+    except MasterUnavailable:
+        lost = engine.lost_jobs if operation in OF_LOST_JOBS else None
+        if lost is not None and await lost.look(master, jid):
+            return None
+        raise
     try:
         head = await _head(asked, master, operation)
     except BaseException:

@@ -1,7 +1,7 @@
 """The event log as one process has it: it writes, follows, and lets listeners read."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import AsyncIterator, Iterable
 
 from saltapi.bridge.bus import cursors
 from saltapi.bridge.bus.events import Record, tag_glob
@@ -14,7 +14,8 @@ from saltapi.config.shared_store import StoreSection
 from saltapi.engine.events.filters import EventFilter
 from saltapi.engine.events.log.follower import LogFollower
 from saltapi.engine.events.log.lease import Lease
-from saltapi.engine.events.log.locating import Locator
+from saltapi.engine.events.log.locating import SKEW_SECONDS, Locator
+from saltapi.engine.events.log.messages import LoggedEvent, unpack
 from saltapi.engine.events.log.replay import Replay
 from saltapi.engine.events.log.writer import LogWriter
 from saltapi.engine.events.streams import Queued
@@ -102,6 +103,30 @@ class EventLog:
             tags=filters,
             event_filter=event_filter,
         )
+
+    async def is_written(self, master: str) -> bool:
+        """
+        Return whether somebody writes what *master* does.
+
+        Raises:
+            StoreUnavailable
+        """
+        return not await Lease(self._bucket, master).is_free()
+
+    async def written(self, master: str, *, since: float) -> AsyncIterator[LoggedEvent]:
+        """
+        Yield the events of *master* that were written since a time (epoch seconds).
+
+        Raises:
+            StoreUnavailable
+        """
+        found = await self._stream.read_since(since - SKEW_SECONDS, part=master)
+        while found:
+            for message in found:
+                for record in unpack(message.data):
+                    if isinstance(record, LoggedEvent):
+                        yield record
+            found = await self._stream.read(found[-1].number + 1, part=master)
 
     def start(self) -> None:
         """Begin to write and to follow."""

@@ -7,6 +7,7 @@ done: a question carries the token with which somebody asks, and is answered lik
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from saltapi.bridge.nats.answering import Answering
@@ -14,7 +15,7 @@ from saltapi.bridge.nats.asking import Asked
 from saltapi.bridge.nats.connection import Connection
 from saltapi.bridge.nats.exchanges import Subjects
 from saltapi.bridge.nats.sealing import secret_of
-from saltapi.errors import ServiceBusy
+from saltapi.errors import MasterUnavailable, ServiceBusy
 
 if TYPE_CHECKING:
     from saltapi.bridge.nats.answering import Answerer
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 ASKED_AT_ONCE = 100
 """So many questions of one process are answered by other masters at the same time."""
 RETRY_SECONDS = 2
+FORGET_SECONDS = 60.0
+"""After so long without a question it is not known any more since when a master is away."""
 
 
 class Masters:
@@ -46,6 +49,8 @@ class Masters:
         self.answerer: Answerer | None = None
         """Answers what others ask; set before the start."""
         self._asked = 0
+        self._away: dict[str, tuple[float, float]] = {}
+        """Since when masters do not answer, and when they were asked last."""
         self.asked_total = 0
         """How many requests were handed on to others."""
         self.answered_total = 0
@@ -70,11 +75,24 @@ class Masters:
             asked = await Asked.ask(
                 self._connection, self._secret, self._subjects, master, question
             )
-        except BaseException:
+        except BaseException as error:
             self._asked -= 1
+            if isinstance(error, MasterUnavailable):
+                self._note_away(master)
             raise
+        self._away.pop(master, None)
         self.asked_total += 1
         return asked
+
+    def away_seconds(self, master: str) -> float:
+        """Return for how long a master was asked in vain."""
+        since, last = self._away.get(master, (0.0, 0.0))
+        return last - since
+
+    def _note_away(self, master: str) -> None:
+        now = time.monotonic()
+        since, last = self._away.get(master, (now, now))
+        self._away[master] = (since if now - last < FORGET_SECONDS else now), now
 
     async def release(self, asked: Asked) -> None:
         """Let go of what `ask` has returned; once."""

@@ -18,6 +18,7 @@ Reason = Literal[
     "return_lost",
     "restarted",
     "master_away",
+    "master_lost",
     "behind_syndic",
     "no_response",
     "unknown_minion",

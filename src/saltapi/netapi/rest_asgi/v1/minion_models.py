@@ -42,6 +42,7 @@ WhyCode = Literal[
     "return_lost",
     "restarted",
     "master_away",
+    "master_lost",
     "not_connected",
     "no_response",
     "key_pending",
