@@ -10,7 +10,7 @@ const SHOWN_MS = 2000;
 /** @param {{ wanted: import("../lib/run.js").Wanted }} props */
 export function Copies({ wanted }) {
   const kind = useSignal("curl");
-  const copied = useSignal(false);
+  const said = useSignal("");
   if (!wanted.fun) return null;
   const address = location.origin + base;
   const made = {
@@ -21,9 +21,11 @@ export function Copies({ wanted }) {
   const text = written(made[/** @type {keyof made} */ (kind.value)]);
   if (text === null) return null;
   const copy = async () => {
-    await navigator.clipboard.writeText(text);
-    copied.value = true;
-    setTimeout(() => (copied.value = false), SHOWN_MS);
+    said.value = await navigator.clipboard.writeText(text).then(
+      () => "Copied.",
+      () => "The browser does not let it be copied.",
+    );
+    setTimeout(() => (said.value = ""), SHOWN_MS);
   };
   return html`
     <details class="panel">
@@ -35,7 +37,7 @@ export function Copies({ wanted }) {
               aria-pressed=${name === kind.value}
               onClick=${() => {
                 kind.value = name;
-                copied.value = false;
+                said.value = "";
               }}
             >
               ${name}
@@ -45,7 +47,7 @@ export function Copies({ wanted }) {
           /* only where the page came by TLS or from this machine */ navigator.clipboard &&
           html`<button class="end" onClick=${copy}>Copy</button>`
         }
-        <span role="status">${copied.value && "Copied."}</span>
+        <span role="status">${said.value}</span>
       </div>
       <pre class="code" tabindex="0" aria-label="Command">${text}</pre>
     </details>

@@ -1,6 +1,9 @@
 // What is asked before anything else goes on.
 
-import { html, useEffect, useRef } from "../lib/ui.js";
+import { html, useEffect, useMemo, useRef } from "../lib/ui.js";
+
+/** So many there were: one may come over another. */
+let made = 0;
 
 /**
  * A dialog, with a button to close it if there is `close`; Escape does that too, or `cancel`. Without
@@ -10,6 +13,7 @@ import { html, useEffect, useRef } from "../lib/ui.js";
  */
 export function Dialog({ title, close, cancel = close, children }) {
   const dialog = useRef(/** @type {HTMLDialogElement | null} */ (null));
+  const id = useMemo(() => `dialog-${(made += 1)}`, []);
   useEffect(() => {
     const before = /** @type {HTMLElement | null} */ (document.activeElement);
     const element = /** @type {HTMLDialogElement} */ (dialog.current);
@@ -27,8 +31,8 @@ export function Dialog({ title, close, cancel = close, children }) {
   // Browsers close it at the second Escape, whatever the page says.
   const closed = () => cancel ?? dialog.current?.showModal();
   return html`
-    <dialog ref=${dialog} onCancel=${cancelled} onClose=${closed} aria-labelledby="dialog-title">
-      <h2 id="dialog-title">${title}</h2>
+    <dialog ref=${dialog} onCancel=${cancelled} onClose=${closed} aria-labelledby=${id}>
+      <h2 id=${id}>${title}</h2>
       ${children}
       ${close && html`<div class="row"><button class="end" onClick=${close}>Close</button></div>`}
     </dialog>

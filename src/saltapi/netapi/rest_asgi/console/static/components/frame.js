@@ -1,6 +1,6 @@
 // The menu, what is wrong, the view, and the keys of the keyboard.
 
-import { html, useEffect, useRef, useSignal } from "../lib/ui.js";
+import { html, useEffect, useSignal } from "../lib/ui.js";
 import { trouble } from "../lib/api.js";
 import { connection, gap } from "../lib/bus.js";
 import { reloadAll } from "../lib/load.js";
@@ -18,7 +18,6 @@ const ICON = new URL("../icon.svg", import.meta.url).href;
 
 /** @param {{ current: string, children?: any }} props */
 export function Frame({ current, children }) {
-  const main = useRef(/** @type {HTMLElement | null} */ (null));
   const helps = useSignal(false);
   useKeys(() => (helps.value = true));
   useEffect(() => {
@@ -31,7 +30,7 @@ export function Frame({ current, children }) {
   return html`
     <div class="frame">
       <${Menu} current=${current} help=${() => (helps.value = true)} />
-      <main class="main" ref=${main} tabindex="-1">
+      <main class="main" tabindex="-1">
         <${Banners} />
         ${children}
       </main>

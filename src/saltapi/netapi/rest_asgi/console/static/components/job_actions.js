@@ -5,7 +5,7 @@ import { api, send } from "../lib/api.js";
 import { many } from "../lib/format.js";
 import { newKey } from "../lib/run.js";
 import { go } from "../lib/router.js";
-import { recordsOf } from "../lib/records.js";
+import { jidOf } from "../lib/records.js";
 import { Confirm } from "./dialog.js";
 import { Problem } from "./pieces.js";
 
@@ -73,10 +73,5 @@ async function rerun(jid, minions, confirm) {
     body: { minions, ...(confirm ? { confirm } : {}) },
     headers: { Accept: "application/x-ndjson", "Idempotency-Key": newKey() },
   });
-  for await (const record of recordsOf(response)) {
-    if (record.jid) {
-      go(["jobs", record.jid]);
-      return;
-    }
-  }
+  go(["jobs", await jidOf(response)]);
 }

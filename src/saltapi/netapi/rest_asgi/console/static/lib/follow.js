@@ -4,12 +4,18 @@ import { listen } from "./bus.js";
 import { useEffect, useRef } from "./ui.js";
 
 const JOB = /^salt\/(job|run)\/[^/]+\/(new|ret)/;
+const KEY = /^salt\/(auth|key)$/;
 const FLEET = /^(salt\/(auth|key|presence\/|minion\/[^/]+\/start))/;
 const RELOAD_MS = 1500;
 
 /** @param {string} tag whether a job has begun or somebody has returned */
 export function isOfJob(tag) {
   return JOB.test(tag);
+}
+
+/** @param {string} tag whether a key may have come, gone, or changed */
+export function isOfKey(tag) {
+  return KEY.test(tag);
 }
 
 /** @param {string} tag whether a minion or its key has come, gone, or changed */

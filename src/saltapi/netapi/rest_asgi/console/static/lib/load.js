@@ -1,6 +1,6 @@
 // Documents of the API, loaded for a view.
 
-import { signal, useMemo, useWork } from "./ui.js";
+import { signal, useMemo, useRef, useWork } from "./ui.js";
 import { api } from "./api.js";
 
 /** Grows when everything that is shown may be old. */
@@ -15,9 +15,9 @@ export function reloadAll() {
 }
 
 /**
- * Load the document at `path`, and again when it changes; nothing while it is null.
+ * Load the document at `path`, and again when it changes.
  *
- * @param {string | null} path
+ * @param {string} path
  * @param {unknown} [again] another reason to load it again
  */
 export function useDocument(path, again) {
@@ -32,7 +32,6 @@ export function useDocument(path, again) {
   );
   useWork(
     async (aborted) => {
-      if (path === null) return;
       found.loading.value = true;
       try {
         found.data.value = await api(path, { signal: aborted });
@@ -69,7 +68,7 @@ export function usePages(path, key, inputs) {
   );
   const load = async (
     /** @type {string | null} */ cursor,
-    /** @type {AbortSignal | undefined} */ aborted = undefined,
+    /** @type {AbortSignal | undefined} */ aborted,
   ) => {
     found.loading.value = true;
     try {
@@ -84,11 +83,18 @@ export function usePages(path, key, inputs) {
     }
     found.loading.value = false;
   };
-  useWork((aborted) => load(null, aborted), [...inputs, age.value, found.version.value]);
+  const now = useRef(/** @type {AbortSignal | undefined} */ (undefined));
+  useWork(
+    (aborted) => {
+      now.current = aborted; // no page of another list is added to this one
+      return load(null, aborted);
+    },
+    [...inputs, age.value, found.version.value],
+  );
   return {
     ...found,
     more: () => {
-      if (found.cursor.value && !found.loading.value) load(found.cursor.value);
+      if (found.cursor.value && !found.loading.value) load(found.cursor.value, now.current);
     },
     reload: () => (found.version.value += 1),
   };

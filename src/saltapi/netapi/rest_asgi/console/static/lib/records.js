@@ -15,13 +15,17 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10000];
 export async function* recordsOf(response) {
   const body = /** @type {ReadableStream<BufferSource>} */ (response.body);
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
-  let rest = "";
+  /** @type {string[]} */
+  let begun = []; // of a line, which may be long: each piece is looked through once
   try {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      const lines = (rest + value).split("\n");
-      rest = /** @type {string} */ (lines.pop());
+      const lines = value.split("\n");
+      begun.push(lines[0]);
+      if (lines.length === 1) continue;
+      lines[0] = begun.join("");
+      begun = [/** @type {string} */ (lines.pop())];
       for (const line of lines) {
         if (line.trim()) yield JSON.parse(line);
       }
@@ -29,6 +33,21 @@ export async function* recordsOf(response) {
   } finally {
     reader.cancel().catch(() => {});
   }
+}
+
+/**
+ * Return the jid of the job that a response is about; throw what it says is wrong.
+ *
+ * @param {Response} response
+ * @returns {Promise<string>}
+ */
+export async function jidOf(response) {
+  for await (const record of recordsOf(response)) {
+    if (record.type === "error")
+      throw Object.assign(new Error(record.error.detail), { problem: record.error });
+    if (record.jid) return record.jid;
+  }
+  throw new Error("The command has ended and has no job.");
 }
 
 /**

@@ -113,11 +113,22 @@ export async function logOutThere() {
   if (ended?.provider_url) location.assign(ended.provider_url);
 }
 
-/** @template T @param {() => Promise<T>} end @returns {Promise<T | null>} */
+/**
+ * Without an answer it has not ended, and the page says that nobody can be reached.
+ *
+ * @template T
+ * @param {() => Promise<T>} end
+ * @returns {Promise<T | null>}
+ */
 async function leave(end) {
+  let ended = null;
+  try {
+    ended = await end();
+  } catch (error) {
+    if (!(error instanceof ApiError)) return null;
+  }
   bus.stop();
   localStorage.removeItem(KNOWN);
-  const ended = await end().catch(() => null);
   me.value = null;
   expired.value = false;
   return ended;

@@ -25,7 +25,7 @@ export function isStates(value) {
 export function outcomeOf(result) {
   if (result.result === false) return "failed";
   const changes = result.changes && Object.keys(result.changes).length > 0;
-  if (result.result === null) return changes ? "would change" : "would change";
+  if (result.result === null) return "would change";
   return changes ? "changed" : "succeeded";
 }
 

@@ -1,8 +1,8 @@
 // Keys of minions, with fingerprints; many at once, and never without having looked.
 
-import { html, useEffect, useSignal } from "../lib/ui.js";
+import { html, useSignal } from "../lib/ui.js";
 import { api, query } from "../lib/api.js";
-import { listen } from "../lib/bus.js";
+import { isOfKey, useReload } from "../lib/follow.js";
 import { usePages } from "../lib/load.js";
 import { place, setParams } from "../lib/router.js";
 import { many } from "../lib/format.js";
@@ -30,13 +30,7 @@ export function Keys() {
   const chosen = useSignal(/** @type {Set<string>} */ (new Set()));
   const asked = useSignal(/** @type {any} */ (null));
   const outcome = useSignal(/** @type {any} */ (null));
-  useEffect(
-    () =>
-      listen(({ tag }) => {
-        if (tag === "salt/key" || tag === "salt/auth") pages.reload();
-      }),
-    [],
-  );
+  useReload(pages.reload, isOfKey);
   const found = sorted(pages.items.value);
   const picked = found.filter((key) => chosen.value.has(nameOf(key)));
   const toggle = (/** @type {any} */ key) => {

@@ -3,7 +3,7 @@
 import { html, useSignal, useWork } from "../lib/ui.js";
 import { api, query, send } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
-import { recordsOf } from "../lib/records.js";
+import { jidOf } from "../lib/records.js";
 import { go, place, setParams } from "../lib/router.js";
 import { chunkOf, newKey } from "../lib/run.js";
 import { many } from "../lib/format.js";
@@ -182,10 +182,5 @@ async function started(chunk, dry) {
     body: chunk,
     headers: { Accept: "application/x-ndjson", "Idempotency-Key": newKey() },
   });
-  for await (const record of recordsOf(response)) {
-    if (record.type === "error")
-      throw Object.assign(new Error(record.error.detail), { problem: record.error });
-    if (record.jid) return record.jid;
-  }
-  throw new Error("The command has ended and has no job.");
+  return jidOf(response);
 }
