@@ -12,7 +12,7 @@ const RANK = { failed: 0, changed: 1, "would change": 2, succeeded: 3 };
 /** @param {{ groups: import("../lib/job.js").Group[], search: string }} props */
 export function Groups({ groups, search }) {
   const limit = useSignal(FIRST);
-  const found = search ? groups.filter(({ value, minions }) => has(search, text(value), ...minions)) : groups;
+  const found = search ? groups.filter((group) => has(search, textOf(group), ...group.minions)) : groups;
   return html`
     ${found.slice(0, limit.value).map(
       (group) => html`
@@ -28,6 +28,16 @@ export function Groups({ groups, search }) {
     )}
     <${More} count=${found.length} limit=${limit} />
   `;
+}
+
+/** The texts of groups, which are made once: they may be long. */
+const written = /** @type {WeakMap<import("../lib/job.js").Group, string>} */ (new WeakMap());
+
+/** @param {import("../lib/job.js").Group} group */
+function textOf(group) {
+  const found = written.get(group) ?? text(group.value);
+  written.set(group, found);
+  return found;
 }
 
 /** @param {{ count: number, limit: import("../vendor/signals.mjs").Signal<number> }} props */

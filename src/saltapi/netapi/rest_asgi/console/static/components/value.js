@@ -13,7 +13,7 @@ const MOST_CHARACTERS = 200000;
 export function Value({ value, search = "" }) {
   const whole = useSignal(false);
   const full = useMemo(() => text(value), [value]);
-  const found = search ? linesWith(full, search) : full;
+  const found = useMemo(() => (search ? linesWith(full, search) : full), [full, search]);
   const limit = whole.value ? MOST_CHARACTERS : FIRST_CHARACTERS;
   let shown = found.slice(0, limit);
   if (!whole.value) shown = shown.split("\n").slice(0, FIRST_LINES).join("\n");
@@ -35,11 +35,19 @@ export function Value({ value, search = "" }) {
   `;
 }
 
-/** @param {string} full @param {string} search */
+/** @param {string} full @param {string} search @returns {string} as many lines as are ever shown */
 function linesWith(full, search) {
   const wanted = search.toLowerCase();
-  const lines = full.split("\n").filter((line) => line.toLowerCase().includes(wanted));
-  return lines.length ? lines.join("\n") : full;
+  if (!full.toLowerCase().includes(wanted)) return full;
+  const lines = [];
+  let characters = 0;
+  for (const line of full.split("\n")) {
+    if (!line.toLowerCase().includes(wanted)) continue;
+    lines.push(line);
+    characters += line.length;
+    if (characters > MOST_CHARACTERS) break;
+  }
+  return lines.join("\n");
 }
 
 /** @param {string} full */

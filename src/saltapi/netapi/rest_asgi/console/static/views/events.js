@@ -9,38 +9,49 @@ import { List } from "../components/list.js";
 import { Nothing, Time } from "../components/pieces.js";
 import { Value } from "../components/value.js";
 
+/** So many events are kept, and so many characters of them. */
 const MOST = 2000;
+const MOST_CHARACTERS = 20_000_000;
+const LINE_CHARACTERS = 200;
 const DRAW_MS = 150;
 
 /** The events. */
 export function Events() {
   const glob = place.value.params.get("tag") ?? "";
-  const shown = useSignal(/** @type {any[]} */ ([]));
+  const shown = useSignal(/** @type {Kept[]} */ ([]));
   const paused = useSignal(false);
   const held = useSignal(0);
   const opened = useSignal(/** @type {any} */ (null));
   const left = useSignal(0);
   const dropped = useRef(0);
-  const all = useRef(/** @type {any[]} */ ([]));
+  const all = useRef(/** @type {Kept[]} */ ([]));
+  const kept = useRef(0);
   useEffect(() => {
     let drawing = 0;
     const matches = matcher(glob);
     const draw = () => {
       drawing = 0;
       if (paused.peek()) return;
-      shown.value = all.current.filter((record) => record.type === "gap" || matches(record.tag)).reverse();
+      shown.value = all.current
+        .filter(({ record }) => record.type === "gap" || matches(record.tag))
+        .reverse();
       held.value = 0;
       left.value = dropped.current;
     };
     draw();
     const stop = listen((record) => {
       if (record.type !== "event" && record.type !== "gap") return;
-      all.current.push(record);
-      const over = all.current.length - MOST;
-      if (over > 0) {
-        all.current.splice(0, over);
-        dropped.current += over;
+      const taken = keep(record);
+      all.current.push(taken);
+      kept.current += taken.characters;
+      let over = 0;
+      const last = all.current.length - 1;
+      while (over < last && (last - over >= MOST || kept.current > MOST_CHARACTERS)) {
+        kept.current -= all.current[over].characters;
+        over += 1;
       }
+      all.current.splice(0, over);
+      dropped.current += over;
       if (paused.peek()) held.value += 1;
       drawing ||= setTimeout(draw, DRAW_MS);
     });
@@ -67,15 +78,15 @@ export function Events() {
     ${
       shown.value.length
         ? html`<${List} label="Events" height=${36} items=${shown.value}
-          keyOf=${(/** @type {any} */ record) => record.id}
-          row=${(/** @type {any} */ record) =>
+          keyOf=${(/** @type {Kept} */ { record }) => record.id}
+          row=${(/** @type {Kept} */ { record, line }) =>
             record.type === "gap"
               ? html`<span class="cell change" role="cell">Events are missing here: ${record.reason}</span>`
               : html`
                   <span class="cell wide-cell mono tag" role="cell">
                     <button class="link" data-row onClick=${() => (opened.value = record)}><bdi>${record.tag}</bdi></button>
                   </span>
-                  <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line(record.data)}</bdi></span>
+                  <span class="cell wide-cell mono soft optional" role="cell"><bdi>${line}</bdi></span>
                   <span class="cell narrow" role="cell"><${Time} at=${stamp(record)} /></span>
                 `} />`
         : html`<${Nothing}>${glob ? "Nothing like that has happened" : "Nothing has happened"} since you came.<//>`
@@ -98,9 +109,13 @@ function Opened({ record, close }) {
   `;
 }
 
-/** @param {any} data */
-function line(data) {
-  return JSON.stringify(data)?.slice(0, 200) ?? "";
+/** @typedef {{ record: any, line: string, characters: number }} Kept */
+
+/** @param {any} record @returns {Kept} with its data in a line, as far as that shows */
+function keep(record) {
+  const whole = JSON.stringify(record.data) ?? "";
+  // Letter by letter: a slice would hold on to the whole.
+  return { record, line: [...whole.slice(0, LINE_CHARACTERS)].join(""), characters: whole.length };
 }
 
 /** @param {any} record when the master fired it: Salt's stamp is in UTC and need not say so */
