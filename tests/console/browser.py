@@ -56,6 +56,20 @@ def running_browser() -> Iterator[Browser]:
             browser.close()
 
 
+def answer(page: Page, asks: str, action: str) -> None:
+    """Say yes to the question on the page, which says what it is about."""
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text(asks)
+    question.get_by_role("button", name=action).click()
+
+
+def rerun(page: Page, jid: str, which: str, minions: str) -> None:
+    """Run a job again, as `1 failed` on `1 minion`; the page goes to the new one."""
+    page.get_by_role("button", name=f"Rerun {which}").click()
+    answer(page, f"Run it again on {minions}?", "Run it again")
+    expect(page).not_to_have_url(re.compile(jid))
+
+
 class Tab:
     """
     A page of the console.

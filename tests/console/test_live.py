@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
-from tests.console.browser import Visitor
+from tests.console.browser import Visitor, answer, rerun
 from tests.console.runs import Run
 from tests.swarm import Swarm
 
@@ -159,15 +159,10 @@ def test_who_is_missing(page: Page, api: ApiServer, run: Run, silent: Swarm) -> 
     expect(missing.locator(".badge")).to_contain_text(re.compile("2 (no response|not connected)"))
     page.get_by_role("button", name="silent-0: ").click()
     expect(page.get_by_label("silent-0", exact=True)).to_contain_text("silent-0")
-    page.get_by_role("button", name="Rerun 2 missing").click()
-    question = page.get_by_role("dialog")
-    expect(question).to_contain_text("Run it again on 2 minions?")
-    question.get_by_role("button", name="Run it again").click()
-    expect(page).not_to_have_url(re.compile(jid))
+    rerun(page, jid, "2 missing", "2 minions")
     expect(page.get_by_text("0 of 2 minions returned")).to_be_visible()
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(question).to_contain_text("Stop it on 2 minions?")
-    question.get_by_role("button", name="Stop it").click()
+    answer(page, "Stop it on 2 minions?", "Stop it")
 
 
 def test_differences(page: Page, run: Run) -> None:

@@ -9,7 +9,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from saltapi.demo import PrivateMaster
 from tests.apis import ApiServer
-from tests.console.browser import Visitor
+from tests.console.browser import Visitor, answer, rerun
 from tests.console.runs import Run
 
 PAINTED = """() => new Promise(resolve => new PerformanceObserver(
@@ -176,11 +176,7 @@ def test_job(page: Page, failed: str) -> None:
     expect(page.get_by_label("States").get_by_role("row")).to_have_count(2)
     page.get_by_role("button", name="minion-1: failed").click()
     expect(page.get_by_label("minion-1", exact=True)).to_contain_text("Failure!")
-    page.get_by_role("button", name="Rerun 1 failed").click()
-    question = page.get_by_role("dialog")
-    expect(question).to_contain_text("Run it again on 1 minion?")
-    question.get_by_role("button", name="Run it again").click()
-    expect(page).not_to_have_url(re.compile(failed))
+    rerun(page, failed, "1 failed", "1 minion")
     expect(page.get_by_text("1 of 1 minion returned")).to_be_visible()
 
 
@@ -200,9 +196,7 @@ def test_job_is_stopped(page: Page, api: ApiServer) -> None:
     at(page, "run?fun=test.sleep&args=300&tgt=minion-1")
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("button", name="Stop", exact=True).click()
-    question = page.get_by_role("dialog")
-    expect(question).to_contain_text("Stop it on 1 minion?")
-    question.get_by_role("button", name="Stop it").click()
+    answer(page, "Stop it on 1 minion?", "Stop it")
     expect(page.get_by_text("incomplete")).to_be_visible()
 
 
