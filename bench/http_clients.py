@@ -24,9 +24,9 @@ from multiprocessing.connection import Connection
 from multiprocessing.util import Finalize
 from typing import Any, NamedTuple
 
-ROUNDS = 5
-IMPORTS = 15
-SECONDS = 2.0
+ROUNDS = 3
+IMPORTS = 7
+SECONDS = 1.0
 LINES = 200_000
 LINE = b'{"type": "return", "minion": "minion-1", "return": "%s"}\n' % (b"x" * 150)
 BODY = b'{"return": [{"minion-1": true, "minion-2": true}]}'
