@@ -6,15 +6,18 @@ from typing import Any
 
 import pytest
 
+from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 from tests.waiting import eventually
 from tests.wire import Answer
 
+WORKERS = 2
+
 
 @pytest.fixture(scope="module")
 def api(master: PrivateMaster) -> Iterator[ApiServer]:
-    with ApiServer(master, OURS, {"workers": 2}, module="rest_asgi") as server:
+    with ApiServer(master, OURS, {"workers": WORKERS}, module="rest_asgi") as server:
         yield server
 
 
@@ -49,6 +52,22 @@ def test_functions_of_a_minion(ask: Callable[..., Answer]) -> None:
     assert sleep["doc"].startswith(sleep["summary"])
     assert "yes" == found["functions"]["test.ping"]["allowed"]
     assert 1000 < len(ask("minion=minion-1").value()["functions"])
+
+
+def test_asked_once(api: ApiServer, ask: Callable[..., Answer]) -> None:
+    """A minion is asked once by each worker; while it and its version stay, that is kept."""
+    headers = {"X-Auth-Token": api.login()}
+
+    def questions() -> int:
+        page = api.send("GET", "/v1/jobs?fun=sys.list_functions&limit=500", headers=headers)
+        return len(page.value()["jobs"])
+
+    eventually(lambda: ask("minion=minion-2&fun=test.ping").value()["asked"])
+    before = questions()
+    found = [ask("minion=minion-2&fun=test.ping").value() for _ in range(10)]
+    assert questions() - before <= WORKERS - 1
+    (version,) = {each["version"] for each in found}
+    assert version.startswith(str(SALT_LINE))
 
 
 def test_functions_of_the_master(ask: Callable[..., Answer]) -> None:

@@ -1,5 +1,6 @@
 """What can be run, and what of it a session may run."""
 
+import asyncio
 import fnmatch
 import logging
 import time
@@ -22,9 +23,11 @@ Allowed: TypeAlias = Literal["yes", "no", "depends"]
 LISTING = "sys.list_functions"
 ASK_SECONDS = 5.0
 """How long a minion has to say which functions it has."""
+LATE_SECONDS = 60.0
+"""What it says later, within this time, is for who asks next."""
 NAMES_SECONDS = 3_600.0
 MINIONS_LIMIT = 64
-"""Of so many minions it is remembered which functions they have."""
+"""Of so many minions it is remembered which functions they have; so many are asked at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,10 +57,15 @@ class Functions:
         self._minions = minions
         self._administrators = administrators
         self._catalogue = Catalogue(client.opts)
+        self._asking: dict[tuple[Any, ...], asyncio.Task[frozenset[str] | None]] = {}
         self._names: OrderedDict[tuple[Any, ...], tuple[float, frozenset[str]]] = OrderedDict()
 
     async def close(self) -> None:
-        """End what loads; idempotent."""
+        """End what loads and asks; idempotent."""
+        asking = list(self._asking.values())
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
         await self._catalogue.close()
 
     async def listing(
@@ -139,13 +147,27 @@ class Functions:
         known = self._names.get(key)
         if known is not None and time.monotonic() - known[0] < NAMES_SECONDS:
             return known[1]
+        if key not in self._asking:
+            if len(self._asking) >= MINIONS_LIMIT:
+                return None
+            task = asyncio.create_task(self._ask(session, minion, key), name="saltapi-functions")
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        asked = self._asking[key]
+        await asyncio.wait({asked}, timeout=ASK_SECONDS)
+        return asked.result() if asked.done() and not asked.cancelled() else None
+
+    async def _ask(
+        self, session: Session, minion: MinionId, key: tuple[Any, ...]
+    ) -> frozenset[str] | None:
+        """Ask a minion which functions it has, and keep what it says; None if it says nothing."""
         try:
             answer = await self._client.local(
                 [minion],
                 LISTING,
                 tgt_type="list",
                 token=session.token,
-                timeout=ASK_SECONDS,
+                timeout=LATE_SECONDS,
                 gather_job_timeout=1,
             )
         except SaltApiError as error:
