@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from saltapi.bridge.jobs import salt_batches
 from saltapi.bridge.jobs.batches import DONE, Batch, BatchState, Reason, Stage, StageState
@@ -351,8 +351,8 @@ class Driver:
                 await self._announce("progress")
 
     async def _end(self) -> None:
-        batch = self.batch
-        batch.ended_at = time.time()
+        # A copy: others see that it has ended when all of it is noted.
+        batch = self.batch = replace(self.batch, ended_at=time.time())
         if all(stage.state in DONE for stage in batch.stages) and batch.state in {
             BatchState.RUNNING,
             BatchState.PAUSED,
