@@ -91,8 +91,10 @@ async def test_ended(two: Two) -> None:
     batch = a_batch()
     written = await two[0].create(batch, "token")
     await two[1].give_order(JID, "pause")
+    assert frozenset() == await two[1].past()
     batch.state = BatchState.HALTED
     await two[0].save(batch, written)
+    assert {JID} == await two[1].past()
     assert {JID: News(batch.version, True)} == await two[1].news()
     assert ("", [], None) == (
         await two[1].token(JID),

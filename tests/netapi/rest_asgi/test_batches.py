@@ -13,6 +13,7 @@ import pytest
 from saltapi.bridge.jobs.batches import Batch, BatchState, Stage, StageState
 from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.demo import PrivateMaster
+from saltapi.engine.batches import kept as kept_batches
 from saltapi.engine.batches.kept import KeptBatches
 from saltapi.engine.store.sqlite import SqliteStore
 from tests.apis import OURS, ApiServer, jid_of_now
@@ -296,6 +297,36 @@ def test_taken_over(master: PrivateMaster, ask: Ask, tmp_path: Path, how: str) -
         counted.runs,
         {minion: each["return"] for minion, each in found["returns"].items()},
     )
+
+
+@pytest.mark.long
+def test_listed_after_a_restart(master: PrivateMaster, ask: Ask) -> None:
+    """A change that has ended is in the list of a server that has begun long after its end."""
+    chunk = {"tgt": "minion-*", "fun": "test.ping", "batch": 1}
+    jid = ask("POST", "/run", chunk).value()["results"][0]["jid"]
+
+    async def grow_old() -> None:
+        store = SqliteStore(Path(master.options["cachedir"]) / "saltapi" / "batches.sqlite")
+        await store.remove(kept_batches.ACTIVE, jid)
+        await store.close()
+
+    eventually(lambda: ask("GET", f"/jobs/{jid}").value()["state"] == "complete")
+    asyncio.run(grow_old())
+    section = {"workers": 1, "administrators": ["saltdev"]}
+    with ApiServer(master, OURS, section, module="rest_asgi") as later:
+        users = {name: asker(later, later.login(name)) for name in (None, "low")}
+        entry = listed(users[None], jid)
+        assert ("test.ping", "saltdev", f"/v1/jobs/{jid}") == tuple(
+            entry[key] for key in ("fun", "user", "url")
+        )
+        for query in ("fun=test.p*", "state=complete", "minion=minion-2", "user=saltdev"):
+            jobs = users[None]("GET", f"/jobs?limit=500&{query}").value()["jobs"]
+            assert jid in {job["jid"] for job in jobs}, query
+        for query in ("fun=test.arg", "state=failed", "minion=other", "user=low"):
+            jobs = users[None]("GET", f"/jobs?limit=500&{query}").value()["jobs"]
+            assert jid not in {job["jid"] for job in jobs}, query
+        assert jid not in {job["jid"] for job in users["low"]("GET", "/jobs").value()["jobs"]}
+        assert 2 == listed(users[None], jid)["returned"]  # it has been looked at
 
 
 @pytest.mark.long

@@ -48,6 +48,8 @@ ORDER_SECONDS = 15.0
 CLOSE_SECONDS = 10.0
 """How long a stage that is being published is waited for when the service stops."""
 RETRY_AFTER_SECONDS = 60
+PAST_SECONDS = 5.0
+"""How long it holds which changes have ended; those of this process, and news, are known anyway."""
 
 
 class Batches:
@@ -82,6 +84,7 @@ class Batches:
         self._polling: asyncio.Task[None] | None = None
         self._stopping = False
         self._learning = asyncio.Lock()
+        self._past: tuple[float, frozenset[Jid]] = float("-inf"), frozenset()
         job_service.changes = self
         self._client.hub.observe(self._on_event)
 
@@ -320,6 +323,27 @@ class Batches:
         if job is not None and job.batch is not None and not job.batch.ended:
             job.batch.state, job.batch.reason = BatchState.HALTED, "store_unavailable"
             self._views.show(job.batch)
+
+    async def ended(self) -> frozenset[Jid]:
+        """
+        Return the changes that have ended, also before this process began.
+
+        Raises:
+            StoreUnavailable
+        """
+        if time.monotonic() - self._past[0] > PAST_SECONDS and await self._kept.exists():
+            self._past = time.monotonic(), await self._kept.past()
+        return self._past[1]
+
+    async def past(self, jid: Jid) -> RegisteredJob | None:
+        """
+        Return the job of a change without minions and returns; None if nothing is kept of it.
+
+        Raises:
+            StoreUnavailable
+        """
+        kept = await self._kept.find(jid)
+        return None if kept is None else self._views.past(kept[0])
 
     async def find(self, session: Session, jid: Jid) -> RegisteredJob | None:
         """Return the job of a change, from what is kept of it; None if there is none."""

@@ -14,12 +14,14 @@ from typing import Literal, NamedTuple, TypeAlias
 from saltapi import formats
 from saltapi.bridge.jobs.batches import Batch
 from saltapi.engine.store.sqlite import SqliteStore
+from saltapi.engine.store.store import ALL_ITEMS, ShareUsed
 from saltapi.errors import Conflict, StoreUnavailable
 from saltapi.types import Jid, Token
 
-FACTS, ACTIVE, LEASE, ORDER, TOKEN = (
+FACTS, ACTIVE, PAST, LEASE, ORDER, TOKEN = (
     "batch",
     "batch-active",
+    "batch-past",
     "batch-lease",
     "batch-order",
     "batch-token",
@@ -110,7 +112,8 @@ class KeptBatches:
         )
         if found != before:
             raise LeaseLost
-        with contextlib.suppress(StoreUnavailable):  # it only hastens what others see
+        # Whoever finds a change that has ended, and is not noted as such, does so later.
+        with contextlib.suppress(StoreUnavailable, ShareUsed):
             if batch.ended:
                 await self.clear(batch)
             else:
@@ -119,6 +122,7 @@ class KeptBatches:
 
     async def clear(self, batch: Batch) -> None:
         """Forget what is needed of a change until its end, and let others know of that."""
+        await self._store.put(PAST, batch.jid, b"", expire=time.time() + self._seconds)
         news, expire = b"%d%s" % (batch.version, ENDED), time.time() + NEWS_SECONDS
         await self._store.put(ACTIVE, batch.jid, news, expire=expire)
         for kind in (TOKEN, LEASE, ORDER):
@@ -140,6 +144,10 @@ class KeptBatches:
     async def active(self) -> list[Jid]:
         """Return the changes that have not ended."""
         return [jid for jid, news in (await self.news()).items() if not news.ended]
+
+    async def past(self) -> frozenset[Jid]:
+        """Return the changes that have ended, as long as anything is kept of them."""
+        return frozenset(await self._store.items(PAST, limit=ALL_ITEMS))
 
     async def lease(self, jid: Jid) -> bool:
         """Take the lease of a change, or go on with it; return whether it is this process's."""

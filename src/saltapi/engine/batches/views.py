@@ -80,12 +80,18 @@ class BatchViews:
             if child is not None:
                 self.adopt(job, child)
 
-    def _new(self, batch: Batch) -> RegisteredJob:
+    def past(self, batch: Batch) -> RegisteredJob:
+        """Return the job of a change without minions and returns, for a list; it is not kept."""
         job = self._job_service.registry.new(batch.jid, "local")
         job.batch = batch
+        job.started_at = batch.started_at
         facts = {"fun": batch.fun, "arg": batch.arg, "tgt": batch.tgt, "tgt_type": batch.tgt_type}
         job.describe({**facts, "kwargs": dict(batch.extra)})
         job.own(batch.user, batch.eauth)
+        return job
+
+    def _new(self, batch: Batch) -> RegisteredJob:
+        job = self.past(batch)
         job.growing = True  # until it has ended, whoever has returned
         job.unknown.update(batch.unknown)
         job.expect(batch.matched)

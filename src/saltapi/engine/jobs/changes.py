@@ -1,5 +1,6 @@
 """What the job service has to know of changes in stages, which other processes may see to."""
 
+from collections.abc import Collection
 from typing import Protocol
 
 from saltapi.bridge.jobs.registered import RegisteredJob
@@ -23,6 +24,22 @@ class Changes(Protocol):
             StoreUnavailable
         """
 
+    async def ended(self) -> Collection[Jid]:
+        """
+        Return the changes that have ended, also before this process began.
+
+        Raises:
+            StoreUnavailable
+        """
+
+    async def past(self, jid: Jid) -> RegisteredJob | None:
+        """
+        Return the job of a change without minions and returns; None if nothing is kept of it.
+
+        Raises:
+            StoreUnavailable
+        """
+
 
 class NoChanges:
     """There are none."""
@@ -33,3 +50,11 @@ class NoChanges:
 
     async def learn(self, only: Jid | None = None) -> None:
         """Do nothing."""
+
+    async def ended(self) -> Collection[Jid]:
+        """Return none."""
+        return ()
+
+    async def past(self, _jid: Jid) -> RegisteredJob | None:
+        """Return None."""
+        return None

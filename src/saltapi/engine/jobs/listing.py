@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import fnmatch
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,6 +69,9 @@ async def page(
     ends_at = time.monotonic() + PAGE_SECONDS
     with contextlib.suppress(StoreUnavailable):  # what is known here is listed in any case
         await job_service.changes.learn()
+    changes: Collection[Jid] = ()
+    with contextlib.suppress(StoreUnavailable):
+        changes = await job_service.changes.ended()
     search = await _search(job_service, session, wanted)
     registered = {job.jid: job for job in job_service.registry.jobs() if job.minions or job.fun}
     before, last, looked_at = cursor, None, 0
@@ -80,7 +83,7 @@ async def page(
         past = await job_service.search(session, search, before)
         these = [
             jid
-            for jid in {*past.jobs, *registered}
+            for jid in {*past.jobs, *registered, *changes}
             if (before is None or jid < before) and (past.last is None or jid >= past.last)
         ]
         for jid in sorted(these, reverse=True):
@@ -121,8 +124,8 @@ async def _record(
     """Return the entry of a job; None if it is not wanted, or none of this user's business."""
     job, looked_at = registered.get(jid), True
     if job is None:
-        job, looked_at = job_service.past(jid, past[jid]), False
-    if not _fits(wanted, job) or not await job_service.may_see(session, job):
+        job, looked_at = await _past(job_service, jid, past), False
+    if job is None or not _fits(wanted, job) or not await job_service.may_see(session, job):
         return None
     if looked_at:
         await job_service.silence.recall(job)
@@ -138,6 +141,15 @@ async def _record(
         if wanted.minion is not None and not _any_fits(wanted.minion, list(job.minions)):
             return None
     return brief(job, looked_at=looked_at)
+
+
+async def _past(job_service: JobService, jid: Jid, past: Mapping[Jid, Any]) -> RegisteredJob | None:
+    """Return a job of the job cache, or a change that has ended; None if it is forgotten."""
+    if jid in past:
+        return job_service.past(jid, past[jid])
+    with contextlib.suppress(StoreUnavailable):
+        return await job_service.changes.past(jid)
+    return None
 
 
 def _fits(wanted: JobFilter, job: RegisteredJob) -> bool:
