@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from saltapi.bridge.bus.events import Event
-from saltapi.bridge.bus.job_starts import Source, epoch_of
+from saltapi.bridge.bus.job_starts import Source, epoch_of, time_of
 from saltapi.bridge.jobs import job_events
 from saltapi.bridge.jobs.batches import Batch
 from saltapi.bridge.jobs.orchestrations import FUNCTIONS, Orchestration
@@ -93,7 +93,8 @@ class RegisteredJob:
         """Whether another `new` event has told something else of the job."""
         self.eauth: str | None = None
         """The eauth system of `user`, None where only the bus or the job cache told of the job."""
-        self.started_at = time.time()
+        self.started_at = time_of(jid) or time.time()
+        """By the id, so that every process says the same, however late it hears of the job."""
         self.ended_at: float | None = None
         self.minions: dict[MinionId, None] = {}
         """The minions that are expected to return."""
@@ -206,7 +207,8 @@ class RegisteredJob:
             self.delimiter = kwargs.get("delimiter", self.delimiter)
         self.user = str(data.get("user") or self.user)
         self.unknown.update(job_events.names(data.get("missing")))
-        self.started_at = epoch_of(data.get("_stamp")) or self.started_at
+        if time_of(self.jid) is None:
+            self.started_at = epoch_of(data.get("_stamp")) or self.started_at
         self._add_bytes(len(repr(self.arg)) + len(repr(self.tgt)))
         if self.orchestration is None and isinstance(self.fun, str) and self.fun in FUNCTIONS:
             self.orchestration = Orchestration()

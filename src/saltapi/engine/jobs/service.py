@@ -18,7 +18,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from saltapi.bridge.bus.job_starts import Source, time_of
+from saltapi.bridge.bus.job_starts import Source
 from saltapi.bridge.jobs.jobs import Job, JobRequest
 from saltapi.bridge.jobs.past_jobs import PastJobs
 from saltapi.bridge.jobs.registered import RegisteredJob, returned
@@ -417,7 +417,6 @@ class JobService:
     def _describe(self, job: RegisteredJob, load: Mapping[str, Any]) -> None:
         """Take a load of the job cache, or an entry as the runner functions format it."""
         job.describe(facts_of(load))
-        job.started_at = time_of(job.jid) or job.started_at
         kind, _, _ = str(job.fun).partition(".")
         if kind in FUNCTION_KINDS:
             job.kind = kind
