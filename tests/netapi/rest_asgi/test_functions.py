@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import salt.cache
 
+from saltapi import config
 from saltapi.bridge.salt_line import SALT_LINE
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
@@ -68,6 +70,50 @@ def test_asked_once(api: ApiServer, ask: Callable[..., Answer]) -> None:
     assert questions() - before <= WORKERS - 1
     (version,) = {each["version"] for each in found}
     assert version.startswith(str(SALT_LINE))
+
+
+@pytest.mark.long
+def test_changed_version(api: ApiServer, master: PrivateMaster, ask: Callable[..., Answer]) -> None:
+    """A minion that has another version of Salt is asked again, once by each worker."""
+    headers = {"X-Auth-Token": api.login()}
+    query = "minion=minion-1&fun=test.ping"
+
+    def ran(fun: str, **chunk: Any) -> None:
+        body = {"fun": fun, **chunk}
+        assert 200 == api.send("POST", "/v1/run", headers=headers, json_body=body).status
+
+    def questions() -> int:
+        page = api.send("GET", "/v1/jobs?fun=sys.list_functions&limit=500", headers=headers)
+        return len(page.value()["jobs"])
+
+    def asked_of(version: str) -> bool:
+        found = [ask(query).value() for _ in range(2 * WORKERS)]
+        return all(each["asked"] and each["version"] == version for each in found)
+
+    version = ask(query).value()["version"]
+    eventually(lambda: asked_of(version))
+    opts = config.load(master.config_dir)
+    place = ("grains", "minion-1") if SALT_LINE >= 3008 else ("minions/minion-1", "data")
+    cache = salt.cache.factory(dict(opts))
+    known = cache.fetch(*place)
+    other = {**known, "saltversion": "3006.9"}
+    if SALT_LINE < 3008:
+        other = {**known, "grains": {**known["grains"], "saltversion": "3006.9"}}
+    before = questions()
+    try:
+        cache.store(*place, other)
+        tag = "minion/refresh/minion-1"
+        ran(
+            "event.send",
+            client="runner",
+            kwarg={"tag": tag, "data": {"Minion data cache refresh": "minion-1"}},
+        )
+        eventually(lambda: asked_of("3006.9"))
+        assert 1 <= questions() - before <= WORKERS
+    finally:
+        cache.store(*place, known)
+        ran("saltutil.refresh_grains", tgt="minion-1")
+    eventually(lambda: ask(query).value()["version"] == version)
 
 
 def test_functions_of_the_master(ask: Callable[..., Answer]) -> None:

@@ -270,6 +270,15 @@ def test_true_for_somebody_who_may_do_everything(server: ApiServer) -> None:
     fuzz(server, None, "--phases", "examples,fuzzing", "--max-examples", "3")
 
 
+@pytest.mark.long
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize("place", ["minions", "keys", "functions", "jobs"])
+def test_true_of_the_fleet(server: ApiServer, place: str) -> None:
+    """Whatever is asked of minions, keys, functions and jobs, the answer is as described."""
+    phases = ("--phases", "examples,coverage,fuzzing", "--max-examples", "25")
+    fuzz(server, None, *phases, "--include-path-regex", f"^/v1/{place}")
+
+
 def test_records(server: ApiServer, document: dict[str, Any]) -> None:
     """The records of streams are what the document says."""
     headers = {"X-Auth-Token": server.login(), "Accept": "application/x-ndjson"}
