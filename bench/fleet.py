@@ -10,8 +10,10 @@ import gc
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import salt.cache
 
@@ -21,6 +23,7 @@ from saltapi.config import load
 from saltapi.demo import PrivateMaster
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
+from saltapi.engine.fleet import presence
 from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.listing import MinionFilter, Minions
 from saltapi.engine.fleet.sight import Sights
@@ -90,14 +93,27 @@ async def _measure(opts: Opts, username: str) -> list[str]:
         ("first page", whole, {}),
         ("first page of somebody with a rule", limited, {}),
         ("page sorted by last sign of life", whole, {"sort": "-last_seen"}),
+        ("page sorted by connection", whole, {"sort": "connected"}),
+        (
+            "page of those with an accepted key, and counts",
+            whole,
+            {"wanted": MinionFilter(key="accepted"), "counted": True},
+        ),
+        ("page by the system, with a rule", limited, {"sort": "os"}),
     ]
-    for name, session, more in cases:
-        times = await _times(lambda s=session, m=more: _page(minions, s, m))  # type: ignore[misc]
+    works: list[tuple[str, Callable[[], Awaitable[object]]]] = [
+        (f"{name}, warm", partial(_page, minions, session, more)) for name, session, more in cases
+    ]
+    works += [
+        ("counted for /metrics", fleet.tally),
+        ("connections looked at", lambda: _look(fleet)),
+    ]
+    for name, work in works:
+        times, held = await _times(work)
         lines.append(
-            f"fleet: {name}, warm: {statistics.median(times):.1f} ms, at most {max(times):.1f} ms"
+            f"fleet: {name}: {statistics.median(times):.1f} ms, at most {max(times):.1f} ms;"
+            f" the event loop was held for at most {held:.1f} ms"
         )
-    tally = await _times(fleet.tally)
-    lines.append(f"fleet: counted for /metrics: {statistics.median(tally):.1f} ms")
     minions.close()
     keys.close()
     acl.close()
@@ -106,19 +122,49 @@ async def _measure(opts: Opts, username: str) -> list[str]:
 
 
 async def _page(minions: Minions, session: Session, more: dict[str, Any]) -> None:
-    page = await minions.page(session, MinionFilter(), limit=PAGE, **more)
+    page = await minions.page(session, **{"wanted": MinionFilter(), "limit": PAGE, **more})
     formats.dump_json({"minions": page.minions, "total": page.total, "cursor": None})
 
 
-async def _times(work: Callable[[], Awaitable[object]]) -> list[float]:
-    """Return the milliseconds of some rounds, the first one left out."""
+async def _look(fleet: Fleet) -> None:
+    """Count connections as every few seconds, however short ago they were counted."""
+    with patch.object(presence, "LOOK_SECONDS", 0.0):
+        await fleet.refresh()
+
+
+async def _times(work: Callable[[], Awaitable[object]]) -> tuple[list[float], float]:
+    """Return the milliseconds of some rounds, and for how long at once nobody else had a turn."""
     await work()
     found = []
+    gc.collect()
+    turns = _Turns()
     for _ in range(ROUNDS):
         began = time.perf_counter()
         await work()
         found.append((time.perf_counter() - began) * 1_000)
-    return found
+    return found, turns.end() * 1_000
+
+
+class _Turns:
+    """Has a turn of the event loop every millisecond, and notes how late the latest was."""
+
+    def __init__(self) -> None:
+        self._late = 0.0
+        self._loop = asyncio.get_running_loop()
+        self._next()
+
+    def end(self) -> float:
+        """Return how many seconds late the latest was."""
+        self._timer.cancel()
+        return max(self._late, self._loop.time() - self._due)
+
+    def _next(self) -> None:
+        self._due = self._loop.time() + 0.001
+        self._timer = self._loop.call_at(self._due, self._turn)
+
+    def _turn(self) -> None:
+        self._late = max(self._late, self._loop.time() - self._due)
+        self._next()
 
 
 def _session(name: str) -> Session:

@@ -10,6 +10,7 @@ from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
 from tests.netapi.rest_asgi.test_events import Stream
 from tests.swarm import Swarm
+from tests.waiting import eventually
 from tests.wire import Answer
 
 BOTH = ["minion-1", "minion-2"]
@@ -109,6 +110,8 @@ def test_fields(ask: Callable[..., Answer]) -> None:
     ]
     assert {"kernel", "saltversioninfo:0"} == minion["grains"].keys()
     assert minion["grains"]["saltversioninfo:0"] in (3007, 3008)
+    (minion,) = ask("?id=minion-1&fields=grains.kernel").value()["minions"]
+    assert {"id": "minion-1", "grains": {"kernel": "Linux"}} == minion
     assert {"id", "os"} == ask("?id=minion-1&fields=os").value()["minions"][0].keys()
     assert (400, "invalid_field") == code(ask("?fields=pillar"))
 
@@ -117,6 +120,20 @@ def test_not_modified(ask: Callable[..., Answer]) -> None:
     """A list that has not changed is not sent again."""
     etag = ask("?id=minion-1").header("ETag") or ""
     assert 304 == ask("?id=minion-1", If_None_Match=etag).status
+
+
+def test_not_modified_in_any_worker(
+    api: ApiServer, tokens: dict[str | None, str], ask: Callable[..., Answer]
+) -> None:
+    """A minion with its jobs is the same in every worker, whoever of them has run these."""
+    for _ in range(3):
+        run(api, str(tokens[None]), "test.ping")
+
+    def is_current() -> bool:
+        etag = ask("/minion-1").header("ETag") or ""
+        return {304} == {ask("/minion-1", If_None_Match=etag).status for _ in range(6)}
+
+    eventually(is_current)
 
 
 def test_who_sees_what(ask: Callable[..., Answer]) -> None:

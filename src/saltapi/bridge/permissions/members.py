@@ -46,6 +46,8 @@ class Target:
         self._known: set[MinionId] = set()
         self._asked: set[MinionId] = set()
         self._fresh_until = float("-inf")
+        self.version = 0
+        """Another number whenever other minions match."""
 
     def has(self, minions: Collection[MinionId]) -> bool | None:
         """Return whether all of *minions* match; None while it must be looked up."""
@@ -62,6 +64,12 @@ class Target:
             return None
         return False
 
+    def expect(self, minions: Collection[MinionId]) -> None:
+        """Note that it will be asked for each of *minions*; as `has` would."""
+        if self.pattern is None:
+            is_fresh = time.monotonic() <= self._fresh_until
+            self._asked.update(set(minions) - self._known if is_fresh else minions)
+
     @property
     def needs_look(self) -> bool:
         """Whether `has` could not tell the last time, or could not now."""
@@ -72,6 +80,7 @@ class Target:
     ) -> None:
         """Take what was found; it holds for *seconds*."""
         strangers = (self._known | self._asked) - everybody
+        self.version += members != self._members
         self._members = members
         kept = strangers if len(strangers) <= STRANGERS_LIMIT else self._asked
         self._known = {*everybody, *kept}

@@ -92,7 +92,7 @@ class Scopes:
             return self._answers[key]
         found = arguments() if self._conditional else None
         answers = [
-            self._one(fun, minions, None if found is None else found[index])
+            self.one(fun, minions, None if found is None else found[index])
             for index, fun in enumerate(funs)
         ]
         answer = False if False in answers else None if None in answers else True
@@ -101,6 +101,31 @@ class Scopes:
                 self._answers.clear()
             self._answers[key] = answer
         return answer
+
+    def one(
+        self, fun: str, minions: Collection[MinionId] | None, arguments: list[Any] | None
+    ) -> bool | None:
+        """Same as `on_minions` for one function; what is found out is not kept."""
+        if _any(self._everywhere, fun, arguments):
+            return True
+        if minions is None:
+            return False
+        answers = [
+            target.has(minions)
+            for target, conditions in self._targets
+            if _any(conditions, fun, arguments)
+        ]
+        return True if True in answers else None if None in answers else False
+
+    def expect(self, minions: Collection[MinionId]) -> None:
+        """Note that *minions* will be asked for; who looks the targets up then learns of them."""
+        for target in self.targets:
+            target.expect(minions)
+
+    @property
+    def version(self) -> tuple[int, ...]:
+        """Something else whenever other minions match what is looked up."""
+        return tuple(target.version for target in self.targets)
 
     def touches(self, minions: Collection[MinionId]) -> bool | None:
         """Return whether some function may be run on *minions*; None while it must be looked up."""
@@ -138,20 +163,6 @@ class Scopes:
             ):
                 return True
         return False
-
-    def _one(
-        self, fun: str, minions: frozenset[MinionId] | None, arguments: list[Any] | None
-    ) -> bool | None:
-        if _any(self._everywhere, fun, arguments):
-            return True
-        if minions is None:
-            return False
-        answers = [
-            target.has(minions)
-            for target, conditions in self._targets
-            if _any(conditions, fun, arguments)
-        ]
-        return True if True in answers else None if None in answers else False
 
     def _add(self, entry: Any) -> None:
         if isinstance(entry, str):

@@ -95,7 +95,7 @@ def of_job(case: Case, job: RegisteredJob) -> None:
     """Add what is known of the job, on this minion."""
     name, add = case.minion.id, case.facts.add
     fun = job.fun if isinstance(job.fun, str) else ", ".join(map(str, job.fun or ()))
-    target = "" if job.tgt is None else f" for {job.tgt_type or 'glob'} {_short(job.tgt)}"
+    target = "" if job.tgt in (None, "") else f" for {job.tgt_type or 'glob'} {_short(job.tgt)}"
     add(job.started_at, f"The job was published: {fun}{target}.")
     if job.asked_at is not None and name in job.answers:
         add(job.asked_at, "It was asked whether it runs the job.")

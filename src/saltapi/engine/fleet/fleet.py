@@ -12,12 +12,13 @@ from collections import OrderedDict
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.wake import Wake
-from saltapi.bridge.fleet.keys import KeyState, KeyStore
+from saltapi.bridge.fleet.keys import KeyEntry, KeyState, KeyStore
 from saltapi.bridge.fleet.minion_data import MinionData
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.subjects import Subjects
-from saltapi.engine.fleet.presence import LOOK_SECONDS, Presences
+from saltapi.engine.fleet.minion import Minion
+from saltapi.engine.fleet.presence import AT_ONCE, LOOK_SECONDS, Presences
 from saltapi.engine.fleet.registry import MinionRegistry
 from saltapi.types import MinionId
 
@@ -34,7 +35,6 @@ LEFT_LIMIT = 10_000
 """So many minions whose keys were accepted are remembered."""
 TALLY_SECONDS = 2.0
 """How long numbers wait for what the master has now."""
-TALLIED_AT_ONCE = 1_000
 NO_KEY = "none"
 CONNECTED = {True: "yes", False: "no", None: "unknown"}
 
@@ -96,13 +96,20 @@ class Fleet:
         self._refreshing: asyncio.Task[None] | None = None
         self._connected: dict[MinionId, bool | None] = {}
         self._readable = False
+        self._listing: list[KeyEntry] = []
         self._states: dict[MinionId, KeyState] = {}
+        self._states_read = 0
         self._left: OrderedDict[MinionId, None] = OrderedDict()
 
     @property
     def readable(self) -> bool:
         """Whether the master's files could be read the last time."""
         return self._readable
+
+    @property
+    def version(self) -> tuple[int, int]:
+        """Something else whenever a minion, or a key's state, has come or gone."""
+        return self.registry.membership, self._states_read
 
     def states(self) -> dict[MinionId, KeyState]:
         """Return the state of each minion's key; denied only where there is no other."""
@@ -119,9 +126,11 @@ class Fleet:
     def connected(self, minion: MinionId, now: float | None = None) -> bool | None:
         """Return whether a minion is connected; None if that is not known."""
         found = self.registry.minions.get(minion)
-        if found is None:
-            return None
-        return self._presences.connected(found, time.time() if now is None else now)
+        return None if found is None else self.connection(found, now)
+
+    def connection(self, minion: Minion, now: float | None = None) -> bool | None:
+        """Same as `connected`, for who has the minion's record already."""
+        return self._presences.connected(minion, time.time() if now is None else now)
 
     async def tally(self) -> dict[tuple[str, str], int]:
         """
@@ -140,7 +149,7 @@ class Fleet:
         for number, (name, minion) in enumerate(list(self.registry.minions.items()), 1):
             held = CONNECTED[self._presences.connected(minion, now)]
             found[str(self._states.get(name, NO_KEY)), held] += 1
-            if number % TALLIED_AT_ONCE == 0:
+            if number % AT_ONCE == 0:
                 await asyncio.sleep(0)
         return found
 
@@ -199,6 +208,9 @@ class Fleet:
             elif outdated:
                 self.registry.learn(await self.data.summaries(outdated), whole=False)
         listing = await self._keys.listing()
+        if listing is self._listing:
+            return
+        self._listing = listing
         states: dict[MinionId, KeyState] = {}
         for minion, state in listing:
             if state is not KeyState.DENIED or minion not in states:
@@ -210,6 +222,7 @@ class Fleet:
             for minion in states:
                 self.registry.minion(minion)
             self._states = states
+            self._states_read += 1
 
     def _note_left(self, states: dict[MinionId, KeyState]) -> None:
         """Note whose key is not accepted any more."""
@@ -224,11 +237,7 @@ class Fleet:
         while True:
             try:
                 await self.refresh()
-                now = time.time()
-                found = {
-                    name: self._presences.connected(minion, now)
-                    for name, minion in self.registry.minions.items()
-                }
+                found = await self._connections()
                 if self._connected:
                     for name, state in found.items():
                         if self._connected.get(name, state) != state:
@@ -237,6 +246,16 @@ class Fleet:
             except Exception:
                 log.exception("It cannot be seen who is connected.")
             await asyncio.sleep(PULSE_SECONDS)
+
+    async def _connections(self) -> dict[MinionId, bool | None]:
+        """Return who is connected."""
+        found: dict[MinionId, bool | None] = {}
+        now = time.time()
+        for number, (name, minion) in enumerate(list(self.registry.minions.items()), 1):
+            found[name] = self._presences.connected(minion, now)
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return found
 
     def _changed(self, minion: MinionId) -> None:
         for changes in self._listeners:

@@ -120,7 +120,7 @@ class Functions:
 
         def allowed(name: str) -> Allowed:
             if kind == "local":
-                sure = scopes.on_minions((name,), where, lambda: None)
+                sure = scopes.one(name, where, None)
                 somewhere = minion is None and any(rules_of.is_about(r, name) for r in rules)
             else:
                 sure = scopes.on_master(kind, name)

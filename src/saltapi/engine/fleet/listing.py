@@ -3,10 +3,10 @@
 import asyncio
 import fnmatch
 import glob
+import re
 import time
-from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,10 @@ from saltapi.bridge.fleet.minion_data import grain_at
 from saltapi.engine.commands.asynchronous import AsyncAPIClient
 from saltapi.engine.fleet.fleet import Fleet
 from saltapi.engine.fleet.minion import LastHighstate, LastJob, Minion
+from saltapi.engine.fleet.presence import AT_ONCE
+from saltapi.engine.fleet.seen import SeenMinions, those
 from saltapi.engine.fleet.sight import Sight, Sights
+from saltapi.engine.fleet.sorting import Known, Place, part, values_of
 from saltapi.engine.jobs import listing as job_listing
 from saltapi.engine.jobs.service import JobService
 from saltapi.engine.jobs.times import time_text
@@ -24,7 +27,6 @@ from saltapi.formats import plain
 from saltapi.types import MinionId, Session
 
 Record = dict[str, Any]
-SortKey = tuple[int, Any]
 GRAINS, PILLAR = "grains.items", "pillar.items"
 BY_NAME = frozenset({"glob", "list", "pcre"})
 PILLAR_MARKS = ("I@", "J@")
@@ -61,7 +63,7 @@ class MinionPage:
 
     minions: list[Record]
     total: int
-    last: tuple[SortKey, MinionId] | None
+    last: Place | None
     counts: dict[str, dict[str, int]] | None = None
     """How many are in each state, where that was asked for."""
 
@@ -79,6 +81,7 @@ class Minions:
         self._client = client
         self.fleet = fleet
         self.sights = sights
+        self._seen = SeenMinions(fleet, self.is_seen)
         self._looking = asyncio.Lock()
         self._matches: dict[str, tuple[float, frozenset[MinionId]]] = {}
 
@@ -91,7 +94,7 @@ class Minions:
         fields: Sequence[str] = (),
         grain_paths: Sequence[str] = (),
         limit: int,
-        after: tuple[SortKey, MinionId] | None = None,
+        after: Place | None = None,
         counted: bool = False,
     ) -> MinionPage:
         """
@@ -100,8 +103,8 @@ class Minions:
         Args:
             session: Who asks.
             wanted: Which ones.
-            sort: `id` or another of `SORTS`, with a minus in front the other way round.
-            fields: What is to be shown beside the id; all without.
+            sort: `id` or another of `sorting.VALUES`, with a minus in front the other way round.
+            fields: What is to be shown beside the id; all but grains if both are empty.
             grain_paths: Grains to be shown.
             limit: So many at most.
             after: `last` of the page before.
@@ -115,29 +118,22 @@ class Minions:
         sight = await self.sight(session)
         found = await self._fitting(session, sight, wanted)
         now = time.time()
-        key_of = SORTS[sort.removeprefix("-")]
-        keyed = [(key_of(self, sight, minion, now), minion.id) for minion in found]
-        keyed.sort()
-        turned = sort.startswith("-")
-        if turned:
-            keyed.reverse()
-        start = 0
-        if after is not None:
-            start = len(keyed) - _left(keyed, after) if turned else bisect_right(keyed, after)
-        shown = keyed[start : start + limit]
-        grains = await self._grains_of(sight, [name for _, name in shown], list(grain_paths))
-        names = frozenset(("id", *fields)) if fields else frozenset()
+        known = Known(self.fleet, sight, await self._seen.running(sight, GRAINS), now)
+        values = await values_of(sort, known, found)
+        falling = sort.startswith("-")
+        shown, last = part(found, values, falling=falling, limit=limit, after=after)
+        grains = await self._grains_of(sight, [minion.id for minion in shown], list(grain_paths))
+        names = frozenset(("id", *fields)) if fields or grain_paths else frozenset()
         records = []
-        for _, name in shown:
-            record = self.record(sight, self.fleet.registry.minions[name], now)
+        for minion in shown:
+            record = self.record(sight, minion, now)
             if names:
                 record = {key: record[key] for key in record if key in names}
-            if name in grains:
-                record["grains"] = grains[name]
+            if minion.id in grains:
+                record["grains"] = grains[minion.id]
             records.append(record)
-        last = shown[-1] if start + limit < len(keyed) and shown else None
-        counts = self._counts(sight, found, now) if counted else None
-        return MinionPage(records, len(keyed), last, counts)
+        counts = await self._counts(sight, found, now) if counted else None
+        return MinionPage(records, len(found), last, counts)
 
     async def one(self, session: Session, minion: MinionId) -> tuple[Sight, Minion]:
         """
@@ -176,7 +172,7 @@ class Minions:
             "jobs": past.jobs,
         }
 
-    async def sight(self, session: Session, minions: Iterable[MinionId] | None = None) -> Sight:
+    async def sight(self, session: Session, minions: Collection[MinionId] | None = None) -> Sight:
         """Return what *session* may see, with all that has to be looked up for it."""
         sight = await self.sights.of(session)
         known = self.fleet.registry.minions
@@ -204,7 +200,7 @@ class Minions:
         return {
             "id": minion.id,
             "key": None if state is None else str(state),
-            "connected": self.fleet.connected(minion.id, now),
+            "connected": self.fleet.connection(minion, now),
             "last_seen": time_text(minion.seen_at),
             "last_seen_by": minion.seen_by,
             "started": time_text(minion.started_at),
@@ -217,44 +213,49 @@ class Minions:
         }
 
     async def _fitting(self, session: Session, sight: Sight, wanted: MinionFilter) -> list[Minion]:
-        now = time.time()
-        known = self.fleet.registry.minions
-        found = [m for m in known.values() if self.is_seen(sight, m)]
+        now, fleet = time.time(), self.fleet
+        found = await self._seen.of(sight)
         if wanted.id is not None:
-            pattern = wanted.id
-            found = [m for m in found if fnmatch.fnmatchcase(m.id, pattern)]
+            fits = re.compile(fnmatch.translate(wanted.id)).match
+            found = await those(found, lambda m: fits(m.id) is not None)
         if wanted.key is not None:
-            states = self.fleet.states()
-            found = [m for m in found if states.get(m.id) == wanted.key]
+            states = fleet.states()
+            found = await those(found, lambda m: states.get(m.id) == wanted.key)
         if wanted.connected is not None:
-            found = [m for m in found if self.fleet.connected(m.id, now) is wanted.connected]
+            found = await those(found, lambda m: fleet.connection(m, now) is wanted.connected)
         if wanted.highstate is not None:
-            found = [m for m in found if _highstate(sight, m) == wanted.highstate]
+            found = await those(found, lambda m: sight.highstate(m) == wanted.highstate)
         if wanted.grains:
-            found = [m for m in found if sight.may_run(GRAINS, m.id)]
+            shown = await self._seen.running(sight, GRAINS)
+            found = await those(found, lambda m: m.id in shown)
         for expression in wanted.grains:
             having = await self._having(expression) if found else frozenset()
             found = [m for m in found if m.id in having]
         if wanted.tgt is not None:
             for fun in needed_to_match(wanted.tgt, wanted.tgt_type):
-                found = [m for m in found if sight.may_run(fun, m.id)]
+                able = await self._seen.running(sight, fun)
+                found = [m for m in found if m.id in able]
             if found:  # else it is nobody's business whom it matches, and no work
                 matching = await self.matching(session, wanted.tgt, wanted.tgt_type)
                 found = [m for m in found if m.id in matching]
         return found
 
-    def _counts(
-        self, sight: Sight, minions: Iterable[Minion], now: float
+    async def _counts(
+        self, sight: Sight, minions: Sequence[Minion], now: float
     ) -> dict[str, dict[str, int]]:
         """Return how many minions are in each state, with a name for what is not known."""
         states = self.fleet.states()
         keys: Counter[str] = Counter()
         connections: Counter[str] = Counter()
         highstates: Counter[str] = Counter()
-        for minion in minions:
-            keys[str(states.get(minion.id, "unknown"))] += 1
-            connections[CONNECTIONS[self.fleet.connected(minion.id, now)]] += 1
-            highstates[_highstate(sight, minion)] += 1
+        for start in range(0, len(minions), AT_ONCE):
+            if start:
+                await asyncio.sleep(0)
+            some = minions[start : start + AT_ONCE]
+            keys.update(str(states.get(minion.id, "unknown")) for minion in some)
+            held = [self.fleet.connection(minion, now) for minion in some]
+            connections.update(map(CONNECTIONS.__getitem__, held))
+            highstates.update(map(sight.highstate, some))
         return {"key": dict(keys), "connected": dict(connections), "highstate": dict(highstates)}
 
     async def _having(self, expression: str) -> frozenset[MinionId]:
@@ -327,71 +328,9 @@ def highstate_record(highstate: LastHighstate) -> Record:
     }
 
 
-def _highstate(sight: Sight, minion: Minion) -> str:
-    """Return how the last highstate went; `never` if none is known."""
-    highstate = minion.highstate
-    if highstate is None or not sight.job(minion.id, highstate.job):
-        return "never"
-    return highstate.result
-
-
 def needed_to_match(tgt: str, tgt_type: str) -> tuple[str, ...]:
     """Return the functions that somebody may run who knows what a target is about."""
     if tgt_type in BY_NAME:
         return ()
     about_pillar = "pillar" in tgt_type or any(mark in tgt for mark in PILLAR_MARKS)
     return (GRAINS, PILLAR) if about_pillar else (GRAINS,)
-
-
-def _left(keyed: list[tuple[SortKey, MinionId]], after: tuple[SortKey, MinionId]) -> int:
-    """Return how many of *keyed*, the largest first, come after *after*."""
-    rising = keyed[::-1]
-    place = bisect_right(rising, after)
-    return place - (place > 0 and rising[place - 1] == after)
-
-
-def _key(value: Any) -> SortKey:
-    return (0, "") if value is None else (1, value)
-
-
-def _by_id(_minions: Minions, _sight: Sight, _minion: Minion, _now: float) -> SortKey:
-    return (0, "")
-
-
-def _by_grain(name: str) -> Callable[[Minions, Sight, Minion, float], SortKey]:
-    def key(_minions: Minions, sight: Sight, minion: Minion, _now: float) -> SortKey:
-        shown = sight.may_run(GRAINS, minion.id)
-        return _key(getattr(minion.summary, name) if shown else None)
-
-    return key
-
-
-def _by_state(minions: Minions, _sight: Sight, minion: Minion, _now: float) -> SortKey:
-    state = minions.fleet.states().get(minion.id)
-    return _key(None if state is None else str(state))
-
-
-def _by_connection(minions: Minions, _sight: Sight, minion: Minion, now: float) -> SortKey:
-    return _key(minions.fleet.connected(minion.id, now))
-
-
-def _by_seen(_minions: Minions, _sight: Sight, minion: Minion, _now: float) -> SortKey:
-    return _key(minion.seen_at)
-
-
-def _by_highstate(_minions: Minions, sight: Sight, minion: Minion, _now: float) -> SortKey:
-    return _key(_highstate(sight, minion))
-
-
-SORTS: dict[str, Callable[[Minions, Sight, Minion, float], SortKey]] = {
-    "id": _by_id,
-    "key": _by_state,
-    "connected": _by_connection,
-    "last_seen": _by_seen,
-    "os": _by_grain("os"),
-    "salt_version": _by_grain("salt_version"),
-    "highstate": _by_highstate,
-}
-"""What the list can be sorted by; what is not known comes first."""
-KEY_TYPES: dict[str, tuple[type, ...]] = {"connected": (bool,), "last_seen": (int, float)}
-"""What values are sorted by which are no texts."""

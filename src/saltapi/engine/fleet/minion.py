@@ -52,6 +52,7 @@ class Minion:
         "job",
         "key_act",
         "lost_at",
+        "places",
         "refused",
         "seen_at",
         "seen_by",
@@ -66,6 +67,8 @@ class Minion:
         """
         self.id = minion
         self.summary: Summary = NOTHING
+        self.places: tuple[str, ...] | None = None
+        """Where its connection may come from; None until `Presences` has worked that out."""
         self.seen_at: float | None = None
         """When it last gave a sign of life, in epoch seconds."""
         self.seen_by: str | None = None
@@ -80,6 +83,10 @@ class Minion:
         """When the master last refused somebody who came under its id, and how."""
         self.job: LastJob | None = None
         self.highstate: LastHighstate | None = None
+
+    def take(self, summary: Summary) -> None:
+        """Take what the master has cached of it."""
+        self.summary, self.places = summary, None
 
     def seen(self, at: float, by: str) -> None:
         """Note a sign of life."""

@@ -11,16 +11,18 @@ neither tells, it is not known.
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from saltapi.bridge.fleet.connections import LOCAL, Connections, connections_to, own_addresses
+from saltapi.bridge.fleet.connections import LOCAL, connections_to, own_addresses
 from saltapi.engine.fleet.minion import Minion
 
 LOOK_SECONDS = 5.0
 """How often the connections are counted, at most."""
 RECENT_SECONDS = 600.0
 """How long a sign of life means that a minion is there, where connections do not tell."""
+LOOPBACK = frozenset({"127.0.0.1", "::1"})
+AT_ONCE = 1_000
+"""So many minions are looked at before others have their turn."""
 
 
 class Presences:
@@ -34,9 +36,9 @@ class Presences:
         self._port = port
         self._looked_at = float("-inf")
         self._lock = asyncio.Lock()
-        self._from: Connections = Counter()
+        self._from: Mapping[str, int] = {}
         self._own: frozenset[str] = frozenset()
-        self._sharing: Counter[str] = Counter()
+        self._sharing: Mapping[str, int] = {}
         self._fell: dict[str, float] = {}
         """When there were fewer connections from a place than before."""
         self._has_strangers = False
@@ -46,45 +48,68 @@ class Presences:
         async with self._lock:
             if time.monotonic() - self._looked_at < LOOK_SECONDS:
                 return False
-            before = self._from
-            self._from, self._own = await asyncio.to_thread(self._count)
-            self._looked_at, now = time.monotonic(), time.time()
-            self._fell |= {p: now for p, count in before.items() if self._from[p] < count}
-            self._sharing = Counter()
-            named: set[str] = set()
-            for minion in minions:
-                places = self._places(minion)
-                named |= places
-                if not minion.is_silent:
-                    self._sharing.update(places)
-            self._has_strangers = not self._from.keys() <= named
+            found, own = await asyncio.to_thread(self._count)
+            now = time.time()
+            moved, self._own = own != self._own, own
+            sharing, named = await self._shared(list(minions), moved=moved)
+            self._fell |= {p: now for p, n in self._from.items() if found.get(p, 0) < n}
+            self._from, self._sharing = found, sharing
+            self._has_strangers = not found.keys() <= named
+            self._looked_at = time.monotonic()
             return True
 
     def connected(self, minion: Minion, now: float) -> bool | None:
         """Return whether *minion* is connected; None if that is not known."""
         places = self._places(minion)
-        held = [place for place in places if self._from[place]]
-        own = int(minion.is_silent)  # of those who share a place the silent ones do not count
-        if any(self._from[place] >= self._sharing[place] + own for place in held):
-            return True
-        if minion.is_silent:
+        silent = minion.is_silent
+        held = False
+        for place in places:
+            if count := self._from.get(place, 0):
+                held = True
+                # Of those who share a place the silent ones do not count.
+                if count >= self._sharing.get(place, 0) + silent:
+                    return True
+        if silent:
             return False
         # A sign of life counts until a connection has ended that may have been this one.
-        fell = max((self._fell.get(place, 0.0) for place in places), default=0.0)
-        if minion.seen_at is not None and minion.seen_at > max(fell, now - RECENT_SECONDS):
-            return True
+        if minion.seen_at is not None and minion.seen_at > now - RECENT_SECONDS:
+            fell = max((self._fell.get(place, 0.0) for place in places), default=0.0)
+            if minion.seen_at > fell:
+                return True
         if held or not places or not self._from or self._has_strangers:
             return None
         return False
 
-    def _count(self) -> tuple[Connections, frozenset[str]]:
+    async def _shared(
+        self, minions: list[Minion], *, moved: bool
+    ) -> tuple[dict[str, int], set[str]]:
+        """Return how many who are not silent share each place, and all places of all minions."""
+        sharing: dict[str, int] = {}
+        named: set[str] = set()
+        for number, minion in enumerate(minions, 1):
+            if moved:  # this machine has other addresses than before
+                minion.places = None
+            places = self._places(minion)
+            named.update(places)
+            if not minion.is_silent:
+                for place in places:
+                    sharing[place] = sharing.get(place, 0) + 1
+            if number % AT_ONCE == 0:
+                await asyncio.sleep(0)
+        return sharing, named
+
+    def _count(self) -> tuple[Mapping[str, int], frozenset[str]]:
         return connections_to(self._port), own_addresses()
 
-    def _places(self, minion: Minion) -> set[str]:
-        """Return where the connection of *minion* may come from."""
-        addresses = set(minion.summary.addresses)
-        if not addresses:
-            return set()
-        others = addresses - {"127.0.0.1", "::1"}
-        local = {LOCAL} if not others or others & self._own else set()
-        return local | (others - self._own)
+    def _places(self, minion: Minion) -> tuple[str, ...]:
+        """Return where the connection of *minion* may come from, worked out once."""
+        if minion.places is None:
+            minion.places = _places(minion.summary.addresses, self._own)
+        return minion.places
+
+
+def _places(addresses: Iterable[str], own: frozenset[str]) -> tuple[str, ...]:
+    known = set(addresses)
+    others = known - LOOPBACK
+    local = {LOCAL} if known and (not others or others & own) else set()
+    return tuple(sorted(local | (others - own)))

@@ -21,7 +21,14 @@ from saltapi.bridge.fleet.minion_data import Summary
 from saltapi.bridge.jobs import job_events
 from saltapi.bridge.jobs.job_events import FIND_JOB, JobReturned, JobStarted
 from saltapi.bridge.jobs.state_results import counts_of
-from saltapi.engine.fleet.minion import LastHighstate, LastJob, Minion, is_highstate, is_test
+from saltapi.engine.fleet.minion import (
+    NOTHING,
+    LastHighstate,
+    LastJob,
+    Minion,
+    is_highstate,
+    is_test,
+)
 from saltapi.types import MinionId
 
 log = logging.getLogger(__name__)
@@ -61,6 +68,8 @@ class MinionRegistry:
         self._user_of = user_of
         self._questions: set[asyncio.TimerHandle] = set()
         self.minions: dict[MinionId, Minion] = {}
+        self.membership = 0
+        """Another number whenever a minion has come or gone."""
         self.outdated: set[MinionId] = set()
         """Minions whose data the master has written since it was read."""
         self.on_change: Callable[[MinionId], None] = lambda _minion: None
@@ -84,6 +93,7 @@ class MinionRegistry:
         found = self.minions.get(minion)
         if found is None and len(self.minions) < MINIONS_LIMIT:
             found = self.minions[minion] = Minion(minion)
+            self.membership += 1
             found.highstate = self._recalled.pop(minion, None)
         return found
 
@@ -118,14 +128,14 @@ class MinionRegistry:
             if minion is None:
                 continue
             if minion.summary != summary:
-                minion.summary = summary
+                minion.take(summary)
                 self.on_change(name)
             if summary.updated is not None and (minion.seen_at or 0) < summary.updated:
                 minion.seen(summary.updated, "data")
         if whole:
             for name, minion in self.minions.items():
                 if name not in summaries and minion.summary.addresses:
-                    minion.summary = Minion(name).summary
+                    minion.take(NOTHING)
 
     def _observe(self, event: Event) -> None:
         try:
@@ -175,6 +185,7 @@ class MinionRegistry:
             changed.key_act = _time_of(event), intern(act[:ACT_CHARACTERS])
         if act == "delete":
             self.minions.pop(minion, None)
+            self.membership += 1
             self._recalled.pop(minion, None)
             self.on_highstate(minion, None)
         self.on_change(minion)

@@ -7,8 +7,8 @@ function on, the grains of those on which they may run `grains.items`, the pilla
 """
 
 import json
-from collections.abc import Iterable
-from weakref import WeakValueDictionary
+from collections import OrderedDict
+from collections.abc import Collection
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.tags import Kind
@@ -18,11 +18,13 @@ from saltapi.bridge.permissions.scopes import Scopes
 from saltapi.engine.events.acl import EventAcl
 from saltapi.engine.events.filters import EventFilter
 from saltapi.engine.events.subjects import Subject
-from saltapi.engine.fleet.minion import LastJob
+from saltapi.engine.fleet.minion import LastJob, Minion
 from saltapi.engine.sessions.administrators import Administrators
 from saltapi.types import MinionId, Opts, Session
 
 LISTED = "key.list_all"
+SCOPES_LIMIT = 32
+"""Of so many kinds of users it is remembered what they may run, and what was looked up for it."""
 NO_DATA = b"\x80"
 """An empty mapping as MessagePack: what a job's arguments are is not kept."""
 
@@ -36,29 +38,32 @@ class Sight:
             scopes: What the session may run; None for who sees everything.
             events: What stands between the session and events; None for nothing.
         """
-        self._scopes = scopes
+        self.scopes = scopes
         self._events = events
 
     @property
     def is_whole(self) -> bool:
         """Whether everything may be seen."""
-        return self._scopes is None
+        return self.scopes is None
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing is to be looked up for what was asked since `settled`."""
+        return self.scopes is None or not any(t.needs_look for t in self.scopes.targets)
 
     @property
     def shows_keys(self) -> bool:
         """Whether it may be seen whose key is not accepted."""
-        return self._scopes is None or self._scopes.on_master("wheel", LISTED, [])
+        return self.scopes is None or self.scopes.on_master("wheel", LISTED, [])
 
     def minion(self, minion: MinionId) -> bool:
         """Return whether the minion may be seen."""
-        scopes = self._scopes
+        scopes = self.scopes
         return scopes is None or bool(scopes.touches((minion,)))
 
     def may_run(self, fun: str, minion: MinionId) -> bool:
         """Return whether *fun* may be run on the minion, without arguments."""
-        if self._scopes is None:
-            return True
-        return bool(self._scopes.on_minions((fun,), frozenset((minion,)), lambda: [[]]))
+        return self.scopes is None or bool(self.scopes.one(fun, (minion,), []))
 
     def job(self, minion: MinionId, job: LastJob) -> bool:
         """Return whether it may be seen that the minion has run *job*."""
@@ -68,12 +73,18 @@ class Sight:
         subject = Subject(Kind.JOB, event, job.user, job.funs, frozenset((minion,)))
         return bool(self._events.may_see(subject))
 
-    async def settled(self, minions: Iterable[MinionId], sights: "Sights") -> None:
+    def highstate(self, minion: Minion) -> str:
+        """Return how the last highstate of the minion went; `never` if none is known."""
+        highstate = minion.highstate
+        if highstate is None or not self.job(minion.id, highstate.job):
+            return "never"
+        return highstate.result
+
+    async def settled(self, minions: Collection[MinionId], sights: "Sights") -> None:
         """Look up what is to be known of *minions* before the other methods are asked."""
-        if self._scopes is not None and self._scopes.targets:
-            for minion in minions:
-                self._scopes.touches((minion,))
-            await sights.members.look(self._scopes.targets)
+        if self.scopes is not None and self.scopes.targets:
+            self.scopes.expect(minions)
+            await sights.members.look(self.scopes.targets)
         if self._events is not None:
             await self._events.look()
 
@@ -99,7 +110,7 @@ class Sights:
         self._permissions = permissions
         self._administrators = administrators
         self._event_acl = event_acl
-        self._scopes: WeakValueDictionary[str, Scopes] = WeakValueDictionary()
+        self._scopes: OrderedDict[str, Scopes] = OrderedDict()
 
     async def of(self, session: Session) -> Sight:
         """Return what *session* may see."""
@@ -116,6 +127,9 @@ class Sights:
         scopes = self._scopes.get(key)
         if scopes is None:
             scopes = self._scopes[key] = Scopes(rules, self.members.target)
+        self._scopes.move_to_end(key)
+        if len(self._scopes) > SCOPES_LIMIT:
+            self._scopes.popitem(last=False)
         return scopes
 
     def close(self) -> None:

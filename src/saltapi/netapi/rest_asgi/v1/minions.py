@@ -8,7 +8,8 @@ from starlette.responses import Response
 
 from saltapi import formats
 from saltapi.engine.fleet import changes
-from saltapi.engine.fleet.listing import KEY_TYPES, MinionFilter, SortKey
+from saltapi.engine.fleet.listing import MinionFilter
+from saltapi.engine.fleet.sorting import KEY_TYPES, Place
 from saltapi.errors import InvalidField
 from saltapi.lowstate import TARGET_TYPES
 from saltapi.lowstate.targets import target_of
@@ -90,7 +91,7 @@ async def list_fleet(
         Query(
             max_length=TARGET_CHARACTERS,
             description="What to show, parted by commas: names of this list, and grains as"
-            " `grains.<path>`. All but grains without.",
+            " `grains.<path>`; the id is always there. All but grains without.",
             examples=["connected,grains.num_cpus"],
         ),
     ] = None,
@@ -274,7 +275,7 @@ def _fields(text: str | None) -> tuple[list[str], list[str]]:
     return names, [name.removeprefix(FIELD_PREFIX) for name in wanted if name not in names]
 
 
-def _after(cursor: str | None, sort: str) -> tuple[SortKey, str] | None:
+def _after(cursor: str | None, sort: str) -> Place | None:
     value = cursor_value(cursor)
     if value is None:
         return None
