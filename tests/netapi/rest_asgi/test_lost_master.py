@@ -81,6 +81,7 @@ def test_master_dies_in_the_middle(
         assert ["returns"] == list(found["returns"])
         assert ["x"] == found["returns"]["returns"]["return"]["args"]
         assert 404 == ask(other, low, path).status
+        assert 200 == ask(other, token, "/v1/jobs").status
         assert 503 == ask(other, token, path, "DELETE").status
         with Stream(other, token, path=f"{path}/events") as stream:
             records = list(iter_records(stream))

@@ -21,6 +21,8 @@ from saltapi.bridge.jobs.states import MinionState
 from saltapi.errors import MasterUnavailable, StoreUnavailable
 
 if TYPE_CHECKING:  # they need nats-py, which only those have who want it
+    from collections.abc import Collection
+
     from saltapi.engine.events.log.log import EventLog
     from saltapi.engine.jobs.masters.masters import Masters
     from saltapi.engine.jobs.service import JobService
@@ -84,6 +86,14 @@ class LostJobs:
     async def learn(self, only: Jid | None = None) -> None:
         """Take note of how far changes are (`Changes.learn`)."""
         await self._changes.learn(only)
+
+    async def ended(self) -> Collection[Jid]:
+        """Return the changes that have ended (`Changes.ended`)."""
+        return await self._changes.ended()
+
+    async def past(self, jid: Jid) -> RegisteredJob | None:
+        """Return the job of a change, for a list (`Changes.past`)."""
+        return await self._changes.past(jid)
 
     def _kept(self, jid: Jid) -> RegisteredJob | None:
         found_at, job = self._jobs.get(jid, (0.0, None))
