@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from saltapi.bridge.worker import job_index
+from saltapi.bridge.worker import job_index, job_texts
 from saltapi.bridge.worker.job_index import JobIndex, Search
 
 SOURCE = "a job cache"
@@ -59,26 +59,74 @@ def test_parts(index: JobIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     assert newest_first[:10] == found(index, Search(since=newest_first[9]))
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_patterns(index: JobIndex, seed: int) -> None:
-    """Whatever a shell pattern fits is found; who asks leaves out what was too much."""
-    chosen = random.Random(seed)  # noqa: S311
+@pytest.mark.parametrize("limit", ["", "TRIED_TEXTS", "NAMED_TEXTS", "TEXTS_BYTES"])
+def test_patterns(index: JobIndex, limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """
+    Whatever a shell pattern fits is found, however many texts there are.
+
+    Who asks leaves out what was too much.
+    """
+    if limit:
+        monkeypatch.setattr(job_texts, limit, 100)
+    chosen = random.Random(limit)  # noqa: S311
     letters = "ab*?[]!^-.\x1f\\é\n"
     words = ["".join(chosen.choices(letters, k=chosen.randrange(6))) for _ in range(300)]
     values: list[Any] = [*words, words[:3], None, "x" * 5_000, "a\0b", "\ud800", 7, {"a": 1}]
-    fill(index, [{"fun": value, "tgt": value, "user": value} for value in values])
-    for _ in range(200):
-        pattern = "".join(chosen.choices(letters, k=chosen.randrange(8)))
+    with index.changing(SOURCE):
+        for number, value in enumerate(values):
+            load = {"fun": value, "tgt": value, "user": value}
+            index.put(number, jid_of(number), 1, load, minions=[f"{value}", "another"])
+    for _ in range(100):
+        pattern = "".join(chosen.choices([*letters, "\ud800"], k=chosen.randrange(8)))
         searches = {
             "fun": Search(fun=pattern),
             "tgt": Search(tgt=pattern),
             "user": Search(user=pattern),
+            "minion": Search(minion=pattern),
         }
         for option, search in searches.items():
             jids = found(index, search)
             for number, word in enumerate(words):
                 if fnmatch.fnmatchcase(word, pattern):
                     assert jid_of(number) in jids, (option, pattern, word)
+
+
+def test_minions(index: JobIndex) -> None:
+    """Jobs are found by their minions, each for itself; those of unknown minions always are."""
+    lists = [["web-1", "web-2"], ["db-1"], None, ["web-2", "db-1"], []]
+    with index.changing(SOURCE):
+        for number, minions in enumerate(lists):
+            index.put(number, jid_of(number), 1, {"fun": "test.ping"}, minions=minions)
+
+    assert [jid_of(3), jid_of(2), jid_of(1)] == found(index, Search(minion="db-*"))
+    assert [jid_of(2), jid_of(0)] == found(index, Search(minion="web-[1]"))
+    assert [jid_of(2)] == found(index, Search(minion="web*db-1"))
+    assert [jid_of(2)] == found(index, Search(minion="nothing"))
+
+
+def test_outstanding(index: JobIndex) -> None:
+    """Jobs that every minion has returned need not be looked at for those that wait."""
+    with index.changing(SOURCE):
+        for number, whole in enumerate([True, False, True]):
+            index.put(number, jid_of(number), 1, {"fun": "test.ping"}, whole=whole)
+    assert [jid_of(1)] == found(index, Search(outstanding=True))
+
+
+def test_later_texts(index: JobIndex) -> None:
+    """What a pattern fits is found also where it came later, or another had its place before."""
+    fill(index, [{"fun": "test.ping"}])
+    wanted = Search(fun="test.*")
+    assert [jid_of(0)] == found(index, wanted)
+    with index.changing(SOURCE):
+        index.remove([0])
+        index.tidy()
+        index.put(1, jid_of(1), 1, {"fun": "state.apply"})
+    assert [] == found(index, wanted)
+    with index.changing(SOURCE):
+        index.put(2, jid_of(2), 1, {"fun": "test.arg"})
+        index.tidy()
+    assert [jid_of(2)] == found(index, wanted)
+    assert [jid_of(2), jid_of(1)] == found(index, Search())
 
 
 def test_owner_and_without(index: JobIndex) -> None:
@@ -117,6 +165,20 @@ def test_another_source(index: JobIndex) -> None:
         index.note("complete", "1")
     with index.changing("another"):
         assert ({}, {}, False) == (index.versions(), index.tops(), index.complete)
+
+
+def test_another_version(tmp_path: Path) -> None:
+    """The file of another version is made anew."""
+    path = tmp_path / job_index.FILE
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE search (id INTEGER PRIMARY KEY AUTOINCREMENT)")
+        database.execute("INSERT INTO search VALUES (7)")
+        database.execute("PRAGMA user_version = 1")
+    database.close()
+    index = JobIndex(path)
+    fill(index, [{"fun": "test.ping"}])
+    assert [jid_of(0)] == found(index, Search())
+    index.close()
 
 
 @pytest.mark.parametrize("damage", ["overwritten", "removed"])

@@ -13,9 +13,10 @@ import salt.loader
 import salt.payload
 import salt.returners.local_cache
 
+from bench.jobs import MINION
 from bench.jobs import main as fill
 from saltapi.bridge.worker import job_loads, job_scan
-from saltapi.bridge.worker.job_index import JobIndex
+from saltapi.bridge.worker.job_index import JobIndex, Search
 from saltapi.bridge.worker.job_loads import JobLoads
 from saltapi.bridge.worker.job_scan import JobScan
 
@@ -35,12 +36,14 @@ def opts(tmp_path: Path) -> dict[str, Any]:
 
 @pytest.fixture
 def read(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
-    """What is decoded from now on."""
+    """What is decoded from now on, but for the lists of minions beside the loads."""
     seen: list[bytes] = []
     loads: Callable[..., Any] = salt.payload.loads
+    minions = salt.payload.dumps([MINION])
 
     def noted(data: bytes, **more: Any) -> Any:
-        seen.append(data)
+        if data != minions:
+            seen.append(data)
         return loads(data, **more)
 
     monkeypatch.setattr(salt.payload, "loads", noted)
@@ -114,6 +117,45 @@ def test_load_comes_later(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch)
     assert JOBS - 1 == len(list(walk(jobs)))
     path.write_bytes(data)
     assert JOBS == len(list(walk(jobs)))
+
+
+def test_minions(opts: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The index knows whom a job is for, who has returned, also late, and who has not."""
+    settle(monkeypatch)
+    scan = JobScan(JobIndex(job_loads.index_path(opts)), opts)
+    waits, *_ = load_files(opts)
+    shutil.rmtree(waits.with_name(MINION))
+    jid = salt.payload.loads(waits.read_bytes())["jid"]
+
+    def jobs(**wanted: Any) -> set[str]:
+        while not scan.step():
+            pass
+        return set(scan.index.search(Search(**wanted), None).jobs)
+
+    assert {jid} == jobs(outstanding=True)
+    assert JOBS == len(jobs(minion=MINION))
+    assert set() == jobs(minion="late")
+    time.sleep(0.02)  # the clock of a file system is a coarse one
+    for minion in (MINION, "late"):
+        waits.with_name(minion).mkdir()
+    assert set() == jobs(outstanding=True)
+    assert {jid} == jobs(minion="late")
+
+
+@pytest.mark.parametrize(
+    ("more", "minion", "found"),
+    [({"order_masters": True}, "nothing", JOBS), ({"id": "here"}, "here", 1)],
+)
+def test_minions_of_masters(
+    opts: dict[str, Any], more: dict[str, Any], minion: str, found: int
+) -> None:
+    """A job that masters below may add minions to fits any; one of the master's has the master."""
+    first, *_ = load_files(opts)
+    rewrite(first, {**salt.payload.loads(first.read_bytes()), "fun": "runner.jobs.list_jobs"})
+    scan = JobScan(JobIndex(job_loads.index_path(opts)), {**opts, **more})
+    while not scan.step():
+        pass
+    assert found == len(scan.index.search(Search(minion=minion), None).jobs)
 
 
 def test_another_job_cache(opts: dict[str, Any]) -> None:

@@ -102,6 +102,11 @@ class JobCache:
             await self.load(NO_JID)
 
     @property
+    def hangs(self) -> bool:
+        """Whether a call into it does not end."""
+        return bool(self.calls.hanging or self._long_calls.hanging)
+
+    @property
     def keeps_returns(self) -> bool:
         """Whether what minions return is kept (`salt.utils.job.store_job`)."""
         return bool(self._opts.get("job_cache", True) or self._opts.get("ext_job_cache"))

@@ -36,7 +36,7 @@ FRESH_SECONDS = 2.0
 WAIT_SECONDS = 0.03
 """How long who asks waits for what is new; jobs of late are known from the bus anyway."""
 FIRST_WAIT_SECONDS = 2.0
-"""How long while the index is made; what it has by then is the answer."""
+"""How long the first one waits after the start; what the index has by then is the answer."""
 REST_FACTOR = 10
 """For so many times as long as its list took, a returner is not asked for it again."""
 CHANGES_PER_STEP = 200
@@ -55,6 +55,10 @@ class PastJobs:
         self._index = JobIndex(index_path(opts))
         self._scan = JobScan(self._index, opts)
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-job-index")
+        self._searched = JobIndex(index_path(opts))
+        """The same file for who asks, in a thread that no change of it keeps."""
+        self._searching = ThreadPoolExecutor(max_workers=1, thread_name_prefix="saltapi-job-search")
+        self._first_until = 0.0
         self._task: asyncio.Task[None] | None = None
         self._asked = asyncio.Event()
         self._done = asyncio.Event()
@@ -66,6 +70,7 @@ class PastJobs:
     def start(self) -> None:
         """Begin to keep up with the job cache; idempotent."""
         if self._task is None and self._cache.readable:
+            self._first_until = time.monotonic() + FIRST_WAIT_SECONDS
             self._task = asyncio.create_task(self._keep_up())
 
     async def close(self) -> None:
@@ -74,9 +79,11 @@ class PastJobs:
         if task is not None:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        with contextlib.suppress(RuntimeError):  # the thread is gone
+        with contextlib.suppress(RuntimeError):  # the threads are gone
             await self._in_thread(self._index.close)
+            await self._in_thread(self._searched.close, self._searching)
         self._thread.shutdown(wait=False)
+        self._searching.shutdown(wait=False)
 
     async def search(self, wanted: Search, before: Jid | None) -> Part:
         """
@@ -86,7 +93,9 @@ class PastJobs:
         """
         await self._be_fresh()
         try:
-            part = await self._in_thread(lambda: self._index.search(wanted, before))
+            part = await self._in_thread(
+                lambda: self._searched.search(wanted, before), self._searching
+            )
         except (sqlite3.Error, OSError) as error:
             self._failed(error)
             return Part({}, None)
@@ -116,8 +125,9 @@ class PastJobs:
             return
         self._done.clear()
         self._asked.set()
+        first = self._first_until - time.monotonic() if self.partial else 0.0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(FIRST_WAIT_SECONDS if self.partial else WAIT_SECONDS):
+            async with asyncio.timeout(max(first, WAIT_SECONDS)):
                 await self._done.wait()
 
     async def _keep_up(self) -> None:
@@ -186,8 +196,10 @@ class PastJobs:
         self.partial = True
         seldom.warning(log, "job_index", "The index of the job cache cannot be used: %s", error)
 
-    async def _in_thread(self, function: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, function)
+    async def _in_thread(
+        self, function: Callable[[], T], thread: ThreadPoolExecutor | None = None
+    ) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread or self._thread, function)
 
 
 def _version(load: Mapping[str, Any]) -> int:

@@ -9,7 +9,7 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,8 @@ from typing import Any, TypeAlias
 
 import msgpack
 
+from saltapi.bridge.worker import job_texts
+from saltapi.bridge.worker.job_texts import Texts
 from saltapi.types import Jid
 
 log = logging.getLogger(__name__)
@@ -27,27 +29,27 @@ MAX_BYTES = 512 * 1024 * 1024
 PAGE_BYTES = 4096
 LOAD_LIMIT_BYTES = 4096
 """Larger loads are read from the job cache where they are needed."""
-TEXT_LIMIT_CHARACTERS = 1_000
-"""Longer targets are not searched here, but by who asks."""
-SEARCHED_JOBS = 5_000
+SEARCHED_JOBS = 20_000
 """So many jobs are looked through at once."""
 FOUND_JOBS = 200
 """So many are found at once, at most."""
 BUSY_TIMEOUT_SECONDS = 5.0
 OMITTED_SHARE = 20
 """When the file is full, one of so many jobs is left out, the oldest."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 SCHEMA = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE jobs (key INTEGER PRIMARY KEY, jid TEXT, version INTEGER, load BLOB)",
-    "CREATE TABLE search (jid TEXT PRIMARY KEY, key INTEGER NOT NULL,"
-    " user TEXT, fun TEXT, tgt TEXT) WITHOUT ROWID",
+    "CREATE TABLE search (jid TEXT PRIMARY KEY, key INTEGER NOT NULL, user INTEGER, fun INTEGER,"
+    " tgt INTEGER, minions INTEGER, whole INTEGER NOT NULL) WITHOUT ROWID",
+    job_texts.SCHEMA,
     "CREATE TABLE tops (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE pending (id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE,"
     " path TEXT NOT NULL, version INTEGER)",
 )
-SEPARATOR = "\x1f"
-"""Stands around each item of what can be several."""
+TABLES = ("about", "jobs", "search", "tops", "pending", "texts")
+TEXT_COLUMNS = ("user", "fun", "tgt", "minions")
+"""Those of `search` that have the number of a text, or NULL."""
 
 Load: TypeAlias = dict[str, Any]
 
@@ -57,12 +59,16 @@ class Search:
     """
     What jobs are wanted. More may be found: who asks looks at each.
 
-    `fun`, `user` and `tgt` are shell patterns, `without` those of functions; `owner` is a name.
+    `fun`, `user`, `tgt` and `minion` are shell patterns, `without` those of functions; `owner` is a
+    name.
     """
 
     fun: str | None = None
     user: str | None = None
     tgt: str | None = None
+    minion: str | None = None
+    outstanding: bool = False
+    """No job that every minion has returned."""
     owner: str | None = None
     without: tuple[str, ...] = ()
     since: Jid = ""
@@ -90,11 +96,13 @@ class JobIndex:
         self.path = path
         self._max_bytes = max_bytes
         self._database: sqlite3.Connection | None = None
+        self._texts_of: Texts | None = None
         self._inode: int | None = None
 
     def close(self) -> None:
         """Close the file; idempotent."""
         database, self._database = self._database, None
+        self._texts_of = None
         if database is not None:
             database.close()
 
@@ -110,11 +118,13 @@ class JobIndex:
         database.execute("BEGIN IMMEDIATE")
         try:
             if self.about("source") != source:
-                for table in ("about", "jobs", "search", "tops", "pending"):
+                for table in TABLES:
                     database.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
                 self.note("source", source)
+            self._texts.begin()
             yield
             self._make_room()
+            self._texts.end()
             database.execute("COMMIT")
         except BaseException as error:
             if database.in_transaction:
@@ -177,19 +187,43 @@ class JobIndex:
             found.update(row[0] for row in rows)
         return found
 
-    def put(self, key: int, jid: Jid, version: int, load: Mapping[str, Any]) -> None:
-        """Put a job in place of what was known of it."""
-        database = self._connected()
-        self.remove([key])
+    def put(
+        self,
+        key: int,
+        jid: Jid,
+        version: int,
+        load: Mapping[str, Any],
+        *,
+        minions: Sequence[str] | None = None,
+        whole: bool = False,
+        new: bool = False,
+    ) -> None:
+        """
+        Put a job in place of what was known of it.
+
+        Args:
+            key: Its key.
+            jid: Its id.
+            version: What differs when there is something else to be known of it.
+            load: Its load.
+            minions: Those that it is known of; None if they are not.
+            whole: Whether all of them have returned.
+            new: Whether nothing is known of it.
+        """
+        database, number = self._connected(), self._texts.number
+        if not new:
+            self.remove([key])
         database.execute("INSERT INTO jobs VALUES (?, ?, ?, ?)", (key, jid, version, _packed(load)))
         database.execute(
-            "INSERT OR REPLACE INTO search VALUES (?, ?, ?, ?, ?)",
+            "INSERT OR REPLACE INTO search VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
                 jid,
                 key,
-                _searchable([load.get("user", load.get("User"))], around=""),
-                _searchable(load.get("fun", load.get("Function"))),
-                _searchable(load.get("tgt", load.get("Target"))),
+                number(job_texts.plain(load.get("user", load.get("User")))),
+                number(job_texts.listed(load.get("fun", load.get("Function")))),
+                number(job_texts.listed(load.get("tgt", load.get("Target")))),
+                number(job_texts.listed_minions(minions)),
+                whole,
             ),
         )
 
@@ -250,6 +284,10 @@ class JobIndex:
         for jid, load in rows:
             yield jid, _unpacked(load)
 
+    def tidy(self) -> None:
+        """Forget what no job is about any more."""
+        self._texts.tidy(TEXT_COLUMNS)
+
     def search(self, wanted: Search, before: Jid | None) -> Part:
         """
         Return what of the next jobs before *before* may be wanted.
@@ -258,21 +296,41 @@ class JobIndex:
         """
         database = self._connected()
         between = ("~" if before is None else before, wanted.since)
-        row = database.execute(
-            "SELECT jid FROM search WHERE jid < ? AND jid >= ? ORDER BY jid DESC LIMIT 1 OFFSET ?",
-            (*between, SEARCHED_JOBS - 1),
-        ).fetchone()
-        conditions, values = _conditions(wanted)
-        rows = database.execute(
-            "SELECT search.jid, load FROM search LEFT JOIN jobs USING (key)"  # noqa: S608 - ours
-            f" WHERE search.jid < ? AND search.jid >= ?{conditions}"
-            " ORDER BY search.jid DESC LIMIT ?",
-            (between[0], wanted.since if row is None else row[0], *values, FOUND_JOBS),
-        ).fetchall()
+        database.execute("BEGIN")  # all of it sees the same
+        try:
+            row = database.execute(
+                "SELECT jid FROM search WHERE jid < ? AND jid >= ?"
+                " ORDER BY jid DESC LIMIT 1 OFFSET ?",
+                (*between, SEARCHED_JOBS - 1),
+            ).fetchone()
+            conditions, values = self._conditions(wanted)
+            rows = database.execute(
+                "SELECT search.jid, load FROM search LEFT JOIN jobs USING (key)"  # noqa: S608 - ours
+                f" WHERE search.jid < ? AND search.jid >= ?{conditions}"
+                " ORDER BY search.jid DESC LIMIT ?",
+                (between[0], wanted.since if row is None else row[0], *values, FOUND_JOBS),
+            ).fetchall()
+        finally:
+            database.execute("COMMIT")
         last = row and str(row[0])
         if len(rows) == FOUND_JOBS:
             last = rows[-1][0]
         return Part({jid: _unpacked(load) for jid, load in rows}, last)
+
+    def _conditions(self, wanted: Search) -> tuple[str, list[Any]]:
+        """Return what SQLite can tell of *wanted*: conditions that nothing wanted fails."""
+        found: list[job_texts.Condition] = []
+        if wanted.owner is not None:
+            number = self._texts.find(wanted.owner)
+            found.append((" AND (user IS NULL OR user = ?)", [number]))
+        if wanted.user is not None:
+            found.append(self._texts.fits("user", wanted.user, several=False))
+        columns = (("fun", wanted.fun), ("tgt", wanted.tgt), ("minions", wanted.minion))
+        found += [self._texts.fits(name, text) for name, text in columns if text is not None]
+        found += [self._texts.fits("fun", text, without=True) for text in wanted.without]
+        if wanted.outstanding:
+            found.append((" AND NOT whole", []))
+        return "".join(text for text, _ in found), [each for _, some in found for each in some]
 
     def _make_room(self) -> None:
         """Leave the oldest jobs out when the file gets full; only that they are there is kept."""
@@ -295,6 +353,13 @@ class JobIndex:
         if not self.omits:
             log.warning("The index of the job cache is full: lists leave out the oldest jobs.")
             self.note("omits", str(time.time()))
+
+    @property
+    def _texts(self) -> Texts:
+        database = self._connected()
+        if self._texts_of is None:
+            self._texts_of = Texts(database)
+        return self._texts_of
 
     def _connected(self) -> sqlite3.Connection:
         """Return the open database, of the file that has our name now."""
@@ -337,52 +402,14 @@ class JobIndex:
 
 
 def _make_tables(database: sqlite3.Connection) -> None:
-    names = database.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    names = database.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
+    ).fetchall()
     for (name,) in names:  # of another version
         database.execute(f"DROP TABLE {name}")
     for statement in SCHEMA:
         database.execute(statement)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-
-
-def _conditions(wanted: Search) -> tuple[str, list[str]]:
-    """Return what SQLite can tell of *wanted*: conditions that nothing wanted fails."""
-    conditions, values = "", []
-    if wanted.owner is not None:
-        conditions += " AND (user IS NULL OR user = ?)"
-        values.append(wanted.owner)
-    if wanted.user is not None:
-        conditions += " AND (user IS NULL OR user GLOB ?)"
-        values.append(_glob(wanted.user, around=""))
-    for column, pattern in (("fun", wanted.fun), ("tgt", wanted.tgt)):
-        if pattern is not None:
-            conditions += f" AND ({column} IS NULL OR {column} GLOB ?)"
-            values.append(_glob(pattern))
-    for pattern in wanted.without:
-        conditions += " AND (fun IS NULL OR fun NOT GLOB ?)"
-        values.append(f"*{SEPARATOR}{pattern}{SEPARATOR}*")
-    return conditions, values
-
-
-def _glob(pattern: str, *, around: str = SEPARATOR) -> str:
-    """Return a pattern of SQLite's that fits at least what the shell pattern fits."""
-    for character in ("[", "\0"):  # they differ in what a bracket is
-        begin, found, _ = pattern.partition(character)
-        pattern = f"{begin}*" if found else begin
-    return f"*{around}{pattern}{around}*" if around else pattern
-
-
-def _searchable(value: Any, *, around: str = SEPARATOR) -> str | None:
-    """Return *value* as it is searched for, a separator around each item; None if it is not."""
-    if value is None:
-        return None
-    items = [str(item) for item in value] if isinstance(value, list) else [str(value)]
-    text = f"{around}{around.join(items)}{around}"
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return None
-    return None if "\0" in text or len(text) > TEXT_LIMIT_CHARACTERS else text
 
 
 def _packed(load: Mapping[str, Any]) -> bytes | None:

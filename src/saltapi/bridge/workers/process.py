@@ -16,7 +16,7 @@ from typing import Any, Self
 
 import salt.payload
 
-from saltapi.bridge.worker import frames
+from saltapi.bridge.worker import frames, pieces
 from saltapi.errors import (
     AuthenticationFailed,
     AuthorizationFailed,
@@ -102,7 +102,7 @@ class WorkerProcess:
         if len(body) < LARGE_REPLY_BYTES:
             reply = salt.payload.loads(body, encoding="utf-8")
         else:
-            reply = await asyncio.to_thread(salt.payload.loads, body, encoding="utf-8")
+            reply = await asyncio.to_thread(pieces.loads, body)
         if "error" in reply:
             raise refusal(reply["error"], reply["message"])
         return dict(reply)

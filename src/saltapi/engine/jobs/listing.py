@@ -14,7 +14,7 @@ from saltapi.bridge.jobs.states import JobState
 from saltapi.bridge.worker.job_index import Search
 from saltapi.engine.jobs.records import Record, brief
 from saltapi.engine.jobs.service import JobService
-from saltapi.errors import SaltApiError, StoreUnavailable
+from saltapi.errors import JobCacheUnavailable, SaltApiError, StoreUnavailable
 from saltapi.types import Jid, Session
 
 PAGE_SECONDS = 0.1
@@ -64,9 +64,9 @@ async def page(
     """
     Return the newest *limit* jobs that *session* may see, older than *cursor*.
 
-    A page may hold fewer and yet not be the last: it is made within `PAGE_SECONDS`.
+    A page may hold fewer and yet not be the last: it is made within `PAGE_SECONDS`, or ends where
+    the job cache does not answer.
     """
-    ends_at = time.monotonic() + PAGE_SECONDS
     with contextlib.suppress(StoreUnavailable):  # what is known here is listed in any case
         await job_service.changes.learn()
     changes: Collection[Jid] = ()
@@ -74,23 +74,31 @@ async def page(
         changes = await job_service.changes.ended()
     search = await _search(job_service, session, wanted)
     registered = {job.jid: job for job in job_service.registry.jobs() if job.minions or job.fun}
-    before, last, looked_at = cursor, None, 0
+    before, last, looked_at, ends_at = cursor, None, 0, None
     if wanted.until is not None:
         latest = jid_at(wanted.until + TIME_MARGIN_SECONDS)
         before = latest if cursor is None else min(cursor, latest)
     found: list[Record] = []
     while True:
         past = await job_service.search(session, search, before)
+        ends_at = ends_at or time.monotonic() + PAGE_SECONDS  # the first may wait for the index
         these = [
             jid
             for jid in {*past.jobs, *registered, *changes}
             if (before is None or jid < before) and (past.last is None or jid >= past.last)
         ]
         for jid in sorted(these, reverse=True):
-            if len(found) == limit or (last is not None and time.monotonic() > ends_at):
+            left = max(ends_at - time.monotonic(), 0.0)
+            if len(found) == limit or (last is not None and not left):
                 return JobPage(found, last, job_service.is_partial)
+            try:
+                async with asyncio.timeout(None if last is None else left):
+                    record = await _record(job_service, session, wanted, jid, registered, past.jobs)
+            except TimeoutError:
+                return JobPage(found, last, job_service.is_partial)
+            except JobCacheUnavailable:
+                return JobPage(found, jid, partial=True)
             last = jid
-            record = await _record(job_service, session, wanted, jid, registered, past.jobs)
             if record is not None:
                 found.append(record)
             looked_at += 1
@@ -107,6 +115,8 @@ async def _search(job_service: JobService, session: Session, wanted: JobFilter) 
         fun=wanted.fun,
         user=wanted.user,
         tgt=wanted.tgt,
+        minion=wanted.minion,
+        outstanding=wanted.state in {JobState.RUNNING, JobState.INCOMPLETE},
         owner=None if await job_service.sees_all(session) else session.name,
         without=QUIET_FUNCTIONS if wanted.fun is None else (),
         since="" if wanted.since is None else jid_at(wanted.since - TIME_MARGIN_SECONDS),
@@ -121,7 +131,12 @@ async def _record(
     registered: Mapping[Jid, RegisteredJob],
     past: Mapping[Jid, Any],
 ) -> Record | None:
-    """Return the entry of a job; None if it is not wanted, or none of this user's business."""
+    """
+    Return the entry of a job; None if it is not wanted, or none of this user's business.
+
+    Raises:
+        JobCacheUnavailable: It has to be read for that, and cannot be.
+    """
     job, looked_at = registered.get(jid), True
     if job is None:
         job, looked_at = await _past(job_service, jid, past), False
@@ -132,7 +147,9 @@ async def _record(
     if wanted.minion is not None or wanted.state is not None:
         if not looked_at and wanted.state != JobState.UNKNOWN:
             try:
-                job, looked_at = await job_service.get(session, jid), True
+                job, looked_at = await job_service.get(session, jid, keep=False), True
+            except JobCacheUnavailable:
+                raise
             except SaltApiError:
                 return None
         state = job.state if looked_at else JobState.UNKNOWN

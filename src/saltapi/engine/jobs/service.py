@@ -108,8 +108,8 @@ class JobService:
 
     @property
     def is_partial(self) -> bool:
-        """Whether lists may leave out past jobs: the index is not made yet, or cannot be used."""
-        return self.cache.readable and self.past_jobs.partial
+        """Whether lists may leave out past jobs: no index yet, or it cannot be read."""
+        return self.cache.readable and (self.past_jobs.partial or self.cache.hangs)
 
     def start(self) -> None:
         """Begin to keep up with the job cache; idempotent."""
@@ -132,9 +132,9 @@ class JobService:
         await self.past_jobs.close()
         self.registry.close()
 
-    async def get(self, session: Session, jid: Jid) -> RegisteredJob:
+    async def get(self, session: Session, jid: Jid, *, keep: bool = True) -> RegisteredJob:
         """
-        Return a job that *session* may see.
+        Return a job that *session* may see; *keep* as for `known`.
 
         Raises:
             InvalidChunk: *jid* cannot be a job id.
@@ -142,7 +142,7 @@ class JobService:
             JobCacheUnavailable: It is none of late, and Salt's job cache does not answer.
             OutcomeUnknown: The master may still publish it.
         """
-        job = await self.known(session, checked_jid(jid))
+        job = await self.known(session, checked_jid(jid), keep=keep)
         if job is None and await self._doubts.has(session, jid):
             raise OutcomeUnknown(
                 f"It is not known yet whether the master has published the job {jid}; ask again.",
@@ -346,8 +346,7 @@ class JobService:
             job.settle({})
 
     async def _follow(self, session: Session, job: RegisteredJob, published: Job | None) -> None:
-        following = published
-        if following is None:
+        if (following := published) is None:
             asks = Credentials(token=session.token)
             request = JobRequest(job.tgt, job.fun, asks, tgt_type=job.tgt_type, jid=job.jid)
             following = self.client.jobs.follow(request, list(job.minions), list(job.returns))
@@ -364,26 +363,28 @@ class JobService:
                 self._take_cached(job, await self._cached_returns(session, job.jid))
         await self.silence.settle(job, silent)
 
-    async def known(self, session: Session, jid: Jid) -> RegisteredJob | None:
-        """Return a job, whosever it is; None if there is none that *session* can find."""
+    async def known(self, session: Session, jid: Jid, *, keep: bool = True) -> RegisteredJob | None:
+        """
+        Return a job, whosever it is; None if there is none that *session* can find.
+
+        Without *keep* one that is read takes no place in the registry, and is not followed.
+        """
         if jid not in self._loading:
             job = self.registry.get(jid) or await self.changes.find(session, jid)
             if job is not None:
                 return job
-            if not self.cache.readable:  # with this user's token: nobody else may share it
-                return await self._load(session, jid)
-        loading = self._loading.get(jid)
-        if loading is None:
-            loading = asyncio.create_task(self._load(session, jid))
-            self._loading[jid] = loading
-            loading.add_done_callback(lambda _: self._loading.pop(jid, None))
-        return await asyncio.shield(loading)
+            if not (keep and self.cache.readable):  # nobody else may share a user's token
+                return await self._load(session, jid, keep=keep)
+        if jid not in self._loading:
+            self._loading[jid] = asyncio.create_task(self._load(session, jid))
+            self._loading[jid].add_done_callback(lambda _: self._loading.pop(jid, None))
+        return await asyncio.shield(self._loading[jid])
 
-    async def _load(self, session: Session, jid: Jid) -> RegisteredJob | None:
+    async def _load(self, session: Session, jid: Jid, *, keep: bool = True) -> RegisteredJob | None:
         """Return the job that the job cache has; it is registered while minions are outstanding."""
         job = self.registry.new(jid, "local")
         job.vouched = False
-        if self.cache.readable:
+        if keep and self.cache.readable:
             self.registry.add(job)  # before the cache is read, so that no return is lost between
         try:
             if self.cache.readable:
@@ -417,8 +418,7 @@ class JobService:
     def _describe(self, job: RegisteredJob, load: Mapping[str, Any]) -> None:
         """Take a load of the job cache, or an entry as the runner functions format it."""
         job.describe(facts_of(load))
-        kind, _, _ = str(job.fun).partition(".")
-        if kind in FUNCTION_KINDS:
+        if (kind := str(job.fun).partition(".")[0]) in FUNCTION_KINDS:
             job.kind = kind
         minions = [self.master_id] if job.kind in FUNCTION_KINDS else load.get("Minions")
         if isinstance(minions, list):
