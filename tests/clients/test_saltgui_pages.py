@@ -56,14 +56,19 @@ def page(browser: Browser, gui: ApiServer) -> Iterator[Page]:
     page = context.new_page()
     page.set_default_timeout(chromium.WAIT_MS)
     page.goto(gui.url)
+    log_in(page, gui)
+    yield page
+    context.close()
+
+
+def log_in(page: Page, gui: ApiServer) -> None:
+    """Log in on the page that is shown."""
     known = gui.master.credentials()
     page.locator("#username").fill(known["username"])
     page.locator("#password").fill(known["password"])
     page.locator("#page-login select").select_option(known["eauth"])
     page.locator("#login-button").click()
     complete(page, "minions")
-    yield page
-    context.close()
 
 
 def show(page: Page, name: str) -> None:
@@ -97,3 +102,25 @@ def test_all_that_was_asked_for_is_there(page: Page) -> None:
         show(page, "keys")
         show(page, "minions")
         complete(page, "minions")
+
+
+def test_reload(page: Page, gui: ApiServer) -> None:
+    """A job's page is there after a reload, and by its address: the state is in the query."""
+    chunk = {"client": "local_async", "tgt": "*", "fun": "test.arg", "arg": ["a-sign"]}
+    body = [{**chunk, **gui.master.credentials()}]
+    jid = gui.send("POST", "/run", json_body=body).value()["return"][0]["jid"]
+    for come in (lambda: page.goto(f"{gui.url}/?id={jid}#job"), page.reload):
+        answer = come()
+        assert answer is None or 200 == answer.status
+        expect(page.locator("#page-job")).to_contain_text("a-sign")
+
+
+def test_login_after_a_logout(page: Page, gui: ApiServer) -> None:
+    """Who has logged out, and reloads the page with the reason in its URL, logs in there."""
+    show(page, "logout")
+    expect(page.locator("#login-button")).to_be_visible()
+    expect(page).to_have_url(re.compile(r"\?reason=logout#login$"))
+    answer = page.reload()
+    assert answer is not None
+    assert 200 == answer.status
+    log_in(page, gui)

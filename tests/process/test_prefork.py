@@ -151,14 +151,26 @@ def test_all_stood_still(many: Many) -> None:
     assert "no sign of life" not in many.log()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may have any number of processes")
-def test_fork_fails(many: Many) -> None:
-    """Where no process can be forked the other one stays, and it is tried again."""
+@pytest.mark.parametrize(
+    ("kind", "few"),
+    [
+        pytest.param(
+            resource.RLIMIT_NPROC,
+            1,
+            marks=pytest.mark.skipif(os.geteuid() == 0, reason="root may have as many as it likes"),
+        ),
+        (resource.RLIMIT_NOFILE, 4),  # a child needs a pipe
+    ],
+    ids=["processes", "files"],
+)
+def test_fork_fails(many: Many, kind: int, few: int) -> None:
+    """Where no process can be started the other one stays, and it is tried again."""
     first, other = many.workers
-    resource.prlimit(many.parent, resource.RLIMIT_NPROC, (1, 1))
+    before = resource.prlimit(many.parent, kind)
+    resource.prlimit(many.parent, kind, (few, before[1]))
     os.kill(first, signal.SIGKILL)
     many.daemon.wait_for_log("A process of rest_many could not be forked")
-    resource.prlimit(many.parent, resource.RLIMIT_NPROC, resource.getrlimit(resource.RLIMIT_NPROC))
+    resource.prlimit(many.parent, kind, before)
     wait_until(lambda: len(many.workers) == 2)
 
     assert other in many.workers

@@ -83,6 +83,19 @@ def test_document(ask: Callable[..., Answer]) -> None:
     assert f"/v1/jobs/{result['jid']}" == answer.header("Location")
 
 
+def test_trimmed(ask: Callable[..., Answer]) -> None:
+    """A return of which Salt has cut something says so, in the answer and in the job."""
+    fill = "head -c 1200000 /dev/zero | tr '\\0' x"
+    answer = ask("POST", "/run", {"tgt": "minion-1", "fun": "cmd.run", "arg": [fill]})
+    (result,) = answer.value()["results"]
+    assert ("VALUE_TRIMMED", True) == tuple(
+        result["returns"]["minion-1"][key] for key in ("return", "trimmed")
+    )
+    whole = ask("GET", f"/jobs/{result['jid']}").value()["returns"]["minion-1"]
+    assert whole["trimmed"] is True
+    assert "trimmed" not in run(ask, {"tgt": "minion-1", "fun": "test.ping"})[1]
+
+
 def test_records(ask: Callable[..., Answer], swarm: Swarm) -> None:
     """A stream has the published job, each return, and a summary."""
     chunk = {"tgt": "sim-*", "fun": "test.echo", "arg": ["täst"]}
