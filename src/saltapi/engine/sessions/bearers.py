@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
 
+from saltapi import seldom
 from saltapi.bridge.oidc.claims import Identity
 from saltapi.bridge.oidc.fetching import Unreachable
 from saltapi.bridge.oidc.tokens import Untrusted
@@ -231,7 +232,7 @@ class Bearers:
                 f"The token of the identity provider is not accepted. {error}"
             ) from None
         except (Unreachable, TimeoutError) as error:
-            log.warning("A token cannot be checked now: %s", error)
+            seldom.warning(log, "unchecked_bearer", "A token cannot be checked now: %s", error)
             raise ProviderUnavailable(
                 "The identity provider does not answer now; try again later."
             ) from None
