@@ -113,13 +113,17 @@ def test_job_cache(place: Place, fault: Callable[[Server], Callable[[], None]], 
         unknown = [problem(place.get(past)) for _ in range(3)]
         document = place.get(f"/v1/jobs/{known}")
         eventually(lambda: not place.ready("job_cache"))
+        eventually(lambda: place.get("/v1/jobs?limit=1").value()["partial"], 60)
+        listed = place.get("/v1/jobs?limit=500").value()["jobs"]
     finally:
         mend()
+    assert known in [job["jid"] for job in listed]
     assert [(503, "job_cache_unavailable")] * 3 == unknown
     assert (200, True) == (document.status, document.value()["complete"])
     began = time.monotonic()
     eventually(lambda: 404 == place.get(past).status, 30)
     eventually(lambda: place.ready("job_cache"))
+    eventually(lambda: not place.get("/v1/jobs?limit=1").value()["partial"], 60)
     tell(
         f"job cache (PostgreSQL) {fault.__name__}",
         "jobs of late 200, others 503 job_cache_unavailable, readyz 503",
