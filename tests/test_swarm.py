@@ -168,6 +168,7 @@ def test_master_that_starts_again(private_master: Any) -> None:
         master.wait_ready(minions=swarm.ids)
 
 
+@pytest.mark.long
 def test_hundred_are_there_soon(master: PrivateMaster, client: Any) -> None:
     """A hundred minions start within half a minute."""
     with Swarm(master, 100, prefix="many-") as swarm:

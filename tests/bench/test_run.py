@@ -120,6 +120,7 @@ def test_drawing(results: Results) -> None:
     assert 1 == len(bars)
 
 
+@pytest.mark.long
 def test_who_cannot_start() -> None:
     """Who does not start is left out with the reason, and the others go on."""
     said = lines()

@@ -151,6 +151,7 @@ def test_nothing_to_compare(args: argparse.Namespace, monkeypatch: pytest.Monkey
     assert "/m has neither rest_cherrypy nor rest_tornado." == found[0].text
 
 
+@pytest.mark.long
 def test_token_that_is_none(master: PrivateMaster, running: Path, tmp_path: Path) -> None:
     """A token that is not taken ends it, before anything is compared."""
     (tmp_path / "token").write_text("0" * 64)

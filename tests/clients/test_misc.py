@@ -120,6 +120,7 @@ def test_logout_with_the_cookie(api: ApiServer, cookie: dict[str, str]) -> None:
     assert 401 == api.send("GET", "/keys", headers=cookie).status
 
 
+@pytest.mark.long
 def test_master_not_running(private_master: Callable[..., PrivateMaster]) -> None:
     """A login while the master does not run is 503; clients say so by this number."""
     master = private_master(minions=0)

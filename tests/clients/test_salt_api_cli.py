@@ -27,6 +27,8 @@ def auth(username, password, **_):
     return (username, password) == ({USER!r}, {PASSWORD!r})
 """
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:

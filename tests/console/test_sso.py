@@ -97,6 +97,7 @@ def test_login_proxy(browser: Browser, oidc_master: OidcMaster) -> None:
         visitor.close()
 
 
+@pytest.mark.long
 def test_saltgui(enter: Enter, oidc_master: OidcMaster, home: Path) -> None:
     """SaltGUI finds what its own login would have stored, and no code in the history."""
     section = {"app": str(home / "index.html"), "static": str(home / "static"), "workers": 1}
@@ -116,6 +117,7 @@ def test_saltgui(enter: Enter, oidc_master: OidcMaster, home: Path) -> None:
         assert "code=" not in page.url
 
 
+@pytest.mark.long
 def test_saltgui_without_permissions(enter: Enter, oidc_master: OidcMaster, home: Path) -> None:
     """Who may do nothing is told so, and nothing is stored."""
     section = {"app": str(home / "index.html"), "static": str(home / "static"), "workers": 1}

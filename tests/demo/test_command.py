@@ -165,6 +165,7 @@ def test_printed_commands_work(demo: Callable[..., Demo]) -> None:
     assert ["minion-1"] == json.loads(answers[-1])["return"][0]["up"]
 
 
+@pytest.mark.long
 def test_killed_demo_leaves_no_process(demo: Callable[..., Demo]) -> None:
     """When the demo is killed, everything it started goes, a running job too."""
     running = demo("--minions", "1")

@@ -46,7 +46,7 @@ CONFIGS: list[tuple[str, dict[str, Any]]] = [
     ("rest_tornado", {"max_request_body_size": 0, "backlog": 0, "websockets": ""}),
 ]
 
-pytestmark = pytest.mark.timeout(scaled(120))
+pytestmark = [pytest.mark.long, pytest.mark.timeout(scaled(120))]
 
 
 @pytest.mark.parametrize(("module", "section"), CONFIGS)

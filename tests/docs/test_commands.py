@@ -59,6 +59,7 @@ def test_readme(master: PrivateMaster, tmp_path: Path) -> None:
         check(run(to_run(README), facts, tmp_path), facts)
 
 
+@pytest.mark.long
 def test_stages(master: PrivateMaster, tmp_path: Path) -> None:
     """The commands on the page of changes in stages work, and answer as it shows."""
     with ApiServer(master, OURS, module="rest_asgi") as server:
@@ -66,6 +67,7 @@ def test_stages(master: PrivateMaster, tmp_path: Path) -> None:
         check(run(to_run(STAGES), facts, tmp_path), facts)
 
 
+@pytest.mark.long
 def test_rest_cherrypy(master: PrivateMaster, tmp_path: Path) -> None:
     """The commands on the page of rest_cherrypy work, here without TLS."""
     with ApiServer(master, OURS) as server:
@@ -85,6 +87,7 @@ def test_rest_cherrypy(master: PrivateMaster, tmp_path: Path) -> None:
     assert "retry: 400" in events.output, events
 
 
+@pytest.mark.long
 def test_rest_wsgi(master: PrivateMaster, tmp_path: Path) -> None:
     """The commands on the page of rest_wsgi work."""
     with ApiServer(master, OURS, module="rest_wsgi") as server:

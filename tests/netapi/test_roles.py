@@ -18,6 +18,8 @@ ROLES: dict[str, list[Any]] = yaml.safe_load(
 )["external_auth"]["pam"]
 WEB, STAGING, DB = "web-1", "web-staging", "db-1"
 
+pytestmark = pytest.mark.long
+
 
 def minion(tgt: str, fun: Any, *arg: Any, **more: Any) -> dict[str, Any]:
     """Return a command for minions."""

@@ -37,6 +37,7 @@ class TestNothingIsLeftBehind:
         assert (await run(lane, "runner", "lane.fail"))["success"] is False
         assert (await run(lane, "runner", "lane.pid"))["success"] is True
 
+    @pytest.mark.long
     async def test_options(self, make_lane: MakeLane) -> None:
         """A worker whose options were changed serves nobody else."""
         lane = make_lane()
@@ -56,6 +57,7 @@ class TestNothingIsLeftBehind:
 
         assert first != await result(lane, "lane.pid")
 
+    @pytest.mark.long
     async def test_replacement(self, make_lane: MakeLane, monkeypatch: pytest.MonkeyPatch) -> None:
         """A worker is replaced after so many calls."""
         monkeypatch.setattr(functions, "CALLS_PER_WORKER", 2)
@@ -70,6 +72,7 @@ class TestNothingIsLeftBehind:
 class TestLimits:
     """A worker that misbehaves is ended; the others and the next call notice nothing."""
 
+    @pytest.mark.long
     async def test_hang(self, make_lane: MakeLane) -> None:
         """A function that hangs is ended after `function_timeout`, and its job with it."""
         lane = make_lane(function_timeout=scaled(1))
@@ -82,6 +85,7 @@ class TestLimits:
         assert "20300101000000000002" not in await result(lane, "lane.running")
         assert pid != await result(lane, "lane.pid")
 
+    @pytest.mark.long
     async def test_others_do_not_notice(self, make_lane: MakeLane) -> None:
         """A function answers while another one hangs."""
         lane = make_lane(function_workers=2)

@@ -277,6 +277,7 @@ def test_refusal_to_start(tmp_path: Path, section: dict[str, Any], said: str) ->
         wait_until(lambda: said in daemon.home.log() + daemon.stderr())
 
 
+@pytest.mark.long
 def test_make_cert_is_a_way_out(tmp_path: Path) -> None:
     """The lines that `saltapi make-cert` prints, put into the section, make the module start."""
     home = home_of(tmp_path, {})

@@ -458,6 +458,7 @@ def test_the_documented_script(server: StreamServer) -> None:
     assert 0 == script.returncode
 
 
+@pytest.mark.long
 def test_two_hundred(server: StreamServer) -> None:
     """200 clients get every event in order, on no thread of theirs."""
     allow_many_files()

@@ -160,6 +160,7 @@ def read_until_fast(connection: socket.socket, end: bytes) -> bytes:
 
 
 @pytest.mark.timeout(200)
+@pytest.mark.long
 def test_burst(tmp_path: Path) -> None:
     """10,000 events at once reach 200 listeners, nothing is lost and the order is kept."""
     allow_many_connections()

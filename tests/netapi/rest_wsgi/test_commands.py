@@ -122,6 +122,7 @@ def test_any_language(door: Door, login: dict[str, str]) -> None:
     assert [{ONE: "größer ≥ 😀"}] == door.returns(chunk)
 
 
+@pytest.mark.long
 def test_many_at_once(here: Callable[..., Any], login: dict[str, str]) -> None:
     """Thirty requests are answered at the same time, not one after the other."""
     count = 30
