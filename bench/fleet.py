@@ -146,24 +146,24 @@ async def _times(work: Callable[[], Awaitable[object]]) -> tuple[list[float], fl
 
 
 class _Turns:
-    """Has a turn of the event loop every millisecond, and notes how late the latest was."""
+    """Has a turn of the event loop every millisecond, and notes what the loop does in between."""
 
     def __init__(self) -> None:
-        self._late = 0.0
+        self._longest = 0.0
         self._loop = asyncio.get_running_loop()
         self._next()
 
     def end(self) -> float:
-        """Return how many seconds late the latest was."""
+        """Return the seconds of the processor's time that the longest wait for a turn took."""
         self._timer.cancel()
-        return max(self._late, self._loop.time() - self._due)
+        return self._longest
 
     def _next(self) -> None:
-        self._due = self._loop.time() + 0.001
-        self._timer = self._loop.call_at(self._due, self._turn)
+        self._began = time.thread_time()
+        self._timer = self._loop.call_later(0.001, self._turn)
 
     def _turn(self) -> None:
-        self._late = max(self._late, self._loop.time() - self._due)
+        self._longest = max(self._longest, time.thread_time() - self._began)
         self._next()
 
 

@@ -8,7 +8,7 @@ asked: what is shown is what is known already.
 import asyncio
 import logging
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 
 from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.wake import Wake
@@ -143,15 +143,14 @@ class Fleet:
         await asyncio.wait({self._refreshing}, timeout=TALLY_SECONDS)
         if self._refreshing.done() and (error := self._refreshing.exception()) is not None:
             log.error("The fleet cannot be read.", exc_info=error)
-        now = time.time()
-        keys = [*map(str, KeyState), NO_KEY]
-        found = {(key, held): 0 for key in keys for held in CONNECTED.values()}
-        for number, (name, minion) in enumerate(list(self.registry.minions.items()), 1):
-            held = CONNECTED[self._presences.connected(minion, now)]
-            found[str(self._states.get(name, NO_KEY)), held] += 1
-            if number % AT_ONCE == 0:
-                await asyncio.sleep(0)
-        return found
+        found = Counter(
+            (self._states.get(name), held) for name, held in (await self._connections()).items()
+        )
+        return {
+            (NO_KEY if key is None else str(key), word): found[key, held]
+            for key in (*KeyState, None)
+            for held, word in CONNECTED.items()
+        }
 
     def started_at(self, minion: MinionId) -> float | None:
         """Return when a minion has last said that it has started, in epoch seconds."""
@@ -250,11 +249,12 @@ class Fleet:
     async def _connections(self) -> dict[MinionId, bool | None]:
         """Return who is connected."""
         found: dict[MinionId, bool | None] = {}
-        now = time.time()
-        for number, (name, minion) in enumerate(list(self.registry.minions.items()), 1):
-            found[name] = self._presences.connected(minion, now)
-            if number % AT_ONCE == 0:
+        now, connected = time.time(), self._presences.connected
+        minions = list(self.registry.minions.values())
+        for start in range(0, len(minions), AT_ONCE):
+            if start:
                 await asyncio.sleep(0)
+            found |= {m.id: connected(m, now) for m in minions[start : start + AT_ONCE]}
         return found
 
     def _changed(self, minion: MinionId) -> None:

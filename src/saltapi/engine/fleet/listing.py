@@ -245,18 +245,21 @@ class Minions:
     ) -> dict[str, dict[str, int]]:
         """Return how many minions are in each state, with a name for what is not known."""
         states = self.fleet.states()
-        keys: Counter[str] = Counter()
-        connections: Counter[str] = Counter()
+        keys: Counter[KeyState | None] = Counter()
+        connections: Counter[bool | None] = Counter()
         highstates: Counter[str] = Counter()
         for start in range(0, len(minions), AT_ONCE):
             if start:
                 await asyncio.sleep(0)
             some = minions[start : start + AT_ONCE]
-            keys.update(str(states.get(minion.id, "unknown")) for minion in some)
-            held = [self.fleet.connection(minion, now) for minion in some]
-            connections.update(map(CONNECTIONS.__getitem__, held))
+            keys.update([states.get(minion.id) for minion in some])
+            connections.update([self.fleet.connection(minion, now) for minion in some])
             highstates.update(map(sight.highstate, some))
-        return {"key": dict(keys), "connected": dict(connections), "highstate": dict(highstates)}
+        return {
+            "key": {"unknown" if key is None else str(key): n for key, n in keys.items()},
+            "connected": {CONNECTIONS[held]: n for held, n in connections.items()},
+            "highstate": dict(highstates),
+        }
 
     async def _having(self, expression: str) -> frozenset[MinionId]:
         """Return which minions have a grain; looked up once, however many ask at the same time."""

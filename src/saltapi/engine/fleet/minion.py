@@ -96,7 +96,8 @@ class Minion:
     @property
     def is_silent(self) -> bool:
         """Whether it has given no sign of life since it should have."""
-        return self.lost_at is not None and (self.seen_at is None or self.lost_at > self.seen_at)
+        lost_at = self.lost_at
+        return lost_at is not None and (self.seen_at is None or lost_at > self.seen_at)
 
 
 def is_highstate(fun: Any, args: Any) -> bool:

@@ -60,7 +60,9 @@ class Presences:
 
     def connected(self, minion: Minion, now: float) -> bool | None:
         """Return whether *minion* is connected; None if that is not known."""
-        places = self._places(minion)
+        places = minion.places
+        if places is None:
+            places = self._places(minion)
         silent = minion.is_silent
         held = False
         for place in places:
@@ -71,10 +73,11 @@ class Presences:
                     return True
         if silent:
             return False
+        seen_at = minion.seen_at
         # A sign of life counts until a connection has ended that may have been this one.
-        if minion.seen_at is not None and minion.seen_at > now - RECENT_SECONDS:
-            fell = max((self._fell.get(place, 0.0) for place in places), default=0.0)
-            if minion.seen_at > fell:
+        if seen_at is not None and seen_at > now - RECENT_SECONDS:
+            fell = self._fell
+            if not fell or all(seen_at > fell.get(place, 0.0) for place in places):
                 return True
         if held or not places or not self._from or self._has_strangers:
             return None
