@@ -48,14 +48,17 @@ def test_parts(index: JobIndex, monkeypatch: pytest.MonkeyPatch) -> None:
     """A list comes in parts, the newest first, each job once; no part looks through more."""
     monkeypatch.setattr(job_index, "SEARCHED_JOBS", 7)
     monkeypatch.setattr(job_index, "FOUND_JOBS", 3)
-    fill(index, [{"fun": f"test.f{number % 5}", "user": "root"} for number in range(40)])
+    loads = [{"fun": f"test.f{number % 5}", "user": "root"} for number in range(40)]
+    fill(index, [{**loads[0], "user": "somebody"}, *loads[1:]])
     newest_first = [jid_of(number) for number in reversed(range(40))]
 
     assert newest_first == found(index, Search())
     assert newest_first[:3] == list(index.search(Search(), None).jobs)
     assert newest_first[4::5] == found(index, Search(fun="test.f0"))
+    oldest = index.search(Search(user="some*"), None)
+    assert ({}, newest_first[6]) == (oldest.jobs, oldest.last)
     nothing = index.search(Search(fun="nothing"), None)
-    assert ({}, newest_first[6]) == (nothing.jobs, nothing.last)
+    assert ({}, None) == (nothing.jobs, nothing.last)  # no job has such a text
     assert newest_first[:10] == found(index, Search(since=newest_first[9]))
 
 

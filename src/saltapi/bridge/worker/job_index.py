@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import msgpack
 
 from saltapi.bridge.worker import job_texts
-from saltapi.bridge.worker.job_texts import Texts
+from saltapi.bridge.worker.job_texts import Condition, Texts
 from saltapi.types import Jid
 
 log = logging.getLogger(__name__)
@@ -36,20 +36,21 @@ FOUND_JOBS = 200
 BUSY_TIMEOUT_SECONDS = 5.0
 OMITTED_SHARE = 20
 """When the file is full, one of so many jobs is left out, the oldest."""
-SCHEMA_VERSION = 2
+TEXT_COLUMNS = ("user", "fun", "tgt", "minions")
+"""Those of `search` that have the number of a text, or NULL."""
+SCHEMA_VERSION = 3
 SCHEMA = (
     "CREATE TABLE about (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
     "CREATE TABLE jobs (key INTEGER PRIMARY KEY, jid TEXT, version INTEGER, load BLOB)",
     "CREATE TABLE search (jid TEXT PRIMARY KEY, key INTEGER NOT NULL, user INTEGER, fun INTEGER,"
     " tgt INTEGER, minions INTEGER, whole INTEGER NOT NULL) WITHOUT ROWID",
     job_texts.SCHEMA,
+    *(f"CREATE INDEX no_{name} ON search (jid) WHERE {name} IS NULL" for name in TEXT_COLUMNS),
     "CREATE TABLE tops (name TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE pending (id INTEGER PRIMARY KEY, key INTEGER NOT NULL UNIQUE,"
     " path TEXT NOT NULL, version INTEGER)",
 )
 TABLES = ("about", "jobs", "search", "tops", "pending", "texts")
-TEXT_COLUMNS = ("user", "fun", "tgt", "minions")
-"""Those of `search` that have the number of a text, or NULL."""
 
 Load: TypeAlias = dict[str, Any]
 
@@ -292,21 +293,26 @@ class JobIndex:
         """
         Return what of the next jobs before *before* may be wanted.
 
-        At most `SEARCHED_JOBS` are looked through, and `FOUND_JOBS` returned.
+        At most `SEARCHED_JOBS` are looked through, all where none has a text that fits, and
+        `FOUND_JOBS` returned.
         """
         database = self._connected()
         between = ("~" if before is None else before, wanted.since)
         database.execute("BEGIN")  # all of it sees the same
         try:
-            row = database.execute(
-                "SELECT jid FROM search WHERE jid < ? AND jid >= ?"
-                " ORDER BY jid DESC LIMIT 1 OFFSET ?",
-                (*between, SEARCHED_JOBS - 1),
-            ).fetchone()
-            conditions, values = self._conditions(wanted)
+            conditions = self._conditions(wanted)
+            row = None
+            if not any(each.indexed for each in conditions):
+                row = database.execute(
+                    "SELECT jid FROM search WHERE jid < ? AND jid >= ?"
+                    " ORDER BY jid DESC LIMIT 1 OFFSET ?",
+                    (*between, SEARCHED_JOBS - 1),
+                ).fetchone()
+            values = [value for each in conditions for value in each.values]
             rows = database.execute(
                 "SELECT search.jid, load FROM search LEFT JOIN jobs USING (key)"  # noqa: S608 - ours
-                f" WHERE search.jid < ? AND search.jid >= ?{conditions}"
+                f" WHERE search.jid < ? AND search.jid >= ?"
+                f"{''.join(f' AND {each.text}' for each in conditions)}"
                 " ORDER BY search.jid DESC LIMIT ?",
                 (between[0], wanted.since if row is None else row[0], *values, FOUND_JOBS),
             ).fetchall()
@@ -317,20 +323,20 @@ class JobIndex:
             last = rows[-1][0]
         return Part({jid: _unpacked(load) for jid, load in rows}, last)
 
-    def _conditions(self, wanted: Search) -> tuple[str, list[Any]]:
+    def _conditions(self, wanted: Search) -> list[Condition]:
         """Return what SQLite can tell of *wanted*: conditions that nothing wanted fails."""
-        found: list[job_texts.Condition] = []
+        found: list[Condition] = []
         if wanted.owner is not None:
             number = self._texts.find(wanted.owner)
-            found.append((" AND (user IS NULL OR user = ?)", [number]))
+            found.append(Condition("(user IS NULL OR user = ?)", [number]))
         if wanted.user is not None:
             found.append(self._texts.fits("user", wanted.user, several=False))
         columns = (("fun", wanted.fun), ("tgt", wanted.tgt), ("minions", wanted.minion))
         found += [self._texts.fits(name, text) for name, text in columns if text is not None]
         found += [self._texts.fits("fun", text, without=True) for text in wanted.without]
         if wanted.outstanding:
-            found.append((" AND NOT whole", []))
-        return "".join(text for text, _ in found), [each for _, some in found for each in some]
+            found.append(Condition("NOT whole"))
+        return found
 
     def _make_room(self) -> None:
         """Leave the oldest jobs out when the file gets full; only that they are there is kept."""

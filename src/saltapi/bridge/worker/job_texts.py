@@ -8,7 +8,7 @@ import fnmatch
 import hashlib
 import sqlite3
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 SCHEMA = (
     "CREATE TABLE texts (id INTEGER PRIMARY KEY AUTOINCREMENT, digest BLOB NOT NULL UNIQUE,"
@@ -30,7 +30,14 @@ NAMED_TEXTS = 2_000
 PATTERNS_REMEMBERED = 64
 DIGEST_BYTES = 16
 
-Condition = tuple[str, list[Any]]
+
+class Condition(NamedTuple):
+    """What SQLite is asked about a job."""
+
+    text: str
+    values: Sequence[Any] = ()
+    indexed: bool = False
+    """Whether there is an index of those that meet it: they need not be looked for."""
 
 
 class Texts:
@@ -106,11 +113,15 @@ class Texts:
         """
         glob, word = _glob(pattern, several=several), "NOT IN" if without else "IN"
         numbers = self._fitting(pattern, glob, several=several)
+        if numbers == [] and not without:
+            return Condition(f"{column} IS NULL", indexed=True)
+        values: list[str] = []
         if numbers is None:
-            chosen, values = f"SELECT id FROM texts WHERE id = {column} AND text GLOB ?", [glob]  # noqa: S608
+            chosen = f"SELECT id FROM texts WHERE id = {column} AND text GLOB ?"  # noqa: S608 - ours
+            values.append(glob)
         else:
-            chosen, values = ", ".join(map(str, numbers)), []
-        return f" AND ({column} IS NULL OR {column} {word} ({chosen}))", values
+            chosen = ", ".join(map(str, numbers))
+        return Condition(f"({column} IS NULL OR {column} {word} ({chosen}))", values)
 
     def _fitting(self, pattern: str, glob: str, *, several: bool) -> list[int] | None:
         """Return the numbers of the texts that fit; None where there are too many."""
