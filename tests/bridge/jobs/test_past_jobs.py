@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import salt.config
 
@@ -16,6 +17,7 @@ from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.past_jobs import PastJobs
 from saltapi.bridge.worker.job_index import Search
 from saltapi.bridge.worker.job_scan import JobScan
+from tests.waiting import scaled
 
 JIDS = [str(FIRST_JID + number) for number in reversed(range(5))]
 
@@ -56,6 +58,23 @@ async def test_files(past: PastJobs, opts: dict[str, Any], monkeypatch: pytest.M
     fill(f"{Path(opts['conf_file']).parent}", len(JIDS) + 1, f"{opts['cachedir']}/jobs")
     found = await past.search(Search(), None)
     assert [str(FIRST_JID + len(JIDS)), *JIDS] == list(found.jobs)
+
+
+async def test_many_files(
+    opts: dict[str, Any], cache: JobCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What takes long is done in another process, which ends; of several one does it."""
+    monkeypatch.setattr(past_jobs, "STEPS_HERE", 0)
+    monkeypatch.setattr(past_jobs, "FIRST_WAIT_SECONDS", scaled(60.0))
+    several = [PastJobs(opts, cache) for _ in range(2)]
+    try:
+        found = await asyncio.gather(*(each.search(Search(), None) for each in several))
+        assert [JIDS] * 2 == [list(each.jobs) for each in found]
+        assert not any(each.partial for each in several)
+        assert not psutil.Process().children()
+    finally:
+        for each in several:
+            await each.close()
 
 
 async def test_nobody_waits_for_the_index(past: PastJobs, monkeypatch: pytest.MonkeyPatch) -> None:

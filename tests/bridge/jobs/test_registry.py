@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from saltapi.bridge.bus.events import Event
 from saltapi.bridge.bus.hub import Hub
 from saltapi.bridge.jobs.registered import RegisteredJob
 from saltapi.bridge.jobs.registry import JobRegistry
@@ -45,6 +46,19 @@ def registered(registry: JobRegistry, jid: str = JID) -> RegisteredJob:
     job = registry.get(jid)
     assert job is not None
     return job
+
+
+def test_long_lists_of_jobs(hub: Hub) -> None:
+    """What a function that lists jobs returns is not even decoded; what others return is."""
+    registry, seen = book_of(hub), list[Event]()
+    hub.observe(seen.append)
+    for jid, fun in ((ASKED, "runner.jobs.list_jobs"), (JID, "runner.state.orchestrate")):
+        data: dict[str, Any] = {"fun": fun, "jid": jid, "user": "me", "_stamp": STAMP}
+        fire(hub, f"salt/run/{jid}/new", data)
+        data |= {"return": {"x": "y" * 100_000}, "success": True}
+        fire(hub, f"salt/run/{jid}/ret", data)
+    assert [True, False] == [event._data is None for event in seen[1::2]]
+    assert ["the_master"] == list(registered(registry).returns)
 
 
 def test_a_job_from_start_to_end(hub: Hub) -> None:

@@ -44,6 +44,16 @@ def test_loads_without(load: dict[str, Any], more: dict[str, Any]) -> None:
     assert {name: expected[name] for name in expected if name != "return"} == found
 
 
+def test_peeked() -> None:
+    """One value of a mapping is found without the others, and nothing where there is none."""
+    body = salt.payload.dumps({"a": {"fun": 1}, "fun": "x", "b": AT}, use_bin_type=True)
+    assert "x" == pieces.peeked(body, "fun")
+    assert [None] * 4 == [
+        pieces.peeked(each, "fun") for each in (b"", body[:9], b"\xc1", salt.payload.dumps([1]))
+    ]
+    assert pieces.peeked(body, "c") is None
+
+
 def test_no_mapping() -> None:
     """What is no mapping is read as it is."""
     assert [1] == pieces.loads_without(salt.payload.dumps([1]), "return")

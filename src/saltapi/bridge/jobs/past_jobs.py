@@ -23,7 +23,8 @@ from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.worker.job_index import JobIndex, Load, Part, Search
 from saltapi.bridge.worker.job_loads import index_path
 from saltapi.bridge.worker.job_scan import JobScan, key_of
-from saltapi.errors import JobCacheUnavailable
+from saltapi.bridge.workers.process import WorkerProcess
+from saltapi.errors import JobCacheUnavailable, SaltApiError
 from saltapi.types import Jid, Opts
 
 log = logging.getLogger(__name__)
@@ -40,6 +41,12 @@ FIRST_WAIT_SECONDS = 2.0
 REST_FACTOR = 10
 """For so many times as long as its list took, a returner is not asked for it again."""
 CHANGES_PER_STEP = 200
+STEPS_HERE = 5
+"""So many steps are taken in this process; Python would hold up its loop by many more."""
+WORK_SECONDS = 1.0
+"""For so long the other process works until it says how far it is."""
+WORKER_TIMEOUT_SECONDS = 60.0
+WORKER_MIB = 512
 
 
 class PastJobs:
@@ -51,6 +58,7 @@ class PastJobs:
             opts: The master's options.
             cache: The job cache.
         """
+        self._opts = opts
         self._cache = cache
         self._index = JobIndex(index_path(opts))
         self._scan = JobScan(self._index, opts)
@@ -139,7 +147,7 @@ class PastJobs:
                 await (self._take_files() if is_files else self._take_list())
                 self.partial = await self._in_thread(self._is_partial)
                 rest_seconds = REST_FACTOR * (time.monotonic() - began)
-            except (sqlite3.Error, OSError, JobCacheUnavailable) as error:
+            except (sqlite3.Error, OSError, SaltApiError) as error:
                 self._failed(error)
                 rest_seconds = FRESH_SECONDS
             self._done_at = time.monotonic()
@@ -151,13 +159,18 @@ class PastJobs:
                     await self._asked.wait()
 
     async def _take_files(self) -> None:
-        """Take what is new among the files, in steps; half of the time belongs to others."""
-        done = False
-        while not done:
-            began = time.monotonic()
-            done = await self._in_thread(self._scan.step)
-            if not done:
-                await asyncio.sleep(time.monotonic() - began)
+        """Take what is new among the files: a little of it here, much in another process."""
+        for _ in range(STEPS_HERE):
+            if await self._in_thread(self._scan.step):
+                return
+        worker = await WorkerProcess.start("jobs", self._opts, memory_limit_mib=WORKER_MIB)
+        try:
+            question, done = {"seconds": WORK_SECONDS}, False
+            while not done:
+                answer = await worker.ask(question, timeout_seconds=WORKER_TIMEOUT_SECONDS)
+                done = answer["done"]
+        finally:
+            await worker.stop()
 
     async def _take_list(self) -> None:
         """Take what has changed in the list of all jobs, in steps."""

@@ -19,6 +19,7 @@ from saltapi.bridge.bus.tags import Kind
 from saltapi.bridge.jobs import job_events, orchestrations, state_results
 from saltapi.bridge.jobs.job_events import FIND_JOB, FunctionEvent, JobReturned, JobStarted
 from saltapi.bridge.jobs.registered import RegisteredJob, returned
+from saltapi.bridge.worker import pieces
 from saltapi.types import Jid, MinionId
 
 log = logging.getLogger(__name__)
@@ -35,6 +36,8 @@ JOB_SHARE = 4
 """One job's returns may take this part of the bytes of all; of more, values are left out."""
 HIDDEN_FUNCTIONS = ("runner.jobs.",)
 """Functions that only look jobs up: noting them would bury the jobs."""
+LARGE_BYTES = 16 * 1024
+"""Of a larger event it is looked first whether it is about such a function."""
 
 
 class JobRegistry:
@@ -141,6 +144,8 @@ class JobRegistry:
                 return
             if event.parts.part == orchestrations.BEGUN and event.parts.kind is Kind.RUNNER:
                 self._step(event)
+                return
+            if _is_long_list(event):
                 return
             found = job_events.read(event)
             if found is None:
@@ -259,6 +264,15 @@ class JobRegistry:
         found = returned(minion, event.data, arrived_at=epoch_of(event.data.get("_stamp")))
         job.take(replace(found, event=kept, value=None), kept.size_bytes)
         self._forget_oldest(job)
+
+
+def _is_long_list(event: Event) -> bool:
+    """Return whether it is a long list of jobs, which would take long to decode for nothing."""
+    return (
+        event.parts.kind is Kind.RUNNER
+        and len(event.payload) > LARGE_BYTES
+        and str(pieces.peeked(event.payload, "fun")).startswith(HIDDEN_FUNCTIONS)
+    )
 
 
 def _time_of(event: Event) -> float:

@@ -4,6 +4,7 @@ Large values of MessagePack, read in pieces between which other threads get on.
 `msgpack` holds the interpreter from the beginning to the end of what it is given.
 """
 
+import gc
 from typing import Any
 
 import msgpack
@@ -20,11 +21,15 @@ def loads(body: bytes) -> Any:
     """Same as `salt.payload.loads` with the encoding UTF-8."""
     import salt.payload
 
-    unpacker = _unpacker(body, raw=False)
+    unpacker, collects = _unpacker(body, raw=False), gc.isenabled()
+    gc.disable()  # as Salt does: it would look through all that is made, again and again
     try:
         return _value(unpacker, body, LEVELS)
     except (_Salts, UnicodeDecodeError):
         return salt.payload.loads(body, encoding="utf-8")
+    finally:
+        if collects:
+            gc.enable()
 
 
 def loads_without(body: bytes, name: str) -> Any:
@@ -43,6 +48,19 @@ def loads_without(body: bytes, name: str) -> Any:
     except (_Salts, ValueError):  # or it is no mapping
         return salt.payload.loads(body)
     return salt.transport.frame.decode_embedded_strs(found)
+
+
+def peeked(body: bytes, name: str) -> Any:
+    """Return what a mapping has under *name*, read no further than that; None if it is not."""
+    unpacker = _unpacker(body, raw=False)
+    try:
+        for _ in range(unpacker.read_map_header()):
+            if unpacker.unpack() == name:
+                return unpacker.unpack()
+            unpacker.skip()
+    except (_Salts, ValueError, msgpack.UnpackException):  # it is no mapping, or cut off
+        pass
+    return None
 
 
 def _unpacker(body: bytes, *, raw: bool) -> Any:

@@ -7,10 +7,12 @@ that one ends. Salt is imported only after the pipes are out of the reach of any
 """
 
 import ctypes
+import fcntl
 import logging
 import os
 import pickle
 import signal
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, BinaryIO, TextIO
@@ -24,6 +26,8 @@ from saltapi.types import Opts
 log = logging.getLogger("saltapi.worker")
 
 PR_SET_PDEATHSIG = 1
+NICENESS = 10
+"""How far what nobody waits for stands back."""
 MAX_REPEATS = 3
 """How often one request may write the same message to the log."""
 
@@ -209,10 +213,43 @@ class Targets:
         return {"data": self._authorizer.expand(**request)}
 
 
+class Jobs:
+    """Takes jobs into the index of the job cache, behind everybody else."""
+
+    def __init__(self, opts: Opts) -> None:
+        from saltapi.bridge.worker.job_index import JobIndex
+        from saltapi.bridge.worker.job_loads import index_path
+        from saltapi.bridge.worker.job_scan import JobScan
+
+        os.nice(NICENESS)
+        self._index = JobIndex(index_path(opts))
+        self._scan = JobScan(self._index, opts)
+        self._index.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        self._lock = os.open(f"{self._index.path}.lock", flags, 0o600)
+
+    def __call__(self, request: Request) -> Reply:
+        """Work for about `seconds`, unless another process does; return `{"done": bool}`."""
+        until = time.monotonic() + request["seconds"]
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(request["seconds"])
+            return {"done": self._index.complete}
+        try:
+            done = False
+            while not done and time.monotonic() < until:
+                done = self._scan.step()
+        finally:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)
+        return {"done": done}
+
+
 KINDS: dict[str, Callable[[Opts], Callable[[Request], Reply]]] = {
     "functions": Functions,
     "ssh": Ssh,
     "targets": Targets,
+    "jobs": Jobs,
 }
 
 
