@@ -15,6 +15,7 @@ from saltapi_client.cli.main import main
 from tests.apis import OURS, SALTS, ApiServer
 from tests.client.answers import Answers
 from tests.client.inside import Run, Terminal
+from tests.kept import Kept
 from tests.waiting import scaled
 
 CLIENT = Path(__file__).parents[2] / "client"
@@ -22,7 +23,13 @@ SECONDS = 60
 Ctl = Callable[..., subprocess.CompletedProcess[str]]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
+def kept(master: PrivateMaster) -> Iterator[Kept]:
+    with Kept() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="package")
 def asgi(master: PrivateMaster) -> Iterator[ApiServer]:
     """`rest_asgi`, which has `/v1`."""
     with ApiServer(master, OURS, module="rest_asgi") as server:
@@ -32,15 +39,15 @@ def asgi(master: PrivateMaster) -> Iterator[ApiServer]:
 SERVERS = ["rest_asgi", "rest_cherrypy", pytest.param("salt", marks=pytest.mark.long)]
 
 
-@pytest.fixture(scope="session", params=SERVERS)
-def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+@pytest.fixture(scope="package", params=SERVERS)
+def api(
+    request: pytest.FixtureRequest, master: PrivateMaster, asgi: ApiServer, kept: Kept
+) -> ApiServer:
     """`/v1`, the classic URLs here, and Salt's own salt-api."""
     if request.param == "rest_asgi":
-        yield request.getfixturevalue("asgi")
-        return
+        return asgi
     command = SALTS if request.param == "salt" else OURS
-    with ApiServer(master, command, module="rest_cherrypy") as server:
-        yield server
+    return kept.get(request.param, lambda: ApiServer(master, command, module="rest_cherrypy"))
 
 
 @pytest.fixture

@@ -6,10 +6,17 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
+from tests.kept import Kept
 
 
-@pytest.fixture(scope="session", params=["rest_cherrypy", "rest_asgi"])
-def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+@pytest.fixture(scope="package")
+def kept(master: PrivateMaster) -> Iterator[Kept]:
+    with Kept() as kept:
+        yield kept
+
+
+@pytest.fixture(scope="package", params=["rest_cherrypy", "rest_asgi"])
+def api(request: pytest.FixtureRequest, master: PrivateMaster, kept: Kept) -> ApiServer:
     """One of the modules with these URLs on the session's master, over plain HTTP."""
-    with ApiServer(master, OURS, {"collect_stats": True}, module=request.param) as server:
-        yield server
+    module, section = request.param, {"collect_stats": True}
+    return kept.get(module, lambda: ApiServer(master, OURS, section, module=module))

@@ -7,14 +7,21 @@ import pytest
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
+from tests.kept import Kept
 from tests.netapi.conformance.client import MODULES, Client
 from tests.netapi.conformance.engines import ALL_MODULES, Counted, Equipped
 
 
+@pytest.fixture(scope="package")
+def kept(master: PrivateMaster) -> Iterator[Kept]:
+    with Kept() as kept:
+        yield kept
+
+
 @pytest.fixture(scope="package", params=MODULES)
-def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
-    with ApiServer(master, OURS, module=request.param) as server:
-        yield server
+def api(request: pytest.FixtureRequest, master: PrivateMaster, kept: Kept) -> ApiServer:
+    module = request.param
+    return kept.get(module, lambda: ApiServer(master, OURS, module=module))
 
 
 @pytest.fixture(scope="package")
@@ -32,12 +39,12 @@ def own(api: ApiServer) -> Client:
 def equipped(
     request: pytest.FixtureRequest,
     master: PrivateMaster,
+    kept: Kept,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Equipped]:
+) -> Equipped:
+    module = request.param
     directory = tmp_path_factory.mktemp("equipped")
-    made = Equipped(master, request.param, directory)
-    with made.server:
-        yield made
+    return kept.get(("equipped", module), lambda: Equipped(master, module, directory))
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
@@ -31,6 +31,13 @@ class Equipped:
         self.server = ApiServer(master, OURS, section, module=module)
         self.run_url = "/" if module == "rest_wsgi" else "/run"
         """Where chunks with credentials of their own are run."""
+
+    def __enter__(self) -> Self:
+        self.server.__enter__()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.server.__exit__(*exc)
 
     def run(
         self, chunk: dict[str, Any], user: str | None = None, *, key: str | None = None

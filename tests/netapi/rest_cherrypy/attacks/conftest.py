@@ -8,20 +8,28 @@ import pytest
 from saltapi.demo import PrivateMaster
 from saltapi.demo.master import ENABLED_CLIENTS
 from tests.apis import OURS, ApiServer
+from tests.kept import Kept
 from tests.netapi.rest_cherrypy.attacks.attack import MODULES
 
 
+@pytest.fixture(scope="package")
+def kept(master: PrivateMaster) -> Iterator[Kept]:
+    with Kept() as kept:
+        yield kept
+
+
 @pytest.fixture(scope="package", params=MODULES)
-def api(request: pytest.FixtureRequest, master: PrivateMaster) -> Iterator[ApiServer]:
+def api(request: pytest.FixtureRequest, master: PrivateMaster, kept: Kept) -> ApiServer:
     """A server with all clients, ssh too, that logs all that it can log."""
     options = {
         "netapi_enable_clients": [*ENABLED_CLIENTS, "ssh"],
         "log_level": "debug",
         "log_level_logfile": "debug",
     }
-    with ApiServer(master, OURS, options=options, module=request.param) as server:
-        (server.directory / "roster").write_text("box: {host: 127.0.0.1, port: 1}\n")
-        yield server
+    module = request.param
+    server = kept.get(module, lambda: ApiServer(master, OURS, options=options, module=module))
+    (server.directory / "roster").write_text("box: {host: 127.0.0.1, port: 1}\n")
+    return server
 
 
 @pytest.fixture(scope="package")
