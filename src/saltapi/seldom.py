@@ -16,6 +16,7 @@ KINDS = (
     "out_of_descriptors",
     "refused_question",
     "tls_handshake",
+    "unchecked_bearer",
     "unknown_token",
     "untrusted_user_header",
     "websocket_not_utf8",

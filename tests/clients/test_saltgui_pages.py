@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Response, expect
 
 from saltapi.demo import PrivateMaster
 from tests.apis import OURS, ApiServer
@@ -109,10 +109,13 @@ def test_reload(page: Page, gui: ApiServer) -> None:
     chunk = {"client": "local_async", "tgt": "*", "fun": "test.arg", "arg": ["a-sign"]}
     body = [{**chunk, **gui.master.credentials()}]
     jid = gui.send("POST", "/run", json_body=body).value()["return"][0]["jid"]
-    for come in (lambda: page.goto(f"{gui.url}/?id={jid}#job"), page.reload):
-        answer = come()
+
+    def is_there(answer: Response | None) -> None:
         assert answer is None or 200 == answer.status
         expect(page.locator("#page-job")).to_contain_text("a-sign")
+
+    is_there(page.goto(f"{gui.url}/?id={jid}#job"))
+    is_there(page.reload())
 
 
 def test_login_after_a_logout(page: Page, gui: ApiServer) -> None:
