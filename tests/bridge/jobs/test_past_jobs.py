@@ -17,7 +17,7 @@ from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.past_jobs import PastJobs
 from saltapi.bridge.worker.job_index import Search
 from saltapi.bridge.worker.job_scan import JobScan
-from tests.waiting import scaled
+from tests.waiting import async_eventually, scaled
 
 JIDS = [str(FIRST_JID + number) for number in reversed(range(5))]
 
@@ -58,6 +58,27 @@ async def test_files(past: PastJobs, opts: dict[str, Any], monkeypatch: pytest.M
     fill(f"{Path(opts['conf_file']).parent}", len(JIDS) + 1, f"{opts['cachedir']}/jobs")
     found = await past.search(Search(), None)
     assert [str(FIRST_JID + len(JIDS)), *JIDS] == list(found.jobs)
+
+
+async def test_warm(past: PastJobs, cache: JobCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What reads a job is loaded before the first one has to be read, once."""
+    monkeypatch.setattr(past_jobs, "INTERVAL_SECONDS", 0.01)
+    probes: list[int] = []
+    steps: list[int] = []
+    step = JobScan.step
+
+    async def probe() -> None:
+        probes.append(len(steps))
+
+    def counted(scan: JobScan) -> bool:
+        steps.append(1)
+        return step(scan)
+
+    monkeypatch.setattr(cache, "probe", probe)
+    monkeypatch.setattr(JobScan, "step", counted)
+    past.start()
+    assert await async_eventually(lambda: len(steps) >= 4)
+    assert [1] == probes
 
 
 async def test_many_files(

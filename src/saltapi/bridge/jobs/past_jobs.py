@@ -139,7 +139,7 @@ class PastJobs:
                 await self._done.wait()
 
     async def _keep_up(self) -> None:
-        is_files = self._cache.is_files
+        is_files, warm = self._cache.is_files, not self._cache.is_files
         while True:
             self._asked.clear()
             began = time.monotonic()
@@ -157,6 +157,10 @@ class PastJobs:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_SECONDS if is_files else None):
                     await self._asked.wait()
+            if not warm:  # Salt's modules are loaded before somebody waits for a job to be read
+                warm = True
+                with contextlib.suppress(JobCacheUnavailable):
+                    await self._cache.probe()
 
     async def _take_files(self) -> None:
         """Take what is new among the files: a little of it here, much in another process."""
