@@ -1,13 +1,14 @@
 """Large answers of the modules of asyncio are written where they keep nobody waiting."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
 
 from saltapi import errors, formats
 from saltapi.netapi._http import answers
+from saltapi.netapi.rest_asgi.record_streams import NDJSON_TYPE, SSE_TYPE, stream, streamed
 from tests.netapi.rest_asgi.running import RunningServer as RunningAsgi
 from tests.netapi.rest_tornado.running import RunningServer as RunningTornado
 from tests.netapi.running import TOKEN, RunningServer
@@ -84,3 +85,35 @@ def test_errors(
     assert error.status == answer.status
     assert [LARGE] == answer.value()["completed"]
     assert "test-loop" not in written
+
+
+async def records(*values: Any) -> AsyncIterator[list[dict[str, Any]]]:
+    for value in values:
+        yield [{"type": "return", "id": "x", "return": value}] * 2
+
+
+async def returns(*values: Any) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    for value in values:
+        yield "minion-1", {"return": value}
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda *values: stream(NDJSON_TYPE, records(*values)),
+        lambda *values: stream(SSE_TYPE, records(*values)),
+        lambda *values: streamed({"jid": "1"}, returns(*values), {}),
+    ],
+    ids=["lines", "events", "document"],
+)
+async def test_returns_one_by_one(answer: Callable[..., Any], written: list[str]) -> None:
+    """What minions return is written in a thread where it is large, and here where it is small."""
+    here = threading.current_thread().name
+    body = b"".join([part async for part in answer(True).body_iterator])
+    assert b"true" in body
+    assert {here} == set(written)
+    written.clear()
+    body = b"".join([part async for part in answer(LARGE).body_iterator])
+    assert body.count(b"minion-1999") in {1, 2}
+    assert set(written) - {here}
+    assert len([name for name in written if name == here]) <= 2  # names, and what is around

@@ -1,7 +1,7 @@
 """Records of jobs and runs as answers: server-sent events, NDJSON, or one document."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from saltapi import errors, formats
 from saltapi.engine.jobs.state_records import CURSOR_OF_STATE, Progress
 from saltapi.engine.operations.runs import Run
 from saltapi.netapi._http import answers
-from saltapi.netapi._http.encoding import encoded
+from saltapi.netapi._http.encoding import JSON_IN_THREAD_FROM_BYTES, encoded
 from saltapi.netapi.rest_asgi.problems import problem, status_of
 
 SSE_TYPE = "text/event-stream"
@@ -27,18 +27,22 @@ def plain(record: dict[str, Any]) -> dict[str, Any]:
     return {**record, "error": problem(error, status_of(type(error), of_v1=True))}
 
 
-def sse(record: dict[str, Any]) -> bytes:
+def sse(record: dict[str, Any], dump: Callable[[Any], bytes] | None = None) -> bytes:
     """Return a record as a server-sent event, named by its type; the id is the record's cursor."""
     name = record["type"].encode()
     cursor = record.get(CURSOR_OF_STATE if record["type"] == "state" else "id")
-    data = formats.dump_json(plain(record))
+    data = (dump or formats.dump_json)(plain(record))
     first = b"id: %b\n" % cursor.encode() if cursor else b""
     return first + b"event: %b\ndata: %b\n\n" % (name, data)
 
 
-def ndjson(record: dict[str, Any]) -> bytes:
+def ndjson(record: dict[str, Any], dump: Callable[[Any], bytes] | None = None) -> bytes:
     """Return a record as a line of JSON."""
-    return formats.dump_json(plain(record)) + b"\n"
+    return (dump or formats.dump_json)(plain(record)) + b"\n"
+
+
+def _in_thread(write: Callable[..., bytes], some: list[dict[str, Any]]) -> bytes:
+    return b"".join([write(record, formats.dump_json_in_parts) for record in some])
 
 
 def stream(
@@ -51,7 +55,10 @@ def stream(
 
     async def parts() -> AsyncIterator[bytes]:
         async for some in records:
-            yield b"".join(map(write, some))
+            if formats.is_large(some, JSON_IN_THREAD_FROM_BYTES):
+                yield await asyncio.to_thread(_in_thread, write, some)
+            else:
+                yield b"".join(map(write, some))
             await asyncio.sleep(0)  # so that it is noticed when the client goes away
 
     head = {**answers.STREAM_HEADERS, **(headers or {}), "Content-Type": media_type}
@@ -82,7 +89,8 @@ def streamed(
         yield formats.dump_json(found)[:-1] + b', "returns": {'
         between = b""
         async for minion, shown in returns:
-            yield between + formats.dump_json(minion) + b": " + formats.dump_json(shown)
+            text = await encoded(formats.JSON_TYPE, shown)
+            yield between + formats.dump_json(minion) + b": " + text
             between = b", "
             await asyncio.sleep(0)
         yield b"}}"
