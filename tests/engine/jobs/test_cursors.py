@@ -2,7 +2,7 @@
 
 import pytest
 
-from saltapi.engine.jobs import cursors
+from saltapi.engine.jobs import cursors, step_records
 from saltapi.engine.jobs.cursors import Cursor, CursorMaker
 
 BASE = tuple(f"minion-{number:03}" for number in range(100))
@@ -46,3 +46,30 @@ def test_marks_are_short() -> None:
 def test_what_is_no_cursor(text: str | None) -> None:
     """What is no cursor of this job says that nothing was seen: rather twice than never."""
     assert Cursor() == cursors.read(text, BASE)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        "AAAA",
+        cursors.packed({}),
+        cursors.packed([[1], {}]),
+        cursors.packed([[["a", 1, True]], {}]),
+        cursors.packed([5, 6]),
+    ],
+)
+def test_steps_of_others(text: str) -> None:
+    """What says nothing of steps says that none was seen."""
+    assert ({}, {}) == step_records.seen_of(text)
+
+
+def test_steps() -> None:
+    """What was told of steps comes back from a cursor, with what has returned."""
+    maker = CursorMaker(["master"], [])
+    maker.steps = cursors.packed([[[1, 2, True], [2, 0, False]], {"j": "c"}])
+    maker.saw("master")
+    found = cursors.read(maker.cursor(), ["master"])
+
+    assert {"master"} == found.minions
+    assert ({1: (2, True), 2: (0, False)}, {"j": "c"}) == step_records.seen_of(found.steps)

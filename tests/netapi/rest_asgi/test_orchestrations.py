@@ -124,6 +124,30 @@ def test_again(api: ApiServer, ask: Ask, records: list[dict[str, Any]]) -> None:
     assert 404 == other("GET", f"/jobs/{jid}").status
 
 
+def test_resumed(ask: Ask, records: list[dict[str, Any]]) -> None:
+    """After any record of a step, what came behind it is told, and nothing twice."""
+    jid = records[0]["jid"]
+
+    def keys(some: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+        return [
+            (r["number"], r["event"], r.get("minion"), *r["jids"])
+            for r in some
+            if r["type"] == "step" and r["event"] in {"returned", "ended"}
+        ]
+
+    places = [n for n, record in enumerate(records) if record["type"] == "step"]
+    for place in places[:: max(len(places) // 6, 1)]:
+        cursor = records[place]["id"]
+        rest = lines(ask("GET", f"/jobs/{jid}/events", Accept=NDJSON, Last_Event_ID=cursor))
+        assert sorted(keys(records[place + 1 :]), key=str) == sorted(keys(rest), key=str)
+        assert ["return", "summary"] == [
+            r["type"] for r in rest if r["type"] not in {"step", "job"}
+        ]
+        later = rest[len(rest) // 2]["id"]
+        last = lines(ask("GET", f"/jobs/{jid}/events", Accept=NDJSON, Last_Event_ID=later))
+        assert set(keys(rest[len(rest) // 2 + 1 :])) == set(keys(last))
+
+
 def test_who_may_not_see_the_jobs(api: ApiServer) -> None:
     """A user who may only orchestrate learns of the steps, and not of jobs of the master's user."""
     runners = asker(api, api.login("runners"))

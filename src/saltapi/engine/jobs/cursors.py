@@ -4,7 +4,8 @@ Cursors: the ids of the records of a job, which say what a client has seen of it
 A cursor is made of the job alone, so every process, also after a restart, reads it the same: it
 holds one bit for each minion that was expected at first, and the names of others. Records come
 in the order of the returns; which minions have returned in which order need not be known. Of the
-minions whose states are told of it holds besides which of them were.
+minions whose states are told of it holds besides which of them were; of an orchestration, what was
+told of its steps (`step_records`).
 """
 
 import base64
@@ -15,6 +16,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 from saltapi.bridge.jobs.state_results import STATES_LIMIT
 from saltapi.types import MinionId
@@ -24,7 +26,7 @@ CURSOR_LIMIT_CHARACTERS = 16_000
 CURSOR_MINIONS_LIMIT = 8_000
 """Jobs of more minions are told from their beginning to a client that comes back."""
 STATES_LIMIT_BYTES = 1_000_000
-"""What a cursor says of states takes no more when it is read."""
+"""What a cursor says of states, or of steps, takes no more when it is read."""
 EACH_MINIONS_LIMIT = 50
 """Where more minions run states, a cursor takes too much to go with every record."""
 END = "end"
@@ -38,6 +40,8 @@ class Cursor:
     ended: bool = False
     states: dict[MinionId, int] = field(default_factory=dict)
     """One bit for each state that was told of, of minions that have not returned."""
+    steps: str = ""
+    """What `packed` made of what was told of steps."""
 
 
 class CursorMaker:
@@ -62,6 +66,8 @@ class CursorMaker:
         self._tells = len(base) <= CURSOR_MINIONS_LIMIT
         self.states = {m: told for m, told in states.items() if m not in seen}
         """Which states of minions that have not returned have gone out; one bit for each."""
+        self.steps = ""
+        """What `packed` makes of what has gone out of steps."""
         for minion in seen:
             self.saw(minion)
 
@@ -81,6 +87,8 @@ class CursorMaker:
         others = _text(json.dumps(sorted(self._others)).encode()) if self._others else ""
         bits = _text(bytes(self._bits).rstrip(b"\0"))
         found = f"{self._digest}.{bits}.{END if ended else ''}.{others}"
+        if self.steps and len(found) + len(self.steps) < CURSOR_LIMIT_CHARACTERS:
+            return f"{found}..{self.steps}"  # what has steps has no states
         return f"{found}.{self._states_text()}" if self.states else found
 
     def _states_text(self) -> str:
@@ -99,12 +107,13 @@ def read(cursor: str | None, base: Sequence[MinionId]) -> Cursor:
     if not cursor or len(cursor) > CURSOR_LIMIT_CHARACTERS or not cursor.isascii():
         return Cursor()
     parts = cursor.split(".")
-    if len(parts) not in {4, 5} or parts[0] != digest_of(base):
+    if len(parts) not in {4, 5, 6} or parts[0] != digest_of(base):
         return Cursor()
     try:
         bits = _data(parts[1])
         others = json.loads(_data(parts[3])) if parts[3] else []
         states = _states(parts[4], base) if len(parts) == 5 else {}
+        steps = parts[5] if len(parts) == 6 else ""
     except (ValueError, binascii.Error, RecursionError, zlib.error):
         return Cursor()
     if not isinstance(others, list) or not all(isinstance(name, str) for name in others):
@@ -114,7 +123,23 @@ def read(cursor: str | None, base: Sequence[MinionId]) -> Cursor:
         for bit, minion in enumerate(base)
         if bit // 8 < len(bits) and bits[bit // 8] >> bit % 8 & 1
     }
-    return Cursor(seen.union(others), parts[2] == END, states)
+    return Cursor(seen.union(others), parts[2] == END, states, steps)
+
+
+def packed(value: Any) -> str:
+    """Return plain values as a part of a cursor."""
+    return _text(zlib.compress(json.dumps(value, separators=(",", ":")).encode(), 1))
+
+
+def unpacked(text: str) -> Any:
+    """
+    Return what `packed` was given.
+
+    Raises:
+        ValueError, RecursionError, zlib.error: It is nothing that `packed` has made.
+    """
+    data = zlib.decompressobj().decompress(_data(text), STATES_LIMIT_BYTES)
+    return json.loads(data)
 
 
 def _states(text: str, base: Sequence[MinionId]) -> dict[MinionId, int]:

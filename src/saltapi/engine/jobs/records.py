@@ -206,11 +206,11 @@ async def _records(
     loop = asyncio.get_running_loop()
     told, told_at, questions = 0, loop.time(), job.questions
     stages = stage_records.StageTeller(job, seen.minions)
-    steps = step_records.StepTeller(job_service, session, job, values)
+    steps = step_records.StepTeller(job_service, session, job, teller)
     while True:
         pulse = job.pulse()
         if some := await steps.news():
-            yield [{"id": maker.cursor(), **each} for each in some]
+            yield some
         while some := teller.news():
             yield some
         arrived = list(islice(job.returns.values(), told, told + RECORDS_AT_ONCE))
@@ -250,7 +250,7 @@ async def _records(
     if job.error is not None:
         raise job.error
     if some := await steps.news():
-        yield [{"id": maker.cursor(), **each} for each in some]
+        yield some
     yield [_summary(job, maker.cursor(ended=True), values)]
 
 

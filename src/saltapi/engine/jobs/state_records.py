@@ -49,6 +49,7 @@ class StateTeller:
         self.maker = cursors.CursorMaker(
             job.base, seen.minions, seen.states if tells_states else {}
         )
+        self.maker.steps = seen.steps
         self.values = values
         self.due = NEVER
         """When there is something to tell next, on the loop's clock, if nothing happens before."""
