@@ -18,21 +18,21 @@ def afresh(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_once_a_minute(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
     """A kind is logged once a minute, with how many there were, and every one is counted."""
     for number in range(5):
-        seldom.warning(log, "a_kind", "Somebody did %d.", number)
-    seldom.warning(log, "another", "Somebody did that.")
+        seldom.warning(log, "unknown_token", "Somebody did %d.", number)
+    seldom.warning(log, "job_index", "Somebody did that.")
     assert ["Somebody did 0.", "Somebody did that."] == caplog.messages
 
     monkeypatch.setattr(seldom, "INTERVAL_SECONDS", 0.0)
-    seldom.warning(log, "a_kind", "Somebody did %d.", 6)
+    seldom.warning(log, "unknown_token", "Somebody did %d.", 6)
     assert "Somebody did 6. (4 more since the last such line)" == caplog.messages[-1]
-    assert {"a_kind": 6, "another": 1} == seldom.counts
+    assert {"unknown_token": 6, "job_index": 1} == seldom.counts
 
 
 def test_lines_of_others(caplog: pytest.LogCaptureFixture) -> None:
     """What a library logs so, traceback and all, becomes a line a minute; its other lines stay."""
     theirs = logging.getLogger("saltapi.test.library")
-    seldom.quiet(theirs.name, "Invalid frame", "a_frame")
-    seldom.quiet(theirs.name, "Invalid frame", "a_frame")
+    seldom.quiet(theirs.name, "Invalid frame", "websocket_not_utf8")
+    seldom.quiet(theirs.name, "Invalid frame", "websocket_not_utf8")
     for _ in range(3):
         try:
             b"\xff".decode()
@@ -43,4 +43,4 @@ def test_lines_of_others(caplog: pytest.LogCaptureFixture) -> None:
     assert 1 == caplog.messages.count("Invalid frame from a client")
     assert 3 == caplog.messages.count("Something else")
     assert all(record.exc_info is None for record in caplog.records)
-    assert {"a_frame": 3} == seldom.counts
+    assert {"websocket_not_utf8": 3} == seldom.counts

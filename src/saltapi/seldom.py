@@ -7,10 +7,11 @@ A kind is a word of ours, so there are only so many; `/metrics` shows how often 
 import logging
 import time
 from collections import Counter
+from typing import Literal, get_args
 
 INTERVAL_SECONDS = 60.0
 
-KINDS = (
+Kind = Literal[
     "job_index",
     "malformed_http",
     "out_of_descriptors",
@@ -20,14 +21,15 @@ KINDS = (
     "unknown_token",
     "untrusted_user_header",
     "websocket_not_utf8",
-)
-counts: Counter[str] = Counter()
+]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+counts: Counter[Kind] = Counter()
 """How often each kind has happened in this process."""
-_said: dict[str, tuple[float, int]] = {}
+_said: dict[Kind, tuple[float, int]] = {}
 """When a kind was last logged, on the monotonic clock, and how often it had happened by then."""
 
 
-def warning(log: logging.Logger, kind: str, message: str, *values: object) -> None:
+def warning(log: logging.Logger, kind: Kind, message: str, *values: object) -> None:
     """Count *kind*, and log *message* if that has not happened for a minute."""
     more = _due(kind)
     if more is not None:
@@ -35,7 +37,7 @@ def warning(log: logging.Logger, kind: str, message: str, *values: object) -> No
         log.warning(message, *values)
 
 
-def quiet(logger: str, message: str, kind: str) -> None:
+def quiet(logger: str, message: str, kind: Kind) -> None:
     """Have what others log under *logger*, beginning with *message*, be of the kind *kind*."""
     log = logging.getLogger(logger)
     if not any(isinstance(one, _Quiet) and one.kind == kind for one in log.filters):
@@ -43,7 +45,7 @@ def quiet(logger: str, message: str, kind: str) -> None:
 
 
 class _Quiet(logging.Filter):
-    def __init__(self, message: str, kind: str) -> None:
+    def __init__(self, message: str, kind: Kind) -> None:
         super().__init__()
         self.message = message
         self.kind = kind
@@ -59,7 +61,7 @@ class _Quiet(logging.Filter):
         return True
 
 
-def _due(kind: str) -> str | None:
+def _due(kind: Kind) -> str | None:
     """Count *kind*; return None while it is too early to log it, else what to add to the line."""
     counts[kind] += 1
     now = time.monotonic()

@@ -306,8 +306,8 @@ class _Engine(Collector):
             family.add_sample(number.name, {}, float(number.read(self._client)))
             yield family
         noise = _family(SELDOM, "What outsiders can cause, logged once a minute.", "counter")
-        for kind in seldom.KINDS:
-            noise.add_sample(SELDOM, {"kind": kind}, float(seldom.counts[kind]))
+        for noisy in seldom.KINDS:
+            noise.add_sample(SELDOM, {"kind": noisy}, float(seldom.counts[noisy]))
         yield noise
         ended, missing = self._metrics.processes()
         rows: list[tuple[str, str, str, float]] = [
