@@ -15,6 +15,7 @@ from bench.jobs import main as fill
 from saltapi.bridge.jobs import past_jobs
 from saltapi.bridge.jobs.job_cache import JobCache
 from saltapi.bridge.jobs.past_jobs import PastJobs
+from saltapi.bridge.worker import job_index
 from saltapi.bridge.worker.job_index import Search
 from saltapi.bridge.worker.job_scan import JobScan
 from tests.waiting import async_eventually, scaled
@@ -115,6 +116,25 @@ async def test_unusable_index(past: PastJobs, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(JobScan, "step", fail)
     await past.search(Search(), None)
     assert past.partial
+
+
+async def test_busy_index(
+    past: PastJobs,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """While another process changes the index it is as good as it was, and nobody is alarmed."""
+    monkeypatch.setattr(past_jobs, "FIRST_WAIT_SECONDS", scaled(60.0))
+    monkeypatch.setattr(past_jobs, "FRESH_SECONDS", 0.0)
+    monkeypatch.setattr(past_jobs, "WAIT_SECONDS", scaled(60.0))
+    monkeypatch.setattr(job_index, "BUSY_TIMEOUT_SECONDS", 0.01)
+    await past.search(Search(), None)
+    other = sqlite3.connect(past._index.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    found = await past.search(Search(), None)
+    other.close()
+    assert (JIDS, False) == (list(found.jobs), past.partial)
+    assert "cannot be used" not in caplog.text
 
 
 async def test_other_returner(

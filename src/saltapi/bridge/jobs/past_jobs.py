@@ -148,7 +148,8 @@ class PastJobs:
                 self.partial = await self._in_thread(self._is_partial)
                 rest_seconds = REST_FACTOR * (time.monotonic() - began)
             except (sqlite3.Error, OSError, SaltApiError) as error:
-                self._failed(error)
+                if not _is_busy(error):
+                    self._failed(error)
                 rest_seconds = FRESH_SECONDS
             self._done_at = time.monotonic()
             self._done.set()
@@ -217,6 +218,11 @@ class PastJobs:
         self, function: Callable[[], T], thread: ThreadPoolExecutor | None = None
     ) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread or self._thread, function)
+
+
+def _is_busy(error: Exception) -> bool:
+    """Return whether all that is wrong is that another process changes the index."""
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _version(load: Mapping[str, Any]) -> int:
