@@ -19,7 +19,7 @@ SIZE = "4m"
 @pytest.fixture
 def disk(private_master: Callable[..., PrivateMaster]) -> Iterator[tuple[PrivateMaster, Path]]:
     """Yield a master, and a small disk below its cache that is saltapi's."""
-    master = private_master(minions=1)
+    master = private_master(minions=2)
     place = Path(master.options["cachedir"], "saltapi")
     place.mkdir(mode=0o700)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=700", "tmpfs", str(place)]
