@@ -133,7 +133,7 @@ def alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("saltapi_client.runs.PATIENCE_SECONDS", 0.0)
     monkeypatch.setattr("saltapi_client.runs.FIRST_PAUSE_SECONDS", 0.005)
     for name in ("LISTEN_SECONDS", "SILENT_SECONDS", "POLL_SECONDS"):
-        monkeypatch.setattr(f"saltapi_client.classic.{name}", 0.05)
+        monkeypatch.setattr(f"saltapi_client.classic_runs.{name}", 0.05)
 
 
 @pytest.fixture

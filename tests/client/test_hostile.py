@@ -11,7 +11,7 @@ import pytest
 
 from saltapi_client import Client, errors
 from saltapi_client.cli.options import OUTPUTS
-from saltapi_client.cli.output.printers import in_json
+from saltapi_client.cli.output.writing import in_json
 from saltapi_client.cli.places import write_private
 from tests.client.answers import Answers
 from tests.client.inside import COMMANDS, Run

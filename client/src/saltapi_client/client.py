@@ -1,22 +1,28 @@
-"""`Client`: a Salt master's API, as functions and iterators."""
+"""
+`Client`: a Salt master's API, as functions and iterators.
+
+What only commands and events need is loaded by them, so that a command line starts quickly.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from saltapi_client import classic, errors
 from saltapi_client.api import RETRY_SECONDS, Api
 from saltapi_client.chunks import Lowstate, as_dry_run, chunks_of, function_chunk
 from saltapi_client.connections import Connections, Tls
-from saltapi_client.listening import Events
 from saltapi_client.resources import Check, Job, Key, ListedJob, Minion, WhoAmI, Why, made_from
-from saltapi_client.runs import Run, V1Run, events_path
 from saltapi_client.sessions import Renewal, Session, TokenStore
 from saltapi_client.shapes import malformed, part
+
+if TYPE_CHECKING:
+    from saltapi_client.listening import Events
+    from saltapi_client.runs import Run
 
 WAIT_SECONDS = 60
 """The longest that one request waits for a job."""
@@ -199,13 +205,17 @@ class Client:
         """Run chunks, one after the other; the arguments are those of `run`."""
         chunks = [self._batched(chunk) for chunk in chunks_of(lowstate)]
         if self.has_v1:
+            from saltapi_client.runs import V1Run
+
             query = {"progress": progress, "dry_run": dry_run or None}
             return V1Run(
                 self.api, "/v1/run", chunks, query=query, key=key, chunks=max(len(chunks), 1)
             )
+        from saltapi_client.classic_runs import ClassicRun
+
         if dry_run:
             chunks = [as_dry_run(chunk) for chunk in chunks]
-        return classic.ClassicRun(self.api, chunks)
+        return ClassicRun(self.api, chunks)
 
     def _batched(self, chunk: dict[str, Any]) -> dict[str, Any]:
         """Return a chunk with a batch as this server takes it: many ignore one of `local`."""
@@ -256,7 +266,11 @@ class Client:
     def follow(self, jid: str, *, after: str | None = None, progress: str | None = None) -> Run:
         """Yield the records of a job: from its beginning, or *after* the id of a record."""
         if not self.has_v1:
-            return classic.ClassicFollow(self.api, jid)
+            from saltapi_client.classic_runs import ClassicFollow
+
+            return ClassicFollow(self.api, jid)
+        from saltapi_client.runs import V1Run, events_path
+
         return V1Run(self.api, events_path(jid), query={"progress": progress}, after=after)
 
     def rerun(
@@ -273,6 +287,8 @@ class Client:
         Raises:
             ConfirmationNeeded: While the records are read: what would run has to be looked at.
         """
+        from saltapi_client.runs import V1Run
+
         self._need_v1("rerun")
         body: dict[str, Any] = {"minions": minions if isinstance(minions, str) else list(minions)}
         if confirm is not None:
@@ -307,6 +323,8 @@ class Client:
 
     def events(self, tags: Sequence[str] = (), *, since: str | None = None) -> Events:
         """Yield `Event`s, and a `Gap` where some are missing; goes on after a loss."""
+        from saltapi_client.listening import Events
+
         return Events(self.api, tags, since)
 
     def hook(self, tag: str, data: Any = None) -> Any:

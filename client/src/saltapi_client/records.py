@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Union
 
-from saltapi_client.shapes import made
+from saltapi_client.shapes import Told, made
 
 
-@dataclass(frozen=True)
-class _Record:
+@dataclass(eq=False, repr=False)
+class _Record(Told):
     """
     What every record has.
 
@@ -25,10 +25,10 @@ class _Record:
     chunk: int = 0
     id: str | None = None
     jid: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class JobStarted(_Record):
     """A job is published: `fun` for `tgt`, expected to be answered by `expected`."""
 
@@ -43,7 +43,7 @@ class JobStarted(_Record):
     unknown_minions: list[str] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class MinionReturn(_Record):
     """A minion has returned `value`; `failed` says how it went."""
 
@@ -61,7 +61,7 @@ class MinionReturn(_Record):
         return self.success is False or self.retcode not in (0, None)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class StateResult(_Record):
     """A minion has done state `number` of `of`: `result` is true, false, or null (would change)."""
 
@@ -79,7 +79,7 @@ class StateResult(_Record):
     start: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class StateCounts(_Record):
     """How far the states of a minion are, in numbers."""
 
@@ -92,7 +92,7 @@ class StateCounts(_Record):
     failed: int = 0
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Step(_Record):
     """A step of an orchestration has begun or ended."""
 
@@ -102,7 +102,7 @@ class Step(_Record):
     comment: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Stage(_Record):
     """Stage `number` of `of` of a change has begun, or ended, as `state` says."""
 
@@ -116,7 +116,7 @@ class Stage(_Record):
     missing: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class BatchState(_Record):
     """A change in stages is paused, goes on, or begins no more stages; `reason` says why."""
 
@@ -125,7 +125,7 @@ class BatchState(_Record):
     reason: str | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Progress(_Record):
     """Some minions are silent; `waiting` says what is known of them."""
 
@@ -134,7 +134,7 @@ class Progress(_Record):
     waiting: dict[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Summary(_Record):
     """A job has ended, or goes on without being waited for (`state` is `running`)."""
 
@@ -149,7 +149,7 @@ class Summary(_Record):
     result: Any = None
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Failure(_Record):
     """Nothing more is told of the command; `error` is a problem document."""
 
@@ -157,7 +157,7 @@ class Failure(_Record):
     error: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, repr=False)
 class Other(_Record):
     """A record of a type that this version does not know; `raw` has it."""
 
@@ -213,8 +213,8 @@ def record_from(raw: Mapping[str, Any]) -> Record:
     return found
 
 
-@dataclass(frozen=True)
-class Event:
+@dataclass(eq=False, repr=False)
+class Event(Told):
     """An event of the master's bus; `id` resumes a stream after it (None on an old salt-api)."""
 
     tag: str
@@ -222,8 +222,8 @@ class Event:
     id: str | None = None
 
 
-@dataclass(frozen=True)
-class Gap:
+@dataclass(eq=False, repr=False)
+class Gap(Told):
     """Events are missing here."""
 
     reason: str

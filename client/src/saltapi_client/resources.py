@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from saltapi_client.shapes import made, malformed
+from saltapi_client.shapes import Told, made, malformed
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class ListedJob:
+@dataclass(eq=False, repr=False)
+class ListedJob(Told):
     """A job in a list; counts are None where nobody has looked at its returns."""
 
     jid: str
@@ -26,11 +26,11 @@ class ListedJob:
     expected: int | None = None
     returned: int | None = None
     failed: int | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Job:
+@dataclass(eq=False, repr=False)
+class Job(Told):
     """All that is known of a job; `returns` has what each minion returned, as the API has it."""
 
     jid: str
@@ -51,11 +51,11 @@ class Job:
     duration_seconds: float | None = None
     result: Any = None
     returns: dict[str, Any] = field(default_factory=dict)
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Minion:
+@dataclass(eq=False, repr=False)
+class Minion(Told):
     """A minion that the master knows of, by key, by cached data or by presence."""
 
     id: str
@@ -66,21 +66,21 @@ class Minion:
     os: str | None = None
     last_job: Any = None
     last_highstate: Any = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Key:
+@dataclass(eq=False, repr=False)
+class Key(Told):
     """A minion's key: its state is accepted, pending, rejected or denied."""
 
     id: str
     state: str
     fingerprint: str | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class WhoAmI:
+@dataclass(eq=False, repr=False)
+class WhoAmI(Told):
     """A session, and what it may do."""
 
     user: str
@@ -91,11 +91,11 @@ class WhoAmI:
     expires_in_seconds: float | None = None
     permissions: Any = None
     administrator: bool | None = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Check:
+@dataclass(eq=False, repr=False)
+class Check(Told):
     """What the master would say to one command."""
 
     allowed: bool
@@ -107,18 +107,18 @@ class Check:
     missing: list[str] = field(default_factory=list)
     rule: Any = None
     reason: str = ""
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Why:
+@dataclass(eq=False, repr=False)
+class Why(Told):
     """Why a minion is silent: a code, a sentence, the facts in order, and what to do next."""
 
     code: str
     sentence: str
     facts: list[Any] = field(default_factory=list)
     next: Any = None
-    raw: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict)
 
 
 def made_from(kind: type[T], raw: Any) -> T:

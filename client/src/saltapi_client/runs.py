@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
-import uuid
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 from urllib.parse import quote
@@ -129,7 +129,7 @@ class V1Run(Records):
         self._seen: set[tuple[Any, ...]] = set()
         self._states: dict[tuple[int, str], set[int]] = {}
         if body is not None:
-            self.key = key or str(uuid.uuid4())
+            self.key = key or os.urandom(16).hex()
 
     def _records(self) -> Iterator[Record]:
         lost_at: float | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields
 from typing import Any, Callable, TypeVar
 
 from saltapi_client.errors import ServerError
@@ -20,6 +20,32 @@ _TYPES: dict[str, Any] = {
     "dict": dict,
     "None": type(None),
 }
+
+
+class Told:
+    """
+    Base of the dataclasses of what a server tells: shown and compared by their fields.
+
+    Written here once, and none of them is frozen: what `dataclass` writes for each class takes time
+    at every start of a command line.
+    """
+
+    def __repr__(self) -> str:
+        """Return how it is made, without `raw`."""
+        shown = (f"{each.name}={getattr(self, each.name)!r}" for each in _shown(self))
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether both are of one type and the same, whatever is in `raw`."""
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, each.name) == getattr(other, each.name) for each in _shown(self))
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def _shown(told: Any) -> list[Field[Any]]:
+    return [each for each in fields(told) if each.name != "raw"]
 
 
 def decoded(text: str | bytes) -> Any:

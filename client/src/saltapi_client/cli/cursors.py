@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from saltapi_client import errors
+from saltapi_client.cli.output.writing import say
 from saltapi_client.cli.places import lock_file, write_private
-from saltapi_client.cli.watching import say
 from saltapi_client.listening import event_name
 from saltapi_client.records import Event
 

@@ -10,6 +10,7 @@ from saltapi_client import __version__
 from saltapi_client.cli import status
 from saltapi_client.cli.declarations import BY_NAME, COMMANDS
 from saltapi_client.cli.options import COMMON, SALT, Command, Option
+from saltapi_client.cli.terminal import size
 
 LISTED = re.compile(r"  \S+ +")
 """The beginning of a line of a list: a name, and the place of what is said of it."""
@@ -108,6 +109,9 @@ def parser_of(command: Command) -> argparse.ArgumentParser:
 
 class Wrapped(argparse.RawDescriptionHelpFormatter):
     """Keeps the lines of texts, and lets what is too wide go on below, indented as it began."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=size()[0] - 2)  # one is made for each option
 
     def _fill_text(self, text: str, width: int, indent: str) -> str:
         import textwrap

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-import shutil
 import sys
 import unicodedata
-from dataclasses import dataclass
 from typing import TextIO
 
 _CODES = {
@@ -23,11 +21,11 @@ _CODES = {
 }
 
 
-@dataclass(frozen=True)
 class Paint:
     """Colours by meaning: good, changed, bad, would, dim, bold, key, value, special."""
 
-    on: bool
+    def __init__(self, on: bool) -> None:
+        self.on = on
 
     def __call__(self, meaning: str, text: str) -> str:
         """Return *text* in the colour of a meaning."""
@@ -51,8 +49,18 @@ def paint_of(args: argparse.Namespace) -> Paint:
 
 def size() -> tuple[int, int]:
     """Return the columns and lines of the terminal (COLUMNS and LINES, 80 by 24)."""
-    found = shutil.get_terminal_size()
-    return max(found.columns, 20), max(found.lines, 6)
+    columns, lines = (_number(os.environ.get(name, "")) for name in ("COLUMNS", "LINES"))
+    if not (columns and lines):
+        try:  # `shutil` would load all of its kinds of archives
+            window = os.get_terminal_size(sys.__stdout__.fileno())  # type: ignore[union-attr]
+        except (AttributeError, ValueError, OSError):  # it is closed, or no terminal
+            window = os.terminal_size((0, 0))
+        columns, lines = columns or window.columns or 80, lines or window.lines or 24
+    return max(columns, 20), max(lines, 6)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isdecimal() else 0
 
 
 def clean(text: str) -> str:

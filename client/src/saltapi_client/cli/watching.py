@@ -12,8 +12,9 @@ from typing import Any, Protocol
 
 from saltapi_client import errors
 from saltapi_client.cli import status
+from saltapi_client.cli.output.writing import say
 from saltapi_client.cli.progress import Board
-from saltapi_client.cli.terminal import clean, is_terminal
+from saltapi_client.cli.terminal import is_terminal
 from saltapi_client.client import Client
 from saltapi_client.records import Record
 from saltapi_client.runs import Run
@@ -141,9 +142,3 @@ def _interrupted(client: Client, run: Run) -> bool:
         return True
     say(f"\nIt goes on. To see it again:\n{follow}")
     return True
-
-
-def say(text: str) -> None:
-    """Write a message, where it is not taken for a result."""
-    sys.stderr.write(f"{clean(text)}\n")
-    sys.stderr.flush()

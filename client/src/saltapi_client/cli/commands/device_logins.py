@@ -14,7 +14,7 @@ from saltapi_client import errors
 from saltapi_client.api import JSON_TYPE, answered
 from saltapi_client.cli import profiles, status, tokens
 from saltapi_client.cli.connecting import connect
-from saltapi_client.cli.output.printers import tell
+from saltapi_client.cli.output.writing import tell
 from saltapi_client.cli.renewing import KeyringRenewal
 from saltapi_client.cli.terminal import clean
 from saltapi_client.client import Client

@@ -12,9 +12,8 @@ from saltapi_client.cli import status
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.cursors import Cursor
 from saltapi_client.cli.output.documents import document
-from saltapi_client.cli.output.printers import in_json, show, write
+from saltapi_client.cli.output.writing import in_json, say, show, write
 from saltapi_client.cli.terminal import clean, is_terminal, paint_of
-from saltapi_client.cli.watching import say
 from saltapi_client.records import Event, Gap
 
 

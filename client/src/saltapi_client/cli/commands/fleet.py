@@ -12,9 +12,8 @@ from saltapi_client.cli import status
 from saltapi_client.cli.commands.jobs import agreed
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.output.documents import age, document, listing
-from saltapi_client.cli.output.printers import tell
+from saltapi_client.cli.output.writing import say, tell
 from saltapi_client.cli.terminal import is_terminal, size, wrapped
-from saltapi_client.cli.watching import say
 from saltapi_client.client import Client
 from saltapi_client.resources import Minion
 

@@ -11,9 +11,10 @@ from saltapi_client import errors
 from saltapi_client.cli import status
 from saltapi_client.cli.connecting import connect
 from saltapi_client.cli.output.documents import document, listing
-from saltapi_client.cli.output.printers import printer_of, write
+from saltapi_client.cli.output.printers import printer_of
+from saltapi_client.cli.output.writing import say, write
 from saltapi_client.cli.terminal import is_terminal, paint_of, size
-from saltapi_client.cli.watching import say, watch
+from saltapi_client.cli.watching import watch
 from saltapi_client.resources import Job, ListedJob
 
 LIST_COLUMNS = ("jid", "fun", "tgt", "user", "state", "returned", "failed")

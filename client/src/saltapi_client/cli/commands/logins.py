@@ -16,8 +16,7 @@ from saltapi_client.cli.connecting import (
     renewal_of,
 )
 from saltapi_client.cli.output.documents import document
-from saltapi_client.cli.output.printers import tell
-from saltapi_client.cli.watching import say
+from saltapi_client.cli.output.writing import say, tell
 
 
 def login(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Callable
 
 from saltapi_client.cli.output import tables
-from saltapi_client.cli.output.printers import show, write
+from saltapi_client.cli.output.writing import show, write
 from saltapi_client.cli.terminal import is_terminal, paint_of, size
 
 

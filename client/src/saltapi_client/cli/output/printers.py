@@ -5,17 +5,16 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import json
-import re
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from saltapi_client.cli.live import Live
 from saltapi_client.cli.output import folding, nested, tables
 from saltapi_client.cli.output.states import highstate, is_states
+from saltapi_client.cli.output.writing import in_json, say, show, tell, write
 from saltapi_client.cli.progress import Board
 from saltapi_client.cli.terminal import Paint, clean, is_terminal, paint_of, size
-from saltapi_client.cli.watching import Printer, say
+from saltapi_client.cli.watching import Printer
 from saltapi_client.records import Failure, JobStarted, MinionReturn, Record, Summary
 
 
@@ -31,30 +30,6 @@ def printer_of(args: argparse.Namespace) -> Printer:
     if out in {"nested", "highstate", "raw"}:
         return Each(out, paint)
     return AtTheEnd(out, paint)
-
-
-UNSHOWN = re.compile(
-    "[\x7f-\x9f\xad\u0600-\u0605\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff"
-    "\ufeff\ufff9-\ufffb]"
-)
-"""What moves the cursor, turns text round or cannot be written, and JSON leaves as it is."""
-
-
-def write(text: str) -> None:
-    """Write a text as lines, at once: one that was made here, or is clean."""
-    sys.stdout.write(f"{text}\n")
-    sys.stdout.flush()
-
-
-def tell(text: str) -> None:
-    """Write a text that somebody else has made, without what would move the cursor."""
-    write(clean(text))
-
-
-def in_json(value: Any, indent: int | None = None) -> str:
-    """Return a value as JSON that is safe on a terminal, and the same to a program."""
-    text = json.dumps(value, indent=indent, ensure_ascii=False, default=str)
-    return UNSHOWN.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 class Quiet:
@@ -239,23 +214,3 @@ def record_document(record: Record) -> dict[str, Any]:
     if isinstance(record, MinionReturn):
         found["return"] = found.pop("value")
     return {"type": record.type, **found}
-
-
-def show(value: Any, layout: str, paint: Paint) -> None:
-    """Write one value: as yaml, json, ndjson, raw or nested."""
-    if layout == "yaml":
-        from saltapi_client.cli.yaml_values import dump
-
-        text = dump(value).rstrip("\n")
-        write(clean(text) if is_terminal() else text)
-    elif layout == "json":
-        write(in_json(value, 4))
-    elif layout == "ndjson":
-        for each in value if isinstance(value, list) else [value]:
-            write(in_json(each))
-    elif layout == "raw":
-        write(repr(value))
-    elif isinstance(value, str):
-        tell(value)
-    else:
-        write(nested.text(value, paint))
