@@ -8,6 +8,7 @@ import pytest
 from saltapi_client import errors
 from saltapi_client.cli import renewing
 from saltapi_client.cli.renewing import KeyringRenewal
+from saltapi_client.cli.tokens import Keyring
 from saltapi_client.device import Provider
 from tests.issuer import DEVICE, running
 
@@ -37,7 +38,7 @@ def test_renewal_that_does_not_end(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     """Who waits for another saltctl that renews the login gives up, and says so."""
     monkeypatch.setenv("SALTCTL_HOME", str(tmp_path))
     monkeypatch.setattr(renewing, "WAIT_SECONDS", 0.3)
-    one = KeyringRenewal(None, "x")
+    one = KeyringRenewal(Keyring(None), "x")
     with one.alone(), pytest.raises(errors.NotReachable, match="Another saltctl"), one.alone():
         pytest.fail("Two renew the login at once.")
     with one.alone():

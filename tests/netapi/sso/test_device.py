@@ -23,8 +23,6 @@ from tests.waiting import scaled
 class Keyring:
     """A keyring in memory."""
 
-    errors = types.SimpleNamespace(KeyringError=KeyError)
-
     def __init__(self) -> None:
         self.kept: dict[tuple[str, str], str] = {}
 
@@ -38,7 +36,8 @@ class Keyring:
 
     def delete_password(self, service: str, name: str) -> None:
         """Forget it."""
-        del self.kept[service, name]
+        if self.kept.pop((service, name), None) is None:
+            raise tokens.KeyringFailed("There is none.")
 
 
 @pytest.fixture
@@ -104,12 +103,11 @@ def test_slow_down(doors: Doors, keyring: Keyring, monkeypatch: pytest.MonkeyPat
 
 
 PROGRAM = """
-import json, pathlib, sys, types
+import json, pathlib, sys
 from saltapi_client.cli import tokens
 from saltapi_client.cli.main import main
 
 class Keyring:
-    errors = types.SimpleNamespace(KeyringError=OSError)
     path = pathlib.Path(sys.argv[1])
 
     def read(self):

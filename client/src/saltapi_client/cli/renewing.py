@@ -11,6 +11,7 @@ from typing import IO, Any
 
 from saltapi_client import errors
 from saltapi_client.cli.places import lock_file, place
+from saltapi_client.cli.tokens import Keyring, KeyringFailed
 from saltapi_client.device import Given, Provider
 
 SERVICE = "saltctl refresh"
@@ -23,13 +24,13 @@ ENDED = "The login has ended; begin again: saltctl login --device"
 class KeyringRenewal:
     """Renews the session of one store name."""
 
-    def __init__(self, keyring: Any, name: str) -> None:
+    def __init__(self, keyring: Keyring, name: str) -> None:
         self._keyring = keyring
         self._name = name
 
     def found(self) -> dict[str, Any] | None:
         """Return what is kept; None if there is nothing."""
-        with suppress(self._keyring.errors.KeyringError, ValueError):
+        with suppress(KeyringFailed, ValueError):
             found = json.loads(self._keyring.get_password(SERVICE, self._name) or "null")
             return found if isinstance(found, dict) else None
         return None
@@ -41,7 +42,7 @@ class KeyringRenewal:
         value = json.dumps({"provider": asdict(provider), "token": given.refresh_token})
         try:
             self._keyring.set_password(SERVICE, self._name, value)
-        except self._keyring.errors.KeyringError:
+        except KeyringFailed:
             return False
         return True
 
@@ -65,7 +66,7 @@ class KeyringRenewal:
 
     def forget(self) -> None:
         """Forget the refresh token."""
-        with suppress(self._keyring.errors.KeyringError):
+        with suppress(KeyringFailed):
             self._keyring.delete_password(SERVICE, self._name)
 
     @contextmanager
