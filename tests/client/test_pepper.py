@@ -8,6 +8,7 @@ from subprocess import CompletedProcess
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.apis import ApiServer
 from tests.client.conftest import environment, saltctl
@@ -84,8 +85,29 @@ def test_functions_of_the_master(pepper: Pepper) -> None:
     expected = {"args": ["one"], "kwargs": {"two": "what", "three": {"hello": "world"}}}
 
     assert expected == value(pepper("run", "test.arg", *words))
+    assert expected == value(pepper("run", "--timeout", "123", "test.arg", *words))
     assert {"minion-1", "minion-2"} <= set(value(pepper("wheel", "minions.connected")))
     assert "thud" in value(pepper("run", "test.metasyntactic"))
+
+
+def test_config_of_the_master(pepper: Pepper, api: ApiServer) -> None:
+    """A wheel function takes a mapping as a named argument, and does what it says."""
+    words = ("config.update_config", "file_name=saltctl", 'yaml_contents={"saltctl": {"x": 5}}')
+    written = Path(api.master.config_dir, "master.d", "saltctl.conf")
+    try:
+        assert "Wrote saltctl.conf" == value(pepper("wheel", *words))
+        assert {"saltctl": {"x": 5}} == yaml.safe_load(written.read_text())
+    finally:
+        written.unlink(missing_ok=True)
+
+
+def test_lowstate(pepper: Pepper) -> None:
+    """A lowstate is sent as it is, from the command line or from a file."""
+    lowstate = '[{"client": "local", "tgt": "*", "fun": "test.ping"}]'
+
+    assert {"return": [MINIONS]} == value(pepper("api", "POST", "/", "--data", lowstate))
+    assert {"return": [MINIONS]} == value(pepper("api", "POST", "/", "--data", "-", stdin=lowstate))
+    assert 2 == pepper("api", "POST", "/", "--data", "-", stdin="{what").returncode
 
 
 def test_waiting(pepper: Pepper) -> None:

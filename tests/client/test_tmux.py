@@ -183,3 +183,15 @@ def test_help(screen: Screen, command: str) -> None:
 
     wide = [line for line in lines if len(line.rstrip()) > screen.columns]
     assert [] == [line for line in wide if not line.startswith("  saltctl ")]  # to be copied
+
+
+def test_password(server: Answers, screen: Screen) -> None:
+    """A password is asked for, not shown, and not kept; what it opens is."""
+    screen.type("unset SALTAPI_PASS; saltctl login", "Enter")
+    screen.until(lambda text: text.endswith(f"Password of u at {server.url}:"))
+    screen.type("s3cret", "Enter")
+    text = screen.until(lambda text: text.endswith(PROMPT.strip()) and "Saved as" in text)
+    assert "s3cret" not in text
+    assert "/login" in [path for _, path, _ in server.asked]
+    assert "u" in screen.run("saltctl whoami --out raw")
+    assert PROMPT.strip() == screen.run('grep -r s3cret "$SALTCTL_HOME"')
