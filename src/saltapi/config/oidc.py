@@ -154,13 +154,14 @@ class IssuerSection(Section):
         return self
 
     def _check_redirect(self) -> None:
-        provider_url(self.redirect_url)
-        if self.logout_redirect_url:
-            provider_url(self.logout_redirect_url)
-            if not self.logout_redirect_url.endswith(LOGGED_OUT):
-                raise ValueError(f"logout_redirect_url must end with {LOGGED_OUT}")
-        if not self.redirect_url.endswith(CALLBACK):
-            raise ValueError(f"redirect_url must end with {CALLBACK}")
+        for name, end in ("redirect_url", CALLBACK), ("logout_redirect_url", LOGGED_OUT):
+            url = getattr(self, name)
+            try:
+                is_good = not url or provider_url(url).endswith(end)
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+            if not is_good:
+                raise ValueError(f"{name} must end with {end}")
         if not self.client_id or not self.discovery:
             raise ValueError("redirect_url needs client_id, and discovery")
 

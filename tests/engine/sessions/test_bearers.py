@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import json
 import secrets
 import time
@@ -180,3 +181,38 @@ async def test_token_that_expires(known: Bearers, issuer: Issuer) -> None:
 
     assert session.expire <= time.time() + 2
     assert "expired" in await refusal(known, token)
+
+
+async def test_token_expire(issuer: Issuer, tmp_path: Path) -> None:
+    """A session lasts as long as the config says, if its token lasts longer."""
+    options = issuer.options(token_expire=60)
+    verifier = Verifier(issuers_of({"saltapi_oidc": [options]}))
+    salts, store = Salts(), SqliteStore(tmp_path / "tokens.sqlite")
+    salts.owner = short = Bearers(verifier, salts, store)  # type: ignore[arg-type]
+    try:
+        now = time.time()
+        session = await short.session(issuer.token(exp=int(now) + 3600))
+        assert 0 < session.expire - now <= 60 + scaled(5)
+        session = await short.session(issuer.token(exp=int(now) + 30))
+        assert session.expire <= now + 30
+    finally:
+        await short.close()
+        await store.close()
+
+
+async def test_machine_tokens(issuer: Issuer, known: Bearers) -> None:
+    """Users of an issuer make tokens for machines unless its `machine_tokens` says otherwise."""
+    session = await known.session(issuer.token())
+    assert known.lets_make_tokens(session)
+    options = [
+        issuer.options(machine_tokens=False),
+        {"issuer": "https://ci.example.com", "audience": "x", "user_prefix": "ci:"},
+    ]
+    verifier = Verifier(issuers_of({"saltapi_oidc": options}))
+    strict = Bearers(verifier, known._sessions, known._store)
+    try:
+        assert not strict.lets_make_tokens(session)
+        assert strict.lets_make_tokens(dataclasses.replace(session, name="ci:job"))
+        assert strict.lets_make_tokens(dataclasses.replace(session, eauth="pam"))
+    finally:
+        await strict.close()
