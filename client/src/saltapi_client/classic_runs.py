@@ -202,10 +202,14 @@ class ClassicFollow(Records):
                 if minion not in told:
                     told.add(minion)
                     yield minion_return(0, jid, {"id": minion, **value})
-            if found.complete or not running(self._api, jid, sorted(found.missing)):
+            if found.complete:
                 break
-            self._closed.wait(POLL_SECONDS)
-            found = job(self._api, jid)
+            runs = running(self._api, jid, sorted(found.missing))
+            before, found = found, job(self._api, jid)  # who has ended may have returned meanwhile
+            if runs:
+                self._closed.wait(POLL_SECONDS)
+            elif found.returns.keys() == before.returns.keys():
+                break
         yield Summary(
             jid=jid,
             state=found.state,
