@@ -397,3 +397,32 @@ def test_first_view(visitor: Callable[..., Visitor]) -> None:
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
     warm = page.evaluate(PAINTED)
     print(f"first view: {cold:.0f} ms; with a session: {warm:.0f} ms")  # noqa: T201 - with -s
+
+
+@pytest.mark.long
+def test_form_at_once(visitor: Callable[..., Visitor], api: ApiServer) -> None:
+    """The form comes with the page, as the scripts draw it; what is typed meanwhile stays."""
+    shapes = []
+    for has_scripts in (False, True):
+        tab = visitor().tab()
+        if not has_scripts:
+            tab.page.route("**/main.js", lambda route: route.abort())
+        page = tab.open()
+        expect(page.get_by_role("button", name="Log in")).to_be_enabled(enabled=has_scripts)
+        parts = page.locator("form, h1, label, input, button").all()
+        shapes.append([(part.inner_text(), part.bounding_box()) for part in parts])
+    assert shapes[0] == shapes[1]
+    held: list[Any] = []
+    tab = visitor().tab()
+    tab.page.route("**/main.js", lambda route: held.append(route))
+    page = tab.page
+    page.goto(tab.url, wait_until="commit")
+    page.get_by_label("User").fill(api.master.username)
+    page.get_by_label("Password").press_sequentially("typ")
+    expect(page.get_by_role("button", name="Log in")).to_be_disabled()
+    for route in held:
+        route.continue_()
+    expect(page.get_by_role("button", name="Log in")).to_be_enabled()
+    page.keyboard.type("ed")
+    expect(page.get_by_label("Password")).to_have_value("typed")
+    tab.log_in()

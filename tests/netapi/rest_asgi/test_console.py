@@ -108,6 +108,27 @@ def test_first_view_is_short(server: RunningServer) -> None:
     assert len(set(named)) == len(named) < len(sources)
 
 
+def test_form_is_there_at_once(server: RunningServer) -> None:
+    """Who cannot have a session gets the form with the page; who may have one does not see it."""
+    page = page_of(server, "/salt/")
+    other = page_of(server, "/salt/", Cookie="session_id=0123456789")
+    assert '<input name="password" type="password"' in page.body.decode()
+    assert "<input" not in other.body.decode()
+    assert page.header("ETag") != other.header("ETag")
+
+
+def test_files_count_for_nothing(tmp_path: Path) -> None:
+    """A page has many files; none of them counts as a request of whoever opens it."""
+    with serving(tmp_path, address_requests_per_minute=10) as server:
+        page = page_of(server, "/").body.decode()
+        links = re.findall(r'(?:src|href)="(/console/[^"]*)"', page)
+        assert len(links) > 20
+        assert {200} == {server.send("GET", link).status for link in links}
+        tag = server.send("GET", links[0]).header("ETag") or ""
+        assert 304 == server.send("GET", links[0], headers={"If-None-Match": tag}).status
+        assert 200 == server.send("HEAD", links[0]).status
+
+
 def test_imports_are_there() -> None:
     """Every module that is imported is a file, and none is of another server."""
     for path in STATIC.rglob("*.*js"):

@@ -21,6 +21,7 @@ from saltapi.netapi._http.admission import check_admitted
 from saltapi.netapi._http.exchange import WEBSOCKET, Exchange
 from saltapi.netapi._http.logs import log_access
 from saltapi.netapi._http.origins import check_handshake
+from saltapi.netapi.rest_asgi.console.pages import Files
 from saltapi.netapi.rest_asgi.environ import believed
 from saltapi.netapi.rest_asgi.paths import located
 from saltapi.netapi.rest_asgi.problems import error_response, unexpected
@@ -47,6 +48,7 @@ class Middleware:
         """
         self._app = app
         self.protected = Protection(app, engine)
+        self._files = Files(app.routes)
         self._engine = engine
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -92,6 +94,9 @@ class Middleware:
                 check_handshake(environ, section.cors_origins)
         except errors.SaltApiError as error:
             await error_response(connection, error)(scope, receive, answer.send)
+            return
+        if (file := self._files.answer(scope)) is not None:
+            await file(scope, receive, answer.send)
             return
         try:
             if "HTTP_COOKIE" in environ:

@@ -13,7 +13,10 @@ from importlib import resources
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi.routing import iter_route_contexts
 from starlette.requests import HTTPConnection
+from starlette.routing import BaseRoute
+from starlette.types import Scope
 
 from saltapi.config import RestAsgiConfig
 from saltapi.errors import NotFound
@@ -84,7 +87,8 @@ async def page(request: Request, if_none_match: IfNoneMatch = None) -> Response:
     base = request.scope["saltapi.base"]
     path = engine_of(request).section.console_path.rstrip("/")
     await prepared()
-    found = await asyncio.to_thread(_page, base, f"{base}{path}/console/{_edition()}")
+    files, has_cookie = f"{base}{path}/console/{_edition()}", answers.COOKIE in request.cookies
+    found = await asyncio.to_thread(_page, base, files, has_cookie=has_cookie)
     response = found.response(request, if_none_match, answers.HTML_PAGE_TYPE)
     response.headers.update(PAGE_HEADERS)
     response.headers.update(opener_policy(request))
@@ -108,10 +112,42 @@ async def file(name: FileName, request: Request, if_none_match: IfNoneMatch = No
     return found.response(request, if_none_match, TYPES[_suffix(path)], for_good=for_good)
 
 
+class Files:
+    """
+    The files that browsers keep for good, without what other requests pass.
+
+    A page has dozens of them, the same for everybody: no session is looked up for them, and they
+    do not count as somebody's requests.
+    """
+
+    def __init__(self, routes: list[BaseRoute]) -> None:
+        """Take all routes of the application."""
+        contexts = iter_route_contexts(routes)
+        self._route = next((found for found in contexts if found.endpoint is file), None)
+        self._path = "" if self._route is None else str(self._route.path).partition("{")[0]
+
+    def answer(self, scope: Scope) -> Response | None:
+        """Return what answers a request, whose *scope* then has its route; None for all others."""
+        is_ready = self._route is not None and _edition.cache_info().currsize
+        if not is_ready or scope.get("method") != "GET":
+            return None
+        path = scope["path"].removeprefix(scope["root_path"])
+        edition, _, name = path.removeprefix(self._path).partition("/")
+        if not path.startswith(self._path) or edition != _edition() or name not in _names():
+            return None
+        scope["route"] = self._route
+        request = Request(scope)
+        known = request.headers.get("If-None-Match")
+        return _file(name).response(request, known, TYPES[_suffix(name)], for_good=True)
+
+
 @functools.cache
-def _page(base: str, files: str) -> PackagedFile:
-    text = resources.files(PACKAGE).joinpath("static", "index.html").read_text()
-    text = text.replace("{preloads}", _preloads())
+def _page(base: str, files: str, *, has_cookie: bool) -> PackagedFile:
+    """Return the page; for who cannot have a session, with the form that the scripts would show."""
+    top = resources.files(PACKAGE).joinpath("static")
+    text = top.joinpath("index.html").read_text().replace("{preloads}", _preloads())
+    text = text.replace("{session}", "yes" if has_cookie else "no")
+    text = text.replace("{form}", "" if has_cookie else top.joinpath("login.html").read_text())
     text = text.replace("{base}", html.escape(base)).replace("{files}", html.escape(files))
     return PackagedFile(text.encode())
 

@@ -5,11 +5,25 @@ import { trouble } from "./lib/api.js";
 import { countEvents } from "./lib/rate.js";
 import { useTheme } from "./lib/theme.js";
 
-useTheme();
-countEvents();
-const page = /** @type {HTMLElement} */ (document.getElementById("console"));
-page.replaceChildren();
-render(html`<${App} />`, page);
+/** The fields of the page. */
+const fields = () => /** @type {NodeListOf<HTMLInputElement>} */ (page.querySelectorAll("input"));
+
+/** Draw the page, in the place of the form that has come with it: what is typed there stays. */
+function draw() {
+  const typed = new Map([...fields()].filter(isTyped).map(({ name, value }) => [name, value]));
+  const at = /** @type {HTMLInputElement | null} */ (document.activeElement)?.name;
+  page.replaceChildren();
+  render(html`<${App} />`, page);
+  for (const field of fields()) {
+    field.value = typed.get(field.name) ?? field.value;
+    if (field.name === at) field.focus();
+  }
+}
+
+/** @param {HTMLInputElement} field */
+function isTyped({ value, defaultValue }) {
+  return value !== defaultValue;
+}
 
 /** Find out who is there; again and again while nothing answers. */
 async function begin() {
@@ -20,4 +34,8 @@ async function begin() {
     setTimeout(begin, 2000);
   }
 }
+useTheme();
+countEvents();
+const page = /** @type {HTMLElement} */ (document.getElementById("console"));
 begin();
+draw();

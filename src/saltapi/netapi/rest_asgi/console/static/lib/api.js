@@ -1,11 +1,9 @@
 // Requests to the API. The session is the cookie, which no script can read.
 
+import { base, early } from "./early.js";
 import { signal } from "./ui.js";
 
-const meta = /** @type {HTMLMetaElement} */ (document.querySelector("meta[name=saltapi-base]"));
-
-/** Where the module is; "" or a path without a slash at its end. */
-export const base = meta.content;
+export { base };
 
 /** Whether the API answers: null, or what is wrong in words. */
 export const trouble = signal(/** @type {string | null} */ (null));
@@ -87,7 +85,7 @@ export async function send(path, options = {}) {
  */
 async function reach(path, request) {
   try {
-    const response = await fetch(base + path, request);
+    const response = await ((request.method === "GET" && early(path)) || fetch(base + path, request));
     trouble.value = null;
     return response;
   } catch (error) {

@@ -1,6 +1,7 @@
 // Who has logged in. A session that ends is made again in place, and what waits for it goes on.
 
 import { ApiError, api, onExpired, send } from "./api.js";
+import { KNOWN, forget } from "./early.js";
 import { place } from "./router.js";
 import { signal } from "./ui.js";
 import * as bus from "./bus.js";
@@ -25,9 +26,6 @@ onExpired(() => {
   return new Promise((resolve) => waiting.push(() => resolve()));
 });
 
-/** What remembers that there was a session: the cookie itself cannot be seen. */
-const KNOWN = "session";
-
 /** Find out whose session the cookie is. */
 export async function resume() {
   if (!localStorage.getItem(KNOWN) && !place.value.params.has("session")) {
@@ -40,6 +38,7 @@ export async function resume() {
     bus.start();
   } catch (error) {
     if (!(error instanceof ApiError && error.status === 401)) throw error;
+    forget();
     localStorage.removeItem(KNOWN);
     me.value = null;
   }

@@ -2,6 +2,7 @@
 
 import { html, useEffect, useSignal } from "../lib/ui.js";
 import { query } from "../lib/api.js";
+import { COUNTS } from "../lib/early.js";
 import { isOfFleet, isOfJob, useReload } from "../lib/follow.js";
 import { functionOf, stateOf, targetOf } from "../lib/jobs.js";
 import { useDocument, useFirst } from "../lib/load.js";
@@ -13,7 +14,6 @@ import { Rate } from "../components/rate.js";
 const REFRESH_MS = 15000;
 const RELOAD_MS = 3000;
 const DAY_MS = 24 * 3600 * 1000;
-const COUNTS = `/v1/minions${query({ counts: true, fields: "id", limit: 1 })}`;
 
 /** The overview. */
 export function Overview() {
