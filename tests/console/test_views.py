@@ -42,6 +42,12 @@ def badge(page: Page, words: str) -> Locator:
     return page.locator(".badge", has_text=words)
 
 
+def returned(api: ApiServer, jid: str) -> Any:
+    """Return what `minion-1` returned."""
+    answer = api.send("GET", f"/v1/jobs/{jid}", headers={"X-Auth-Token": api.login()})
+    return answer.value()["returns"]["minion-1"]["return"]
+
+
 def test_from_login_to_logout(visitor: Callable[..., Visitor], api: ApiServer) -> None:
     """A wrong password is said; with the right one all views are there; a logout ends it all."""
     tab = visitor().tab()
@@ -111,7 +117,7 @@ def test_minion(page: Page, failed: str) -> None:
 
 @pytest.mark.long
 def test_run_states(page: Page) -> None:
-    """A dry run, then the same for real, and the state that fails is on top."""
+    """A dry run, from there the same for real, and the state that fails is on top."""
     at(page, "run")
     page.get_by_label("Function").fill("state.apply")
     page.get_by_label("Arguments, as in a shell").fill("mixed")
@@ -121,13 +127,37 @@ def test_run_states(page: Page) -> None:
     expect(page).to_have_url(JOB_URL)
     states = page.get_by_label("States")
     expect(states.get_by_text("would change").first).to_be_visible()
-    page.go_back()
+    expect(badge(page, "dry run")).to_be_visible()
+    page.get_by_role("link", name="Run it for real").click()
+    expect(page.get_by_text("2 minions: minion-1, minion-2")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
-    page.get_by_role("dialog").get_by_role("button", name="Run").click()
+    answer(page, "Run state.apply on 2 minions?", "Run")
     expect(badge(page, "1 failed")).to_be_visible()
+    expect(badge(page, "dry run")).to_have_count(0)
     first = states.get_by_role("row").nth(1)
     expect(first).to_contain_text("failing")
     expect(first).to_contain_text("minion-1")
+
+
+@pytest.mark.long
+def test_once_more(page: Page, run: Run, api: ApiServer) -> None:
+    """The form can be filled in with what a job has run: the same comes back."""
+    named = {"number": 5, "text": "5", "none": None, "more": {"a": ["b c", True]}, "word": "it's"}
+    jid = run.chunk(
+        {"fun": "test.arg", "tgt": ["minion-1"], "tgt_type": "list", "kwarg": named}
+        | {"arg": ["two words", "it's", "5", 5, 1.5, True, None, [1, "a"], {"key": "value"}]}
+    )
+    at(page, f"jobs/{jid}")
+    page.get_by_role("link", name="Change and rerun").click()
+    expect(page.get_by_label("Target type")).to_have_value("list")
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page).to_have_url(JOB_URL)
+    expect(page.get_by_text("1 of 1 minion returned")).to_be_visible()
+    again = page.url.rpartition("/")[2]
+    first, second = (returned(api, job) for job in (jid, again))
+    assert first["args"] == second["args"]
+    for found in (first, second):
+        assert named == {name: found["kwargs"][name] for name in named}
 
 
 @pytest.mark.long

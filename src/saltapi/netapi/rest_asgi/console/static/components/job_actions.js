@@ -1,16 +1,17 @@
 // What can be done with a job: stop it, run it again, look at another one beside it.
 
-import { html, useSignal } from "../lib/ui.js";
+import { html, useMemo, useSignal } from "../lib/ui.js";
 import { api, send } from "../lib/api.js";
 import { many } from "../lib/format.js";
 import { newKey } from "../lib/run.js";
-import { go } from "../lib/router.js";
+import { go, url } from "../lib/router.js";
 import { jidOf } from "../lib/records.js";
+import { formOf, isDry } from "../lib/written.js";
 import { Confirm } from "./dialog.js";
 import { Problem } from "./pieces.js";
 
-/** @param {{ jid: string, job: import("../lib/job.js").Job, drawn: number }} props */
-export function JobActions({ jid, job }) {
+/** @param {{ jid: string, job: import("../lib/job.js").Job, known: any, drawn: number }} props */
+export function JobActions({ jid, job, known }) {
   const asked = useSignal(/** @type {any} */ (null));
   const error = useSignal(/** @type {Error | null} */ (null));
   const minions = [...job.minions.values()];
@@ -45,12 +46,20 @@ export function JobActions({ jid, job }) {
     }
   };
   const isLocal = job.head.client === "local";
+  const form = useMemo(() => formOf(job.head, known), [known]);
+  const isDryRun = isDry(job.head, known?.arg);
   return html`
     <div class="row">
       ${!job.summary && silent.length > 0 && html`<button class="danger" onClick=${() => (asked.value = stop)}>Stop</button>`}
       ${isLocal && failed.length > 0 && html`<button onClick=${() => (asked.value = again("failed", failed.length))}>Rerun ${failed.length} failed</button>`}
       ${isLocal && missing.length > 0 && html`<button onClick=${() => (asked.value = again("missing", missing.length))}>Rerun ${missing.length} missing</button>`}
       ${isLocal && html`<button onClick=${() => (asked.value = again("all", minions.length))}>Rerun all</button>`}
+      ${
+        form &&
+        html`<a class=${isDryRun ? "button primary" : "button"} href=${url(["run"], form)}>
+        ${isDryRun ? "Run it for real" : "Change and rerun"}
+      </a>`
+      }
     </div>
     <${Problem} error=${error.value} />
     ${

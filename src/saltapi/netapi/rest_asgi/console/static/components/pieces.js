@@ -40,6 +40,7 @@ const KINDS = {
   ok: ["good", "✓"],
   changed: ["change", "Δ"],
   "would change": ["change", "Δ"],
+  "dry run": ["change", "≟"],
   pending: ["change", "?"],
   depends: ["change", "?"],
   incomplete: ["bad", "!"],

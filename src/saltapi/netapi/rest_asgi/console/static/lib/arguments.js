@@ -68,7 +68,7 @@ function parted(line, known) {
 }
 
 /** @param {string} word so that `words` gives it back */
-function quoted(word) {
+export function quoted(word) {
   if (word && !/[\s'"\\]/.test(word)) return word;
   return word.includes("'") ? `"${word.replaceAll(/["\\]/g, "\\$&")}"` : `'${word}'`;
 }

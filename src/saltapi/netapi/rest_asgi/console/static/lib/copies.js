@@ -1,6 +1,6 @@
 // The same command for a shell and for a program.
 
-import { chunkOf } from "./run.js";
+import { chunkOf, words } from "./run.js";
 
 /** @typedef {import("./run.js").Wanted} Wanted */
 
@@ -35,8 +35,8 @@ export function asCurl(wanted, address) {
 /** @param {Wanted} wanted */
 export function asSaltctl(wanted) {
   const chunk = chunkOf(wanted);
-  const { fun, arg = [], batch } = chunk;
-  const command = [fun, ...arg].map(quoted);
+  const { fun, batch } = chunk;
+  const command = [fun, ...words(wanted.args)].map(quoted);
   if (chunk.client === "runner") return ["saltctl run", ...command].join(" ");
   if (chunk.client === "wheel") return ["saltctl wheel", ...command].join(" ");
   const flags = wanted.tgt_type === "glob" ? [] : [FLAGS[wanted.tgt_type]];
@@ -69,8 +69,15 @@ with Client(${literal(address)}, ${literal(user)}, getpass(), ${literal(eauth)})
         print(record)`;
 }
 
-/** @param {any} value of strings and numbers, as Python writes it; as JSON does, for these */
+/** @param {any} value as Python writes it @returns {string} */
 function literal(value) {
+  if (value === null) return "None";
+  if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(literal).join(", ")}]`;
+  if (typeof value === "object") {
+    const items = Object.entries(value).map(([key, item]) => `${literal(key)}: ${literal(item)}`);
+    return `{${items.join(", ")}}`;
+  }
   return JSON.stringify(value).replaceAll(/[\u007f-\u{10ffff}]/gu, escaped);
 }
 

@@ -10,8 +10,13 @@ export function functionOf(job) {
   return Array.isArray(job.fun) ? job.fun.join(", ") : String(job.fun);
 }
 
+/** So many minions of a list are named. */
+const NAMED = 3;
+
 /** @param {any} job */
-export function targetOf(job) {
-  if (job.tgt === null || job.tgt === undefined) return "";
-  return Array.isArray(job.tgt) ? job.tgt.join(", ") : String(job.tgt);
+export function targetOf({ tgt }) {
+  if (tgt === null || tgt === undefined) return "";
+  if (!Array.isArray(tgt)) return String(tgt);
+  const rest = tgt.length - NAMED;
+  return `${tgt.slice(0, NAMED).join(", ")}${rest > 0 ? ` and ${rest.toLocaleString()} more` : ""}`;
 }

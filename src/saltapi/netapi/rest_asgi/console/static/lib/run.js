@@ -12,6 +12,13 @@
  * @property {string} wait seconds between two of them
  */
 
+const DRY = /^state\.(apply|high|highstate|pkg|single|sls|sls_id|top)$/;
+
+/** @param {string} fun whether it can say what it would change */
+export function hasDryRun(fun) {
+  return DRY.test(fun);
+}
+
 /** Return a new idempotency key; also where the page came without TLS. */
 export function newKey() {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
@@ -54,6 +61,26 @@ export function words(line) {
   return found;
 }
 
+const NUMBER = /^-?(0|[1-9]\d*)(\.\d+)?$/;
+const NAMES = /** @type {Record<string, any>} */ ({ true: true, false: false, none: null, null: null });
+
+/**
+ * Return what Salt's command line reads from a word: a number, a list, or the text that it is.
+ *
+ * @param {string} word
+ * @returns {any}
+ */
+function valueOf(word) {
+  if (word.toLowerCase() in NAMES) return NAMES[word.toLowerCase()];
+  if (NUMBER.test(word)) return Number.isSafeInteger(Math.trunc(Number(word))) ? Number(word) : word;
+  if (!/^[[{"]/.test(word)) return word;
+  try {
+    return JSON.parse(word);
+  } catch {
+    return word;
+  }
+}
+
 /**
  * Return the chunk that runs what is wanted.
  *
@@ -62,7 +89,7 @@ export function words(line) {
  */
 export function chunkOf(wanted) {
   const { client, fun, args, tgt, tgt_type: type } = wanted;
-  const arg = words(args);
+  const arg = words(args).map(valueOf);
   const chunk = { client, fun: fun.trim(), ...(arg.length ? { arg } : {}) };
   if (client !== "local") return chunk;
   const batch = batchOf(wanted);

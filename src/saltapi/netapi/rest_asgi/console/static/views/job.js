@@ -9,6 +9,7 @@ import { useDocument } from "../lib/load.js";
 import { follow } from "../lib/records.js";
 import { place, setParams, url } from "../lib/router.js";
 import { fold, isStates } from "../lib/states.js";
+import { isDry, wordsOf } from "../lib/written.js";
 import { Filter } from "../components/filter.js";
 import { Cells } from "../components/cells.js";
 import { Groups, StateGroups } from "../components/groups.js";
@@ -64,16 +65,12 @@ function Job({ jid }) {
   `;
 }
 
-/** Arguments that nobody has typed. */
-const OURS = new Set(["__kwarg__", "state_events", "orchestration_jid"]);
+/** So much of the arguments stands in the head. */
+const HEAD_CHARACTERS = 200;
 
-/** @param {any} arg as it was published @returns {string[]} as somebody has typed it */
-function shown(arg) {
-  if (typeof arg === "string") return [arg];
-  if (!arg?.__kwarg__ && !arg?.orchestration_jid) return [JSON.stringify(arg)];
-  return Object.entries(arg)
-    .filter(([name]) => !OURS.has(name))
-    .map(([name, value]) => `${name}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+/** @param {string} line */
+function short(line) {
+  return line.length > HEAD_CHARACTERS ? `${line.slice(0, HEAD_CHARACTERS)}…` : line;
 }
 
 /** @param {{ job: Model, known: any, jid: string, drawn: number }} props */
@@ -81,16 +78,17 @@ function Head({ job, known, jid, drawn }) {
   const { head, summary } = job;
   const returned = [...job.minions.values()].filter((minion) => !minion.silent).length;
   const counts = job.counts();
-  const args = (known?.arg ?? head.arg ?? []).flatMap(shown);
+  const line = useMemo(() => short(wordsOf(head, known?.arg).join(" ")), [known]);
   const state = summary ? summary.state : "running";
   const isFine = state !== "complete" || !counts.failed; // else the count of failures says enough
   return html`
     <div class="head">
-      <h1><bdi>${functionOf(head)}</bdi> <span class="soft mono"><bdi>${args.join(" ")}</bdi></span></h1>
-      <${JobActions} jid=${jid} job=${job} drawn=${drawn} />
+      <h1><bdi>${functionOf(head)}</bdi> <span class="soft mono"><bdi>${line}</bdi></span></h1>
+      <${JobActions} jid=${jid} job=${job} known=${known} drawn=${drawn} />
     </div>
     <div class="panel">
       <div class="row">
+        ${isDry(head, known?.arg) && html`<${Badge} state="dry run" />`}
         ${isFine && html`<${Badge} state=${state} />`}
         ${Object.entries(counts).map(([name, count]) => html`<${Badge} key=${name} state=${name} count=${count} />`)}
         <span class="soft">
@@ -123,8 +121,6 @@ function Minions({ job, jid, drawn }) {
     </section>
     ${chosen && job.minions.has(chosen) && html`<${One} minion=${job.minions.get(chosen)} jid=${jid} />`}
     ${silent.length > 0 && html`<${Missing} minions=${silent} jid=${jid} />`}
-
-    <${Difference} jid=${jid} head=${job.head} />
     <div class="filters">
       <${Filter}
         label="Search in the results"
@@ -132,6 +128,7 @@ function Minions({ job, jid, drawn }) {
         main=${true}
         change=${(/** @type {string} */ value) => setParams({ search: value })}
       />
+      <${Difference} jid=${jid} head=${job.head} />
     </div>
     <${StateGroups} states=${job.states} drawn=${drawn} search=${search} />
     <${Groups} groups=${job.sortedGroups()} search=${search} />

@@ -5,7 +5,7 @@ import { api, query, send } from "../lib/api.js";
 import { useDocument } from "../lib/load.js";
 import { jidOf } from "../lib/records.js";
 import { go, place, setParams } from "../lib/router.js";
-import { chunkOf, newKey } from "../lib/run.js";
+import { chunkOf, hasDryRun, newKey } from "../lib/run.js";
 import { many } from "../lib/format.js";
 import { Copies } from "../components/copies.js";
 import { Confirm } from "../components/dialog.js";
@@ -21,7 +21,6 @@ const CLIENTS = /** @type {[string, string][]} */ ([
 const TYPES = /** @type {[string, string][]} */ (
   ["glob", "list", "pcre", "grain", "compound", "nodegroup", "pillar", "ipcidr"].map((name) => [name, name])
 );
-const DRY = /^state\.(apply|highstate|sls|single|sls_id|top|high|low)$/;
 const PAUSE_MS = 300;
 
 /** The form of a command. */
@@ -143,7 +142,7 @@ function Go({ wanted }) {
       }
     </div>
     <div class="row">
-      ${DRY.test(wanted.fun) && html`<button disabled=${!ready} onClick=${() => run(true)}>Dry run</button>`}
+      ${wanted.client === "local" && hasDryRun(wanted.fun) && html`<button disabled=${!ready} onClick=${() => run(true)}>Dry run</button>`}
       <button
         class="primary"
         disabled=${!ready}
