@@ -13,6 +13,8 @@ from tests.swarm import Swarm
 from tests.waiting import scaled
 
 COUNT = 1000
+CROWD = 10_000
+PAGES = 4
 JOBS = 10
 FILLED_MS = scaled(120) * 1000
 GROWTH = 1.5
@@ -84,6 +86,40 @@ def test_a_thousand(visitor: Callable[..., Visitor], run: Run, thousand: Swarm) 
         f"{held[0] >> 10} KiB after one more job, {held[-1] >> 10} after {JOBS}"
     )
     assert held[0] * GROWTH > held[-1], held
+
+
+@pytest.fixture
+def crowd(master: PrivateMaster) -> Iterator[int]:
+    """Ten thousand minions whose keys wait, for nobody."""
+    pki = master.directory / "master" / "pki"
+    key = (pki / "minions" / "minion-1").read_text()
+    pending = [pki / "minions_pre" / f"crowd-{number:04}" for number in range(CROWD)]
+    pending[0].parent.mkdir(exist_ok=True)
+    for path in pending:
+        path.write_text(key)
+    yield CROWD
+    for path in pending:
+        path.unlink(missing_ok=True)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(600)
+def test_ten_thousand(visitor: Callable[..., Visitor], crowd: int) -> None:
+    """Of ten thousand minions a page at a time is loaded, and the rows in sight are in the page."""
+    page = visitor().enter(place="minions?id=crowd-*&sort=id")
+    expect(page.get_by_text(f"{crowd:,} minions")).to_be_visible()
+    table = page.get_by_role("table", name="Minions")
+    expect(table.get_by_role("link").first).to_have_text("crowd-0000")
+    for _ in range(PAGES):
+        loaded = int(table.get_attribute("aria-rowcount") or 0)
+        table.evaluate("list => { list.scrollTop = list.scrollHeight; }")
+        expect(table).not_to_have_attribute("aria-rowcount", str(loaded))
+        expect(table.get_by_role("link", name=f"crowd-{loaded - 1:04}")).to_be_visible()
+        assert 100 > table.get_by_role("row").count()
+    page.get_by_role("button", name="Minion", exact=False).first.click()
+    expect(table.get_by_role("link").first).to_have_text(f"crowd-{crowd - 1:04}")
+    page.get_by_label("Target", exact=True).fill("*-123?")
+    expect(page.get_by_text("10 minions", exact=True)).to_be_visible()
 
 
 @pytest.mark.long
