@@ -13,8 +13,9 @@ const MARGIN_ROWS = 8;
  * @param {(item: any) => string} props.keyOf
  * @param {() => void} [props.more] called when the end comes into sight
  * @param {string} props.label what the list has
+ * @param {number} [props.least] how wide it is at least, in rem; what is narrower scrolls
  */
-export function List({ items, height = 40, head, row, keyOf, more, label }) {
+export function List({ items, height = 40, head, row, keyOf, more, label, least = 0 }) {
   const box = useRef(/** @type {HTMLElement | null} */ (null));
   const top = useSignal(0);
   const view = useSignal(800);
@@ -35,7 +36,7 @@ export function List({ items, height = 40, head, row, keyOf, more, label }) {
   };
   return html`
     <div class="list" ref=${box} onScroll=${scrolled} role="table" aria-label=${label} tabindex="0"
-      aria-rowcount=${items.length}>
+      aria-rowcount=${items.length} style=${{ "--least": `${least}rem` }}>
       ${
         head &&
         html`<div class="list-head" role="rowgroup">

@@ -8,12 +8,12 @@ import { Badge, Time } from "./pieces.js";
 /** Columns besides the grains that somebody chooses: what to sort by, title, class. */
 const COLUMNS = [
   ["id", "Minion", "wide-cell"],
-  ["key", "Key", ""],
-  ["connected", "Connection", ""],
-  ["last_seen", "Last seen", "optional"],
+  ["key", "Key", "badge-cell"],
+  ["connected", "Connection", "badge-cell"],
+  ["last_seen", "Last seen", "optional narrow"],
   ["highstate", "Last highstate", "optional wide-cell"],
-  ["os", "OS", "optional"],
-  ["salt_version", "Salt", "optional"],
+  ["os", "OS", "optional narrow"],
+  ["salt_version", "Salt", "optional narrow"],
 ];
 
 /** @typedef {{ value: Set<string> }} Chosen */
@@ -55,12 +55,12 @@ export function Cells({ minion, grains, chosen, isChosen }) {
   return html`
     <span class="pick" role="cell"><input type="checkbox" checked=${isChosen} aria-label=${`Choose ${minion.id}`} onChange=${toggle} /></span>
     <span class="cell wide-cell" role="cell"><a href=${url(["minions", minion.id])} data-row><bdi>${minion.id}</bdi></a></span>
-    <span class="cell" role="cell"><${Badge} state=${minion.key ?? "no key"} /></span>
-    <span class="cell" role="cell"><${Badge} state=${connectionOf(minion)} /></span>
-    <span class="cell optional" role="cell"><${Time} at=${minion.last_seen} /></span>
+    <span class="cell badge-cell" role="cell"><${Badge} state=${minion.key ?? "no key"} /></span>
+    <span class="cell badge-cell" role="cell"><${Badge} state=${connectionOf(minion)} /></span>
+    <span class="cell optional narrow" role="cell"><${Time} at=${minion.last_seen} /></span>
     <span class="cell optional wide-cell" role="cell"><${Highstate} minion=${minion} /></span>
-    <span class="cell optional" role="cell"><bdi>${minion.os ?? ""}</bdi></span>
-    <span class="cell optional" role="cell"><bdi>${minion.salt_version ?? ""}</bdi></span>
+    <span class="cell optional narrow" role="cell"><bdi>${minion.os ?? ""}</bdi></span>
+    <span class="cell optional narrow" role="cell"><bdi>${minion.salt_version ?? ""}</bdi></span>
     ${grains.map((name) => html`<span key=${name} class="cell optional" role="cell"><bdi>${short(minion.grains?.[name])}</bdi></span>`)}
   `;
 }

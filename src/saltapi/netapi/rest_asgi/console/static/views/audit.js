@@ -43,7 +43,7 @@ export function Audit() {
           </table>
           ${pages.cursor.value && html`<button onClick=${pages.more}>More</button>`}
         </section>`
-        : html`<${Nothing}>${pages.loading.value ? "Loading…" : ""}<//>`
+        : html`<${Nothing}>${pages.loading.value ? "Loading…" : pages.error.value ? "" : "No line is like that."}<//>`
     }
   `;
 }

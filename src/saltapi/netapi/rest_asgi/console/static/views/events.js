@@ -99,9 +99,11 @@ export function Events() {
 function Opened({ record, close }) {
   return html`
     <section class="group" aria-label="Event">
-      <header>
-        <strong class="mono"><bdi>${record.tag}</bdi></strong>
-        <span class="soft mono">${record.id}</span>
+      <header class="opened">
+        <div>
+          <strong class="mono"><bdi>${record.tag}</bdi></strong>
+          <div class="soft mono">${record.id}</div>
+        </div>
         <button class="end" onClick=${close}>Close</button>
       </header>
       <div><${Value} value=${record.data} /></div>

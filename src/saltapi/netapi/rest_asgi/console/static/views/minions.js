@@ -17,6 +17,10 @@ const NAMES = ["id", "tgt", "tgt_type", "key", "connected", "highstate", "grain"
 const SHOWN = ["id", "key", "connected", "last_seen", "last_highstate", "os", "salt_version"];
 const PAGE = 200;
 
+/** How wide the list is at least, and so much more for each grain. */
+const LEAST_REM = 46;
+const GRAIN_REM = 7;
+
 /** @param {...string} names @returns {[string, string][]} */
 function any(...names) {
   return [["", "any"], ...names.map((name) => /** @type {[string, string]} */ ([name, name]))];
@@ -88,6 +92,7 @@ function Minions() {
     ${
       rows.length
         ? html`<${List} label="Minions" items=${rows} more=${pages.more} height=${42}
+          least=${LEAST_REM + grains.length * GRAIN_REM}
           keyOf=${(/** @type {any} */ minion) => minion.id}
           head=${html`<${Heads} rows=${rows} grains=${grains} chosen=${chosen} sort=${wanted.sort || "id"} />`}
           row=${(/** @type {any} */ minion) =>
