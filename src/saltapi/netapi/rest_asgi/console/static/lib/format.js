@@ -8,7 +8,7 @@ const STEPS = /** @type {[number, Intl.RelativeTimeFormatUnit][]} */ ([
   [12, "month"],
   [Infinity, "year"],
 ]);
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "short" });
+const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto", style: "narrow" });
 
 /** @param {Date} time how long ago that is */
 export function age(time) {

@@ -71,7 +71,7 @@ export function Jobs() {
             <span class="cell optional" role="columnheader">Target</span>
             <span class="cell optional" role="columnheader">User</span>
             <span class="cell optional" role="columnheader">Returned</span>
-            <span class="cell" role="columnheader">Started</span>
+            <span class="cell narrow" role="columnheader">Started</span>
           `}
           row=${jobCells}
         />`
@@ -92,6 +92,6 @@ function jobCells(job) {
     <span class="cell optional" role="cell">
       ${job.expected === null ? "–" : `${job.returned} of ${job.expected}`}
     </span>
-    <span class="cell" role="cell"><${Time} at=${job.start} /></span>
+    <span class="cell narrow" role="cell"><${Time} at=${job.start} /></span>
   `;
 }

@@ -84,7 +84,7 @@ function Keys({ id, again }) {
   return html`
     <section class="panel scroll" aria-label="Its keys">
       <h2>${keys.length > 1 ? "Its keys" : "Its key"}</h2>
-      <table>
+      <table class="stack">
         <tbody>
           ${keys.map(
             (/** @type {any} */ key) => html`
@@ -134,7 +134,7 @@ function LastJobs({ id, again }) {
     <section class="panel scroll" aria-label="Last jobs">
       <h2>Last jobs</h2>
       <${Problem} error=${jobs.error.value} />
-      <table>
+      <table class="stack">
         <tbody>
           ${(jobs.data.value?.jobs ?? []).map(
             (/** @type {any} */ job) => html`
