@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from saltapi.demo import PrivateMaster
 from tests.apis import ApiServer
@@ -250,6 +250,25 @@ def test_jobs(page: Page, failed: str) -> None:
     expect(badge(page, "1 failed")).to_be_visible()
     page.go_back()
     expect(page.get_by_label("Function")).to_have_value("state.*")
+
+
+@pytest.mark.long
+def test_empty_pages(page: Page, failed: str) -> None:
+    """Pages without a job, as a busy server sends them, are no end: it is looked further."""
+    asked: list[str] = []
+
+    def answer_late(route: Route) -> None:
+        asked.append(route.request.url)
+        if len(asked) < 3:
+            route.fulfill(json={"jobs": [], "cursor": str(len(asked)), "partial": None})
+        else:
+            route.continue_(url=re.sub("&cursor=[^&]*", "", route.request.url))
+
+    page.route(re.compile(r"/v1/jobs\?.*fun="), answer_late)
+    at(page, "jobs?fun=state.*")
+    table = page.get_by_role("table", name="Jobs")
+    expect(table.locator(f"a[href='#/jobs/{failed}']")).to_be_visible()
+    assert ["cursor=1" in asked[1], "cursor=2" in asked[2]] == [True, True]
 
 
 @pytest.mark.long

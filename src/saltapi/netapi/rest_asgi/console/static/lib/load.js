@@ -72,7 +72,10 @@ export function usePages(path, key, inputs) {
   ) => {
     found.loading.value = true;
     try {
-      const page = await api(path(cursor), { signal: aborted });
+      let page = await api(path(cursor), { signal: aborted });
+      while (!page[key].length && page.cursor && !aborted?.aborted) {
+        page = await api(path(page.cursor), { signal: aborted }); // that far there was nothing
+      }
       found.items.value = cursor ? [...found.items.value, ...page[key]] : page[key];
       found.cursor.value = page.cursor;
       if (!cursor) found.first.value = page;
