@@ -8,7 +8,7 @@ import { Badge, Time } from "./pieces.js";
 /** Columns besides the grains that somebody chooses: what to sort by, title, class. */
 const COLUMNS = [
   ["id", "Minion", "wide-cell"],
-  ["key", "Key", "badge-cell"],
+  ["key", "Key", "badge-cell key"],
   ["connected", "Connection", "badge-cell"],
   ["last_seen", "Last seen", "optional narrow"],
   ["highstate", "Last highstate", "optional wide-cell"],
@@ -55,7 +55,7 @@ export function Cells({ minion, grains, chosen, isChosen }) {
   return html`
     <span class="pick" role="cell"><input type="checkbox" checked=${isChosen} aria-label=${`Choose ${minion.id}`} onChange=${toggle} /></span>
     <span class="cell wide-cell" role="cell"><a href=${url(["minions", minion.id])} data-row><bdi>${minion.id}</bdi></a></span>
-    <span class="cell badge-cell" role="cell"><${Badge} state=${minion.key ?? "no key"} /></span>
+    <span class="cell badge-cell key" role="cell"><${Badge} state=${minion.key ?? "no key"} /></span>
     <span class="cell badge-cell" role="cell"><${Badge} state=${connectionOf(minion)} /></span>
     <span class="cell optional narrow" role="cell"><${Time} at=${minion.last_seen} /></span>
     <span class="cell optional wide-cell" role="cell"><${Highstate} minion=${minion} /></span>
