@@ -123,7 +123,7 @@ def test_targets(ctl: Ctl, pillar: None, option: str, target: str, minions: list
 
 
 def test_range(ctl: Ctl) -> None:
-    """A range needs a library that Salt's masters of today cannot have: nothing runs, and why."""
+    """A range needs a library that masters of today cannot have: there it matches nobody."""
     found = ctl("-R", "%minions", "test.ping")
 
     assert found.returncode in {1, 2, 3}, found
