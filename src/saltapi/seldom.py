@@ -12,6 +12,7 @@ from typing import Literal, get_args
 INTERVAL_SECONDS = 60.0
 
 Kind = Literal[
+    "forged_value",
     "job_index",
     "malformed_http",
     "out_of_descriptors",

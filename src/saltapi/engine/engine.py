@@ -46,7 +46,12 @@ from saltapi.engine.sessions.login_proxies import LoginProxy, login_proxy_of
 from saltapi.engine.sessions.machine_tokens import MachineTokens
 from saltapi.engine.sessions.tickets import Tickets
 from saltapi.engine.sessions.user_names import UserNames
-from saltapi.engine.store.choice import is_shared, store_directory, store_for
+from saltapi.engine.store.choice import (
+    is_shared,
+    machine_store_for,
+    store_directory,
+    store_for,
+)
 from saltapi.engine.store.idempotency import Idempotency
 from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.engine.webhooks.secrets import HookSecrets
@@ -94,10 +99,12 @@ class Engine(Generic[SectionT]):
         """What all processes of the module share, on this machine or on several."""
         # A file, wherever the rest is: what is in it opens this master's own sessions.
         self.token_store = SqliteStore(store_directory(opts) / "tokens.sqlite")
-        """What all modules share: tokens for machines, and those of identity providers."""
+        """What all modules of this machine share: tokens of identity providers."""
+        self.machine_store = machine_store_for(opts, self.token_store)
+        """What all modules share, here or on all machines: tokens for machines."""
         self.machine_tokens = MachineTokens(
             opts,
-            self.token_store,
+            self.machine_store,
             self.client.token_store,
             cache_seconds=self.client.config.api_session_cache_seconds,
         )
@@ -329,6 +336,7 @@ class Engine(Generic[SectionT]):
         if self.bearers is not None:
             await self.bearers.close()
         await self.token_store.close()
+        await self.machine_store.close()
         await self.store.close()
         await self._batch_store.close()
         await self._highstate_store.close()

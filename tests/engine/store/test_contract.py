@@ -1,4 +1,4 @@
-"""What holds for every store: the same tests for SQLite and for NATS."""
+"""What holds for every store: the same tests for SQLite, for NATS, and for what is sealed there."""
 
 import asyncio
 import time
@@ -9,13 +9,14 @@ import pytest
 
 from saltapi.engine.store import choice, shares
 from saltapi.engine.store import sqlite as sqlite_module
+from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.engine.store.store import ShareUsed, Store
 from saltapi.types import Opts
 from tests.nats_servers import NatsServers
 from tests.waiting import scaled
 
 LATER = time.time() + 3600
-KINDS = ["sqlite", "nats"]
+KINDS = ["sqlite", "nats", "sealed"]
 Maker = Callable[[], Store]
 
 
@@ -25,13 +26,23 @@ async def make(
 ) -> AsyncIterator[Callable[[], Store]]:
     """Make the store of one process more."""
     opts: Opts = {"cachedir": str(tmp_path)}
-    if request.param == "nats":
-        bucket = f"b{time.time_ns()}"
-        opts["saltapi_store"] = {"url": nats_servers.url, "bucket": bucket, "max_bytes": 2**25}
+    if request.param != "sqlite":
+        secret = tmp_path / "secret"
+        secret.write_text("5ec7e7" * 8)
+        opts["saltapi_store"] = {
+            "url": nats_servers.url,
+            "bucket": f"b{time.time_ns()}",
+            "max_bytes": 2**25,
+            "secret_file": str(secret),
+        }
     made: list[Store] = []
 
     def start() -> Store:
-        made.append(choice.store_for(opts, "rest_asgi"))
+        file = SqliteStore(tmp_path / "tokens.sqlite")
+        if request.param == "sealed":
+            made.append(choice.machine_store_for(opts, file))
+        else:
+            made.append(choice.store_for(opts, "rest_asgi"))
         return made[-1]
 
     yield start

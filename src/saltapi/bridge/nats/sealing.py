@@ -42,7 +42,7 @@ def secret_of(secret_file: str) -> bytes:
 
 
 class Seal:
-    """Seals what belongs to a token."""
+    """Seals what belongs to a token, or to a place in a store."""
 
     def __init__(self, secret_file: str) -> None:
         """

@@ -24,8 +24,7 @@ from weakref import WeakValueDictionary
 
 from saltapi.bridge.permissions.tokens import TokenStore
 from saltapi.engine.sessions.forms import MACHINE_PREFIX, is_machine_token
-from saltapi.engine.store.sqlite import SqliteStore
-from saltapi.engine.store.store import ALL_ITEMS
+from saltapi.engine.store.store import ALL_ITEMS, Store
 from saltapi.errors import (
     AuthenticationFailed,
     NotFound,
@@ -84,15 +83,15 @@ class _Standing:
 
 
 class MachineTokens:
-    """Makes, lists, revokes and takes tokens for machines; for all processes of this machine."""
+    """Makes, lists, revokes and takes tokens for machines; for all who share the store."""
 
     def __init__(
-        self, opts: Opts, store: SqliteStore, token_store: TokenStore, *, cache_seconds: float
+        self, opts: Opts, store: Store, token_store: TokenStore, *, cache_seconds: float
     ) -> None:
         """
         Args:
             opts: The master's options.
-            store: What all modules on this machine share.
+            store: What all modules share, on this machine or on all.
             token_store: The master's tokens.
             cache_seconds: How long an answer of the store may be repeated.
         """

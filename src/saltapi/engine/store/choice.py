@@ -3,9 +3,11 @@
 import logging
 from pathlib import Path
 
+from saltapi.bridge.nats.sealing import Seal
 from saltapi.config import EngineConfig
 from saltapi.config.shared_store import OPTION, store_of
 from saltapi.engine.store.mounts import network_file_system
+from saltapi.engine.store.sealed import SealedStore
 from saltapi.engine.store.sqlite import SqliteStore
 from saltapi.engine.store.store import Store
 from saltapi.errors import CannotStart
@@ -29,6 +31,23 @@ def store_for(opts: Opts, name: str) -> Store:
     except ModuleNotFoundError as error:
         raise CannotStart(f"{OPTION} needs nats-py: pip install 'saltapi[nats]'.") from error
     return NatsStore(section, name, directory)
+
+
+def machine_store_for(opts: Opts, file: SqliteStore) -> Store:
+    """
+    Return what keeps tokens for machines: the shared store, where all machines have a secret.
+
+    Args:
+        opts: The master's options.
+        file: What keeps them otherwise, of this machine alone.
+
+    Raises:
+        CannotStart: As `store_for`.
+    """
+    section = store_of(opts)
+    if section is None or not section.secret_file:
+        return file
+    return SealedStore(store_for(opts, "tokens"), Seal(section.secret_file))
 
 
 def is_shared(opts: Opts) -> bool:

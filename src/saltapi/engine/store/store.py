@@ -45,6 +45,9 @@ class Store(Protocol):
     def lost_at(self) -> float | None:
         """When values were lost, in seconds since the epoch; None if none were."""
 
+    async def exists(self) -> bool:
+        """Return whether anything may be kept; nothing is made for the answer."""
+
     async def add(
         self, kind: str, key: str, value: bytes, *, expire: float, owner: str = ""
     ) -> bytes | None:
