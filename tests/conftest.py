@@ -10,12 +10,14 @@ Fixtures that all tests share: real masters with real and with simulated minions
 
 import asyncio
 import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import Any
 
 import pytest
 import salt._logging
+from hypothesis import settings
 
 from saltapi.demo import PrivateMaster
 from saltapi.demo import master as private
@@ -60,6 +62,11 @@ def pytest_configure() -> None:
     name = os.environ.get("PYTEST_XDIST_WORKER", "gw0")
     count = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
     private.PORTS = private.PORTS[int(name.removeprefix("gw")) :: count]
+    # No test asserts a time, and no machine is always quick.
+    settings.register_profile("saltapi", deadline=None)
+    settings.load_profile("saltapi")
+    # Who starts the tests in the background may have them ignore it, with all that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # It would keep what the tests log until they have ended, and nobody is there to read it.
     salt._logging.shutdown_temp_handler()
 

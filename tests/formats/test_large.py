@@ -25,7 +25,7 @@ VALUES = st.recursive(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(value=VALUES)
 def test_the_same_as_in_one_piece(value: Any) -> None:
     """What is written in parts is what is written at once, byte for byte."""

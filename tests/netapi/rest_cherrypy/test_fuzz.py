@@ -213,7 +213,6 @@ def tokens(api: ApiServer) -> Tokens:
 
 SETTINGS = settings(
     max_examples=EXAMPLES,
-    deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
@@ -302,7 +301,7 @@ def garbage(api: ApiServer, data: bytes) -> Answer | None:
     return None
 
 
-@settings(max_examples=EXAMPLES // 2, deadline=None, derandomize=True)
+@settings(max_examples=EXAMPLES // 2, derandomize=True)
 @given(
     st.lists(
         st.sampled_from(
